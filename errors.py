@@ -1,0 +1,32 @@
+"""Errors that are meant for the user's eyes, and the one place where a script turns them into an exit status."""
+
+import os
+import sys
+
+
+class UserError(Exception):
+    """Something the user can put right. The message says what was expected, what came and what to do next."""
+
+
+class AudioError(UserError):
+    """An audio file that can't be used. The message gives the reason, without the file's name."""
+
+
+def run(main) -> None:
+    """Run a script's `main()` and exit: 0 or what it returns, 1 after a UserError, 130 after Ctrl-C.
+
+    Args:
+        main: a function without arguments that returns an exit status or None.
+    """
+    try:
+        status = main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept, and the same command goes on from here", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    sys.exit(status)

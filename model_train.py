@@ -1,0 +1,601 @@
+"""Stage 3: spectrograms -> one trained network per target -> models/.
+
+    python model_train.py                            train all three targets and measure them
+    python model_train.py --target energy --epochs 2 --members 1 --baselines mean ridge     a look in two minutes
+    python model_train.py --folds 5                  artist-disjoint cross-validation; leaves the models alone
+
+Reads data/songs.csv, data/splits.csv and data/spectrograms/ (and data/previews/ for the original recipe). Writes for
+each target models/<target>.safetensors and .json, pictures in models/pictures/, the test split's predictions in
+models/predictions/, and everything measured in models/results.csv.
+
+A checkpoint is kept after each epoch: a stopped run goes on where it was and ends with the same models. A target that
+was trained with the same settings on the same data is not trained again.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+import torchaudio
+from matplotlib.figure import Figure
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from sklearn.model_selection import GroupKFold, GroupShuffleSplit
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+import baselines
+from artifacts import (
+    SPLITS,
+    TARGETS,
+    DataPaths,
+    ModelPaths,
+    SpectrogramSet,
+    atomic,
+    read_songs,
+    read_table,
+    write_table,
+)
+from augmentation import AugmentationConfig, augment
+from data_loading import SpectrogramDataset, artist_groups, make_loader, read_splits, save_figure
+from errors import UserError, run
+from evaluation import Metrics, evaluate
+from network import Ensemble, MoodNetwork, NetworkConfig, load_model, save_model
+from parallel import cpu_count
+
+RESULT_COLUMNS = ("target", "model", "split", *(f.name for f in fields(Metrics)))
+PREDICTION_COLUMNS = ("song_id", "true", "predicted")
+BASELINES = ("mean", "ridge", "original")
+VALIDATION_SHARE = 0.12  # of the training artists' groups, in cross-validation
+EVALUATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides a training run besides the data."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    n_members: int = 2  # networks per target, from different seeds
+    epochs: int = 20  # at most, each over all training songs; the learning rate's schedule spans them
+    patience: int = 8  # stop after this many epochs without a better validation loss
+    batch_size: int = 24
+    crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
+    learning_rate: float = 2e-3  # at its highest
+    warm_up: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
+    weight_decay: float = 0.02
+    averaging: float = 0.98  # decay of the running average of the weights, which is what is kept
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Songs:
+    """Rows of songs.csv with their spectrograms, and the split they are in."""
+
+    spectrograms: SpectrogramSet
+    train: list[dict[str, str]]
+    validation: list[dict[str, str]]
+    test: list[dict[str, str]]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the songs, their labels and clips, the split and the pipeline's settings."""
+        digest = hashlib.sha256(json.dumps(self.spectrograms.config.to_dict()).encode())
+        for split in SPLITS:
+            for song in getattr(self, split):
+                line = [split, song["song_id"], song["preview_sha256"], *(song[target] for target in TARGETS)]
+                digest.update("\t".join(line).encode() + b"\n")
+        return digest.hexdigest()
+
+    @cached_property
+    def band_statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each mel band over the training songs, in dB, both (n_mels,)."""
+        data = self.spectrograms.memory_map()
+        total, squares, n_frames = 0.0, 0.0, 0
+        for song in self.train:
+            frames = self.spectrograms.frames(song["song_id"])
+            clip = data[self.spectrograms.rows[song["song_id"]], :, :frames].astype(np.float64)
+            total, squares, n_frames = total + clip.sum(axis=1), squares + (clip**2).sum(axis=1), n_frames + frames
+        mean = total / n_frames
+        deviation = np.sqrt(np.maximum(squares / n_frames - mean**2, 0))
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)
+
+
+class TrainingRun:
+    """One network on its way: its weights, their running average, the optimizer, and the best average so far."""
+
+    def __init__(self, network: MoodNetwork, config: TrainingConfig) -> None:
+        self.network = network
+        self.average = copy.deepcopy(network).eval()
+        self.best = copy.deepcopy(network.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.history: list[tuple[float, float]] = []  # training and validation loss of each epoch
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the lowest validation loss; 0 before the first."""
+        losses = [validation for _, validation in self.history]
+        return losses.index(min(losses)) + 1 if losses else 0
+
+    def save(self, path: Path) -> None:
+        tensors = {}
+        states = {"network": self.network.state_dict(), "average": self.average.state_dict(), "best": self.best}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            states[f"optimizer.{index}"] = state
+        for prefix, state in states.items():
+            tensors |= {f"{prefix}/{name}": tensor.detach().clone().contiguous() for name, tensor in state.items()}
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, metadata={"history": json.dumps(self.history)})
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; one that is missing or damaged is no checkpoint."""
+        try:
+            with safe_open(path, "pt") as file:
+                history = json.loads(file.metadata()["history"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (FileNotFoundError, SafetensorError):
+            return
+        states: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            prefix, key = name.split("/", 1)
+            states.setdefault(prefix, {})[key] = tensor
+        self.network.load_state_dict(states.pop("network"))
+        self.average.load_state_dict(states.pop("average"))
+        self.best = states.pop("best")
+        groups = self.optimizer.state_dict()["param_groups"]
+        by_index = {int(prefix.removeprefix("optimizer.")): state for prefix, state in states.items()}
+        self.optimizer.load_state_dict({"state": by_index, "param_groups": groups})
+        self.history = [tuple(losses) for losses in history]
+
+
+def train_network(
+    target: str,
+    songs: Songs,
+    config: TrainingConfig,
+    *,
+    device: torch.device,
+    checkpoint: Path,
+    progress: Callable[[TrainingRun], None],
+) -> TrainingRun:
+    """Train one network with early stopping on the validation songs, going on from its checkpoint if there is one.
+
+    Chance is drawn anew for each epoch from the seed and the epoch's number, so that a run that went on from a
+    checkpoint ends as one that was never stopped.
+
+    Args:
+        checkpoint: written after each epoch.
+        progress: called after each epoch.
+
+    Returns:
+        The finished run; the network to use is its `best` state.
+    """
+    train_set = SpectrogramDataset(songs.spectrograms, songs.train, target, crop_frames=config.crop_frames)
+    validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, target)
+    torch.manual_seed(config.seed)
+    network = MoodNetwork(config.network)
+    network.set_input_statistics(*songs.band_statistics)
+    network.set_output_mean(float(np.mean(train_set.labels)))
+    training = TrainingRun(network.to(device), config)
+    training.load(checkpoint)
+    label_variance = float(np.var(train_set.labels)) or 1.0
+    while (epoch := len(training.history)) < min(config.epochs, training.best_epoch + config.patience):
+        train_loss = train_epoch(training, train_set, epoch, label_variance, config, device)
+        predicted = predict(training.average, validation_set, device)
+        validation_loss = float(np.mean((predicted - validation_set.labels) ** 2)) / label_variance
+        training.history.append((train_loss, validation_loss))
+        if training.best_epoch == len(training.history):
+            training.best = copy.deepcopy(training.average.state_dict())
+        training.save(checkpoint)
+        progress(training)
+    return training
+
+
+def train_epoch(
+    training: TrainingRun,
+    train_set: SpectrogramDataset,
+    epoch: int,
+    label_variance: float,
+    config: TrainingConfig,
+    device: torch.device,
+) -> float:
+    """Train on each song once. Returns the mean loss: the squared error as a share of the labels' variance."""
+    seed = config.seed * 1_000_003 + epoch
+    torch.manual_seed(seed)  # decides the dropout
+    generator = torch.Generator().manual_seed(seed)
+    train_set.generator = generator
+    loader = make_loader(train_set, batch_size=config.batch_size, shuffle=True, generator=generator)
+    network, optimizer, losses = training.network.train(), training.optimizer, []
+    for step, (spectrograms, labels) in enumerate(loader, start=epoch * len(loader)):
+        rate = config.learning_rate * learning_rate_factor(step / (config.epochs * len(loader)), config.warm_up)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        x = augment(spectrograms.to(device), network.band_mean_db, config.augmentation, generator)
+        loss = F.mse_loss(network(x), labels.to(device)) / label_variance
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        update_average(training.average, network, min(config.averaging, (1 + step) / (10 + step)))
+    return float(np.mean(losses))
+
+
+def learning_rate_factor(done: float, warm_up: float) -> float:
+    """The learning rate as a share of its maximum, after a share `done` of all steps."""
+    if done < warm_up:
+        return done / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the running average of weights and batch statistics towards the network's."""
+    for mean, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(new, 1 - decay)
+        else:
+            mean.copy_(new)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device) -> np.ndarray:
+    """Predictions (songs,) for whole clips, in the dataset's order."""
+    batches = make_loader(dataset, batch_size=EVALUATION_BATCH)
+    return torch.cat([model(spectrograms.to(device)).cpu() for spectrograms, _ in batches]).numpy()
+
+
+def train_ensemble(
+    target: str, songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
+) -> tuple[Ensemble, list[TrainingRun], list[Path]]:
+    """Train the networks of one target. Returns the model, its runs, and the checkpoints to delete once it is saved."""
+    model = Ensemble(config.network, config.n_members)
+    runs, checkpoints = [], []
+    with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=None) as bar:
+        for member in range(config.n_members):
+            member_config = replace(config, seed=config.seed * 100 + member)
+            checkpoint = paths.checkpoint(f"{name}-{fingerprint(target, songs, member_config)[:16]}")
+
+            def progress(training: TrainingRun, member: int = member) -> None:
+                bar.n = member * config.epochs + len(training.history)
+                bar.set_postfix(validation=f"{training.history[-1][1]:.3f}", best_epoch=training.best_epoch)
+
+            training = train_network(
+                target, songs, member_config, device=device, checkpoint=checkpoint, progress=progress
+            )
+            model.members[member].load_state_dict(training.best)
+            runs.append(training)
+            checkpoints.append(checkpoint)
+        bar.n = bar.total
+    return model.to(device).eval(), runs, checkpoints
+
+
+def fingerprint(target: str, songs: Songs, config: TrainingConfig) -> str:
+    """A hash of everything that decides a model."""
+    return hashlib.sha256(json.dumps([target, asdict(config), songs.fingerprint]).encode()).hexdigest()
+
+
+def describe(
+    target: str, songs: Songs, config: TrainingConfig, runs: list[TrainingRun], metrics: dict[str, Metrics]
+) -> dict:
+    """What a model's JSON says besides its network and the hash of its weights."""
+    labels = np.array([float(song[target]) for song in songs.train])
+    return {
+        "pipeline": songs.spectrograms.config.to_dict(),
+        "training": {name: value for name, value in asdict(config).items() if name != "network"},
+        "best_epochs": [training.best_epoch for training in runs],
+        "data": {"sha256": songs.fingerprint, **{split: len(getattr(songs, split)) for split in SPLITS}},
+        "training_labels": {"mean": labels.mean(), "deviation": labels.std()},
+        "metrics": {split: values.to_dict() for split, values in metrics.items()},
+        "fingerprint": fingerprint(target, songs, config),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchaudio": torchaudio.__version__,
+            "numpy": np.__version__,
+            "safetensors": safetensors.__version__,
+        },
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def train_target(
+    target: str,
+    songs: Songs,
+    config: TrainingConfig,
+    groups: dict[str, str],
+    *,
+    device: torch.device,
+    paths: ModelPaths,
+) -> list[dict]:
+    """Train, measure, save and draw one target's model, unless the saved one is the same. Returns its result rows."""
+    if is_trained(target, songs, config, paths):
+        print(f"{target}: trained already with these settings on these songs")
+        model, _ = load_model(paths, target)
+        model, runs, checkpoints = model.to(device), [], []
+    else:
+        model, runs, checkpoints = train_ensemble(target, songs, config, device=device, paths=paths, name=target)
+    metrics = {}
+    for split in ("validation", "test"):
+        split_songs = getattr(songs, split)
+        predicted = predict(model, SpectrogramDataset(songs.spectrograms, split_songs, target), device)
+        metrics[split] = measure(target, split_songs, predicted, groups)
+    write_predictions(paths.predictions(target, "test"), target, songs.test, predicted)
+    draw_predictions(target, songs.test, predicted, metrics["test"], paths.picture(f"{target}_test"))
+    if runs:
+        draw_losses(target, runs, paths.picture(f"{target}_loss"))
+        save_model(paths, target, model, describe(target, songs, config, runs, metrics))
+    for checkpoint in checkpoints:
+        checkpoint.unlink()
+    print(f"{target}: test {metrics['test']}")
+    return [result_row(target, "ours", split, values) for split, values in metrics.items()]
+
+
+def is_trained(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> bool:
+    try:
+        _, description = load_model(paths, target)
+    except UserError:
+        return False
+    return description.get("fingerprint") == fingerprint(target, songs, config)
+
+
+def measure(target: str, songs: list[dict[str, str]], predicted: np.ndarray, groups: dict[str, str]) -> Metrics:
+    truth = np.array([float(song[target]) for song in songs])
+    return evaluate(truth, predicted, [groups[song["song_id"]] for song in songs])
+
+
+def result_row(target: str, model: str, split: str, metrics: Metrics) -> dict:
+    return {"target": target, "model": model, "split": split, **metrics.rounded()}
+
+
+def measure_baselines(
+    target: str,
+    songs: Songs,
+    names: list[str],
+    groups: dict[str, str],
+    *,
+    paths: ModelPaths,
+    data: DataPaths,
+    seed: int,
+) -> list[dict]:
+    """Train the named baselines on the training songs and measure them on the test songs. Returns result rows."""
+    labels = np.array([float(song[target]) for song in songs.train])
+    rows = []
+    for name in names:
+        if name == "mean":
+            predicted = baselines.predict_mean(labels, len(songs.test))
+        elif name == "ridge":
+            features = [
+                baselines.statistics(songs.spectrograms, [song["song_id"] for song in part])
+                for part in (songs.train, songs.test)
+            ]
+            predicted = baselines.predict_ridge(features[0], labels, features[1])
+        else:
+            predicted = original_recipe_predictions(target, songs, labels, paths=paths, data=data, seed=seed)
+        metrics = measure(target, songs.test, predicted, groups)
+        print(f"{target}: {name} baseline, test {metrics}")
+        rows.append(result_row(target, name, "test", metrics))
+    return rows
+
+
+def original_recipe_predictions(
+    target: str, songs: Songs, labels: np.ndarray, *, paths: ModelPaths, data: DataPaths, seed: int
+) -> np.ndarray:
+    """Train the original recipe, or read what it predicted before for the same songs and seed."""
+    known = paths.predictions(target, f"original-{songs.fingerprint[:16]}-{seed}", cached=True)
+    if known.exists():
+        return read_predictions(known, songs.test)
+    spectrograms = baselines.recipe_spectrograms(songs.train + songs.test, data, workers=cpu_count())
+    epochs = baselines.RECIPE_EPOCHS[target]
+    with tqdm(total=epochs, desc=f"original recipe, {target}", unit="epoch", disable=None) as bar:
+        model = baselines.train_original_recipe(
+            target,
+            spectrograms[: len(songs.train)],
+            torch.tensor(labels, dtype=torch.float32),
+            seed=seed,
+            after_epoch=bar.update,
+        )
+    predicted = baselines.predict_original_recipe(model, spectrograms[len(songs.train) :])
+    write_predictions(known, target, songs.test, predicted)
+    return predicted
+
+
+def write_predictions(path: Path, target: str, songs: list[dict[str, str]], predicted: np.ndarray) -> None:
+    rows = (
+        {"song_id": song["song_id"], "true": song[target], "predicted": f"{value:.6f}"}
+        for song, value in zip(songs, predicted, strict=True)
+    )
+    write_table(path, PREDICTION_COLUMNS, rows)
+
+
+def read_predictions(path: Path, songs: list[dict[str, str]]) -> np.ndarray:
+    rows = read_table(path, PREDICTION_COLUMNS, "model_train.py")
+    by_id = {row["song_id"]: float(row["predicted"]) for row in rows}
+    return np.array([by_id[song["song_id"]] for song in songs])
+
+
+def cross_validate(
+    target: str,
+    songs: list[dict[str, str]],
+    spectrograms: SpectrogramSet,
+    config: TrainingConfig,
+    groups: dict[str, str],
+    *,
+    n_folds: int,
+    device: torch.device,
+    paths: ModelPaths,
+) -> list[dict]:
+    """Predict each song by a model that never heard its artists. Returns result rows, over all songs together."""
+    names = np.array([groups[song["song_id"]] for song in songs])
+    predicted, by_ridge, by_mean = (np.zeros(len(songs)) for _ in range(3))
+    truth = np.array([float(song[target]) for song in songs])
+    features = baselines.statistics(spectrograms, [song["song_id"] for song in songs])
+    folds = GroupKFold(n_folds, shuffle=True, random_state=config.seed).split(songs, groups=names)
+    for fold, (others, held_out) in enumerate(folds):
+        inner = GroupShuffleSplit(1, test_size=VALIDATION_SHARE, random_state=config.seed)
+        train, validation = next(inner.split(others, groups=names[others]))
+        parts = ([songs[i] for i in part] for part in (others[train], others[validation], held_out))
+        fold_songs = Songs(spectrograms, *parts)
+        name = f"{target}-fold{fold + 1}of{n_folds}"
+        known = paths.predictions(name, fingerprint(target, fold_songs, config)[:16], cached=True)
+        if not known.exists():
+            model, _, checkpoints = train_ensemble(target, fold_songs, config, device=device, paths=paths, name=name)
+            test_set = SpectrogramDataset(spectrograms, fold_songs.test, target)
+            write_predictions(known, target, fold_songs.test, predict(model, test_set, device))
+            for checkpoint in checkpoints:
+                checkpoint.unlink()
+        predicted[held_out] = read_predictions(known, fold_songs.test)
+        by_mean[held_out] = baselines.predict_mean(truth[others], len(held_out))
+        by_ridge[held_out] = baselines.predict_ridge(features[others], truth[others], features[held_out])
+    split = f"{n_folds}-fold"
+    write_predictions(paths.predictions(target, split), target, songs, predicted)
+    rows = []
+    for model, values in (("ours", predicted), ("ridge", by_ridge), ("mean", by_mean)):
+        metrics = measure(target, songs, values, groups)
+        print(f"{target}: {model}, {n_folds}-fold cross-validation {metrics}")
+        rows.append(result_row(target, model, split, metrics))
+    draw_predictions(
+        target, songs, predicted, measure(target, songs, predicted, groups), paths.picture(f"{target}_{split}")
+    )
+    return rows
+
+
+def update_results(path: Path, rows: list[dict]) -> None:
+    """Put result rows in place of those with the same target, model and split."""
+
+    def key(row: dict) -> tuple[str, ...]:
+        return row["target"], row["split"], row["model"]
+
+    old = read_table(path, RESULT_COLUMNS, "model_train.py") if path.exists() else []
+    replaced = {key(row) for row in rows}
+    write_table(path, RESULT_COLUMNS, sorted([row for row in old if key(row) not in replaced] + rows, key=key))
+
+
+def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:
+    """Training and validation loss over the epochs, the epoch that was kept marked."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for member, training in enumerate(runs):
+        epochs = range(1, len(training.history) + 1)
+        train, validation = zip(*training.history, strict=True)
+        axes.plot(epochs, train, color="#4c72b0", alpha=0.6, label=None if member else "training, augmented")
+        axes.plot(epochs, validation, color="#dd8452", label=None if member else "validation, averaged weights")
+        best = training.best_epoch
+        axes.scatter(best, validation[best - 1], color="#dd8452", zorder=3, label=None if member else "kept")
+    axes.axhline(1, color="gray", linewidth=0.8, linestyle=":", label="predicting the mean")
+    axes.set(xlabel="epoch", ylabel="squared error / variance of the labels", title=f"{target}: loss", ylim=(0, 1.3))
+    axes.legend()
+    save_figure(figure, path)
+
+
+def draw_predictions(
+    target: str, songs: list[dict[str, str]], predicted: np.ndarray, metrics: Metrics, path: Path
+) -> None:
+    """Predicted against true values, a point per song."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+    axes.scatter([float(song[target]) for song in songs], predicted, s=14, alpha=0.5, color="#4c72b0", linewidths=0)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Spotify's value", ylabel="predicted")
+    axes.set_title(
+        f"{target}, {metrics.n} songs by artists never heard in training\n"
+        f"R2 {metrics.r2:.2f}, MAE {metrics.mae:.3f}, rho {metrics.rho:.2f}",
+        fontsize=10,
+    )
+    save_figure(figure, path)
+
+
+def select_device(name: str) -> torch.device:
+    """The device of this name; `auto` takes the first there is of cuda, mps and cpu. Raises UserError without it."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in available.items() if there)
+    if not available[name]:
+        raise UserError(f"there is no {name} device here; use --device auto")
+    return torch.device(name)
+
+
+def read_data(paths: DataPaths) -> tuple[list[dict[str, str]], dict[str, str], SpectrogramSet]:
+    """The songs that have a split and a spectrogram, their splits, and the spectrograms."""
+    splits = read_splits(paths)
+    songs = [song for song in read_songs(paths) if song["song_id"] in splits]
+    spectrograms = SpectrogramSet.open(paths.spectrograms)
+    if missing := [song["song_id"] for song in songs if not spectrograms.has(song)]:
+        raise UserError(
+            f"{len(missing)} songs, {missing[0]} first, lack an up-to-date spectrogram; run data_loading.py first"
+        )
+    for split in SPLITS:
+        if (count := sum(splits[song["song_id"]] == split for song in songs)) < 2:
+            raise UserError(f"only {count} songs in the {split} split, at least 2 are needed; collect more songs")
+    return songs, splits, spectrograms
+
+
+def parse_arguments() -> argparse.Namespace:
+    default = TrainingConfig()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", choices=TARGETS, action="append", help="may be repeated (default: all three)")
+    parser.add_argument("--folds", type=int, help="cross-validate with this many folds instead of training the models")
+    parser.add_argument("--epochs", type=int, default=default.epochs, help=f"at most (default: {default.epochs})")
+    parser.add_argument(
+        "--members", type=int, default=default.n_members, help=f"networks per target (default: {default.n_members})"
+    )
+    parser.add_argument("--seed", type=int, default=default.seed, help=f"default: {default.seed}")
+    parser.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"], default="auto", help="default: auto")
+    parser.add_argument(
+        "--baselines", choices=BASELINES, nargs="*", default=list(BASELINES), help="what to compare with (default: all)"
+    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder to write (default: models)")
+    arguments = parser.parse_args()
+    if arguments.epochs < 1 or arguments.members < 1:
+        parser.error("--epochs and --members must be at least 1")
+    if arguments.folds is not None and arguments.folds < 2:
+        parser.error("--folds must be at least 2")
+    return arguments
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    data, paths = DataPaths(arguments.data), ModelPaths(arguments.models)
+    targets = arguments.target or list(TARGETS)
+    device = select_device(arguments.device)
+    songs, splits, spectrograms = read_data(data)
+    groups = {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+    network = NetworkConfig(n_mels=spectrograms.config.n_mels)
+    config = TrainingConfig(network=network, epochs=arguments.epochs, n_members=arguments.members, seed=arguments.seed)
+    if arguments.folds is not None:
+        if len(set(groups.values())) <= arguments.folds:
+            raise UserError(f"--folds {arguments.folds} needs more artists than the {len(set(groups.values()))} here")
+        for target in targets:
+            rows = cross_validate(
+                target, songs, spectrograms, config, groups, n_folds=arguments.folds, device=device, paths=paths
+            )
+            update_results(paths.results, rows)
+        return 0
+
+    split_songs = Songs(spectrograms, *([s for s in songs if splits[s["song_id"]] == split] for split in SPLITS))
+    for target in targets:
+        update_results(paths.results, train_target(target, split_songs, config, groups, device=device, paths=paths))
+    for target in targets:
+        rows = measure_baselines(
+            target, split_songs, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed
+        )
+        update_results(paths.results, rows)
+    print(f"models in {paths.root}, results in {paths.results}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""One small client per source of songs. Each offers `songs()` and `preview(song)`."""
