@@ -107,6 +107,12 @@ def predict_file(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipe
     return row | {"duration_s": round(duration_s, 2)} | values
 
 
+def predict_files(files: list[Path], models: dict[str, Ensemble], config: PipelineConfig) -> list[dict]:
+    """The rows of all files, in order, on all cores."""
+    one = partial(predict_file, models=models, pipeline=AudioPipeline(config))
+    return list(ordered_map(one, files, workers=cpu_count(), description="listening", unit="file"))
+
+
 def print_rows(rows: list[dict]) -> None:
     """A table for the terminal: a line per file, then what failed."""
     width = min(max(len(row["file"]) for row in rows), 60)
@@ -131,10 +137,7 @@ def run_files(arguments: argparse.Namespace) -> int:
         if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
             raise UserError(f"{output} can't be written: name a file in a folder that exists")
     files = find_files(arguments.files)
-    models, config = load_models(ModelPaths(arguments.models))
-    torch.set_num_threads(1)  # one file per core is faster than several cores per file
-    one = partial(predict_file, models=models, pipeline=AudioPipeline(config))
-    rows = list(ordered_map(one, files, workers=cpu_count(), description="listening", unit="file"))
+    rows = predict_files(files, *load_models(ModelPaths(arguments.models)))
     print_rows(rows)
     if arguments.csv is not None:
         write_table(arguments.csv, PREDICTION_COLUMNS, rows)

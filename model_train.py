@@ -542,6 +542,11 @@ def read_data(paths: DataPaths) -> tuple[list[dict[str, str]], dict[str, str], S
     return songs, splits, spectrograms
 
 
+def split_songs(songs: list[dict[str, str]], splits: dict[str, str], spectrograms: SpectrogramSet) -> Songs:
+    """Sort the songs into their splits."""
+    return Songs(spectrograms, *([song for song in songs if splits[song["song_id"]] == split] for split in SPLITS))
+
+
 def parse_arguments() -> argparse.Namespace:
     default = TrainingConfig()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -585,12 +590,12 @@ def main() -> int:
             update_results(paths.results, rows)
         return 0
 
-    split_songs = Songs(spectrograms, *([s for s in songs if splits[s["song_id"]] == split] for split in SPLITS))
+    placed = split_songs(songs, splits, spectrograms)
     for target in targets:
-        update_results(paths.results, train_target(target, split_songs, config, groups, device=device, paths=paths))
+        update_results(paths.results, train_target(target, placed, config, groups, device=device, paths=paths))
     for target in targets:
         rows = measure_baselines(
-            target, split_songs, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed
+            target, placed, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed
         )
         update_results(paths.results, rows)
     print(f"models in {paths.root}, results in {paths.results}")
