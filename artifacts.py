@@ -7,6 +7,7 @@ or damaged file is one clear sentence. Nothing is pickled.
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -194,7 +195,24 @@ def read_pipeline_config(values: object, path: Path, made_by: str) -> PipelineCo
 
 
 def read_songs(paths: DataPaths) -> list[dict[str, str]]:
-    return read_table(paths.songs, SONG_COLUMNS, "data_collection.py")
+    """The rows of songs.csv. Raises UserError where it is missing or damaged, or a label isn't a number from 0 to 1."""
+    songs = read_table(paths.songs, SONG_COLUMNS, "data_collection.py")
+    for song in songs:
+        for target in TARGETS:
+            if (value := parse_number(song[target])) is None or not 0 <= value <= 1:
+                raise UserError(
+                    f"{paths.songs}: song {song['song_id']} has {target} {song[target]!r}; expected a number from 0 to 1"
+                )
+    return songs
+
+
+def parse_number(text: str) -> float | None:
+    """The finite number that a text holds, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def sha256_of(path: Path) -> str:
@@ -246,7 +264,7 @@ class SpectrogramSet:
         was made with other settings.
         """
         described = folder / "pipeline.json"
-        if not described.exists():
+        if not (described.exists() and (folder / "index.csv").exists()):
             write_table(folder / "index.csv", INDEX_COLUMNS, [])
             (folder / "spectrograms.f16").write_bytes(b"")
             write_json(described, config.to_dict())

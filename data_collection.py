@@ -12,7 +12,6 @@ stay; a song that is collected again is replaced.
 """
 
 import argparse
-import math
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from artifacts import (
     TARGETS,
     DataPaths,
     copy_atomically,
+    parse_number,
     read_songs,
     read_table,
     sha256_of,
@@ -49,15 +49,6 @@ def check_labels(song: dict[str, str]) -> str:
         if value is None or not 0 <= value <= 1:
             return f"{target} is {song[target][:50]}; expected a number from 0 to 1"
     return ""
-
-
-def parse_number(text: str) -> float | None:
-    """The finite number that a text holds, or None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def check_clip(song: dict[str, str], *, source: LocalCatalog, paths: DataPaths, pipeline: AudioPipeline) -> str:

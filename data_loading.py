@@ -167,16 +167,16 @@ def _middle_window(
 
 
 class SpectrogramDataset(Dataset):
-    """Spectrograms with the labels of one target.
+    """Spectrograms with the labels of one target, and of others that help to learn it.
 
-    An item is (spectrogram, label): float32 (n_mels, frames) in dB, and a float in [0, 1].
+    An item is (spectrogram, labels): float32 (n_mels, frames) in dB, and float32 (targets,) in [0, 1].
     """
 
     def __init__(
         self,
         spectrograms: SpectrogramSet,
         songs: list[dict[str, str]],
-        target: str,
+        targets: tuple[str, ...],
         *,
         crop_frames: int | None = None,
         generator: torch.Generator | None = None,
@@ -185,12 +185,12 @@ class SpectrogramDataset(Dataset):
         Args:
             spectrograms: an opened set that holds all the songs.
             songs: the rows of songs.csv to use.
-            target: the column that holds the labels.
+            targets: the columns that hold the labels.
             crop_frames: cut a random stretch of this length out of each item; None gives each item whole.
             generator: the source of chance for the crops.
         """
         self.songs = songs
-        self.labels = [float(song[target]) for song in songs]
+        self.labels = torch.tensor([[float(song[target]) for target in targets] for song in songs])
         self.data = spectrograms.memory_map()
         self.rows = [spectrograms.rows[song["song_id"]] for song in songs]
         self.frames = [spectrograms.frames(song["song_id"]) for song in songs]
@@ -200,7 +200,7 @@ class SpectrogramDataset(Dataset):
     def __len__(self) -> int:
         return len(self.songs)
 
-    def __getitem__(self, item: int) -> tuple[Tensor, float]:
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
         start, stop = 0, self.frames[item]
         if self.crop_frames is not None:
             start = int(torch.randint(max(stop - self.crop_frames, 0) + 1, (), generator=self.generator))
@@ -209,18 +209,25 @@ class SpectrogramDataset(Dataset):
         return torch.from_numpy(spectrogram), self.labels[item]
 
 
-def collate(items: list[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
-    """Stack items to (B, n_mels, frames) and (B,). A shorter item is repeated to the longest's length."""
+def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Stack items to (B, n_mels, frames) and (B, targets). A shorter item is repeated to the longest's length."""
     frames = max(spectrogram.shape[1] for spectrogram, _ in items)
     spectrograms = [s if s.shape[1] == frames else s.repeat(1, -(-frames // s.shape[1]))[:, :frames] for s, _ in items]
-    return torch.stack(spectrograms), torch.tensor([label for _, label in items], dtype=torch.float32)
+    return torch.stack(spectrograms), torch.stack([labels for _, labels in items])
 
 
 def make_loader(
     dataset: SpectrogramDataset, *, batch_size: int, shuffle: bool = False, generator: torch.Generator | None = None
 ) -> DataLoader:
-    """A loader of (B, n_mels, frames) float32 in dB and labels (B,); `generator` decides the order when shuffled."""
-    return DataLoader(dataset, batch_size, shuffle=shuffle, generator=generator, collate_fn=collate)
+    """A loader of (B, n_mels, frames) float32 in dB and labels (B, targets).
+
+    When shuffled, `generator` decides the order, and a last batch of one song is left out: it has no deviation for
+    batch normalisation to learn from.
+    """
+    drop_last = shuffle and len(dataset) > batch_size and len(dataset) % batch_size == 1
+    return DataLoader(
+        dataset, batch_size, shuffle=shuffle, generator=generator, collate_fn=collate, drop_last=drop_last
+    )
 
 
 def write_demo(paths: DataPaths, songs: list[dict[str, str]], spectrograms: SpectrogramSet, *, seed: int) -> int:

@@ -18,6 +18,8 @@ def run(main) -> None:
     Args:
         main: a function without arguments that returns an exit status or None.
     """
+    for stream in (sys.stdout, sys.stderr):  # a title that the terminal can't show must not end the run
+        stream.reconfigure(errors="replace")
     try:
         status = main()
     except UserError as error:

@@ -33,7 +33,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 import baselines
@@ -68,15 +67,18 @@ class TrainingConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    n_members: int = 2  # networks per target, from different seeds
-    epochs: int = 20  # at most, each over all training songs; the learning rate's schedule spans them
-    patience: int = 8  # stop after this many epochs without a better validation loss
+    n_members: int = 1  # networks per target, from different seeds
+    epochs: int = 40  # at most, each over all training songs; the learning rate's schedule spans them
     batch_size: int = 24
     crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
     learning_rate: float = 2e-3  # at its highest
     warm_up: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
     weight_decay: float = 0.02
-    averaging: float = 0.98  # decay of the running average of the weights, which is what is kept
+    averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
+    helper_weight: float = 1.0  # of the loss of the two other targets, which the network learns beside its own
+    validate_every: int = 2  # epochs
+    smoothing: int = 3  # validations whose mean loss decides: one alone is too noisy for so few songs
+    patience: int = 16  # stop after this many epochs without a better one
     seed: int = 0
 
 
@@ -123,13 +125,17 @@ class TrainingRun:
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.history: list[tuple[float, float]] = []  # training and validation loss of each epoch
+        self.history: list[tuple[float, float | None]] = []  # training loss, and validation loss where measured
+        self.best_epoch = 0  # counted from 1
+        self.best_loss = math.inf
 
-    @property
-    def best_epoch(self) -> int:
-        """The epoch, from 1, with the lowest validation loss; 0 before the first."""
-        losses = [validation for _, validation in self.history]
-        return losses.index(min(losses)) + 1 if losses else 0
+    def validated(self, loss: float, smoothing: int) -> None:
+        """Take note of the newest epoch's validation loss, and of the average weights where they are the best yet."""
+        self.history[-1] = self.history[-1][0], loss
+        recent = [validation for _, validation in self.history if validation is not None][-smoothing:]
+        if (mean := float(np.mean(recent))) < self.best_loss:
+            self.best_loss, self.best_epoch = mean, len(self.history)
+            self.best = copy.deepcopy(self.average.state_dict())
 
     def save(self, path: Path) -> None:
         tensors = {}
@@ -138,14 +144,15 @@ class TrainingRun:
             states[f"optimizer.{index}"] = state
         for prefix, state in states.items():
             tensors |= {f"{prefix}/{name}": tensor.detach().clone().contiguous() for name, tensor in state.items()}
+        progress = {"history": self.history, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
         with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={"history": json.dumps(self.history)})
+            save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; one that is missing or damaged is no checkpoint."""
         try:
             with safe_open(path, "pt") as file:
-                history = json.loads(file.metadata()["history"])
+                progress = json.loads(file.metadata()["progress"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (FileNotFoundError, SafetensorError):
             return
@@ -159,7 +166,8 @@ class TrainingRun:
         groups = self.optimizer.state_dict()["param_groups"]
         by_index = {int(prefix.removeprefix("optimizer.")): state for prefix, state in states.items()}
         self.optimizer.load_state_dict({"state": by_index, "param_groups": groups})
-        self.history = [tuple(losses) for losses in history]
+        self.history = [tuple(losses) for losses in progress["history"]]
+        self.best_epoch, self.best_loss = progress["best_epoch"], progress["best_loss"]
 
 
 def train_network(
@@ -183,54 +191,57 @@ def train_network(
     Returns:
         The finished run; the network to use is its `best` state.
     """
-    train_set = SpectrogramDataset(songs.spectrograms, songs.train, target, crop_frames=config.crop_frames)
-    validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, target)
+    outputs = (target, *(other for other in TARGETS if other != target))
+    train_set = SpectrogramDataset(songs.spectrograms, songs.train, outputs, crop_frames=config.crop_frames)
+    validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, outputs[:1])
     torch.manual_seed(config.seed)
-    network = MoodNetwork(config.network)
+    network = MoodNetwork(replace(config.network, outputs=outputs))
     network.set_input_statistics(*songs.band_statistics)
-    network.set_output_mean(float(np.mean(train_set.labels)))
+    network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
-    label_variance = float(np.var(train_set.labels)) or 1.0
     while (epoch := len(training.history)) < min(config.epochs, training.best_epoch + config.patience):
-        train_loss = train_epoch(training, train_set, epoch, label_variance, config, device)
-        predicted = predict(training.average, validation_set, device)
-        validation_loss = float(np.mean((predicted - validation_set.labels) ** 2)) / label_variance
-        training.history.append((train_loss, validation_loss))
-        if training.best_epoch == len(training.history):
-            training.best = copy.deepcopy(training.average.state_dict())
+        training.history.append((train_epoch(training, train_set, epoch, config, device), None))
+        if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:
+            predicted = predict(training.average, validation_set, device)[:, 0]
+            truth = validation_set.labels[:, 0].numpy()
+            label_variance = float(train_set.labels[:, 0].var())
+            training.validated(float(np.mean((predicted - truth) ** 2)) / label_variance, config.smoothing)
         training.save(checkpoint)
         progress(training)
     return training
 
 
 def train_epoch(
-    training: TrainingRun,
-    train_set: SpectrogramDataset,
-    epoch: int,
-    label_variance: float,
-    config: TrainingConfig,
-    device: torch.device,
+    training: TrainingRun, train_set: SpectrogramDataset, epoch: int, config: TrainingConfig, device: torch.device
 ) -> float:
-    """Train on each song once. Returns the mean loss: the squared error as a share of the labels' variance."""
+    """Train on each song once.
+
+    Returns:
+        The mean loss of the network's own target: the squared error as a share of the labels' variance.
+    """
     seed = config.seed * 1_000_003 + epoch
     torch.manual_seed(seed)  # decides the dropout
     generator = torch.Generator().manual_seed(seed)
     train_set.generator = generator
     loader = make_loader(train_set, batch_size=config.batch_size, shuffle=True, generator=generator)
-    network, optimizer, losses = training.network.train(), training.optimizer, []
+    variances = train_set.labels.var(dim=0).clamp(min=1e-6).to(device)
+    weights = torch.full_like(variances, config.helper_weight)
+    weights[0] = 1
+    network, optimizer, own_losses = training.network.train(), training.optimizer, []
     for step, (spectrograms, labels) in enumerate(loader, start=epoch * len(loader)):
         rate = config.learning_rate * learning_rate_factor(step / (config.epochs * len(loader)), config.warm_up)
         for group in optimizer.param_groups:
             group["lr"] = rate
         x = augment(spectrograms.to(device), network.band_mean_db, config.augmentation, generator)
-        loss = F.mse_loss(network(x), labels.to(device)) / label_variance
+        losses = (network(x) - labels.to(device)).square().mean(dim=0) / variances
+        loss = (weights * losses).sum() / weights.sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
+        own_losses.append(losses[0].item())
         update_average(training.average, network, min(config.averaging, (1 + step) / (10 + step)))
-    return float(np.mean(losses))
+    return float(np.mean(own_losses))
 
 
 def learning_rate_factor(done: float, warm_up: float) -> float:
@@ -252,7 +263,7 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
 
 @torch.inference_mode()
 def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device) -> np.ndarray:
-    """Predictions (songs,) for whole clips, in the dataset's order."""
+    """What a model says of whole clips, in the dataset's order: (songs, ...) as its forward gives (B, ...)."""
     batches = make_loader(dataset, batch_size=EVALUATION_BATCH)
     return torch.cat([model(spectrograms.to(device)).cpu() for spectrograms, _ in batches]).numpy()
 
@@ -261,7 +272,6 @@ def train_ensemble(
     target: str, songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
 ) -> tuple[Ensemble, list[TrainingRun], list[Path]]:
     """Train the networks of one target. Returns the model, its runs, and the checkpoints to delete once it is saved."""
-    model = Ensemble(config.network, config.n_members)
     runs, checkpoints = [], []
     with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=None) as bar:
         for member in range(config.n_members):
@@ -270,15 +280,17 @@ def train_ensemble(
 
             def progress(training: TrainingRun, member: int = member) -> None:
                 bar.n = member * config.epochs + len(training.history)
-                bar.set_postfix(validation=f"{training.history[-1][1]:.3f}", best_epoch=training.best_epoch)
+                bar.set_postfix(best_loss=f"{training.best_loss:.3f}", best_epoch=training.best_epoch)
 
             training = train_network(
                 target, songs, member_config, device=device, checkpoint=checkpoint, progress=progress
             )
-            model.members[member].load_state_dict(training.best)
             runs.append(training)
             checkpoints.append(checkpoint)
         bar.n = bar.total
+    model = Ensemble(runs[0].network.config, config.n_members)
+    for member, training in zip(model.members, runs, strict=True):
+        member.load_state_dict(training.best)
     return model.to(device).eval(), runs, checkpoints
 
 
@@ -330,7 +342,7 @@ def train_target(
     metrics = {}
     for split in ("validation", "test"):
         split_songs = getattr(songs, split)
-        predicted = predict(model, SpectrogramDataset(songs.spectrograms, split_songs, target), device)
+        predicted = predict(model, SpectrogramDataset(songs.spectrograms, split_songs, (target,)), device)
         metrics[split] = measure(target, split_songs, predicted, groups)
     write_predictions(paths.predictions(target, "test"), target, songs.test, predicted)
     draw_predictions(target, songs.test, predicted, metrics["test"], paths.picture(f"{target}_test"))
@@ -452,7 +464,7 @@ def cross_validate(
         known = paths.predictions(name, fingerprint(target, fold_songs, config)[:16], cached=True)
         if not known.exists():
             model, _, checkpoints = train_ensemble(target, fold_songs, config, device=device, paths=paths, name=name)
-            test_set = SpectrogramDataset(spectrograms, fold_songs.test, target)
+            test_set = SpectrogramDataset(spectrograms, fold_songs.test, (target,))
             write_predictions(known, target, fold_songs.test, predict(model, test_set, device))
             for checkpoint in checkpoints:
                 checkpoint.unlink()
@@ -490,10 +502,10 @@ def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:
     for member, training in enumerate(runs):
         epochs = range(1, len(training.history) + 1)
         train, validation = zip(*training.history, strict=True)
+        validated, losses = zip(*((epoch, loss) for epoch, loss in enumerate(validation, 1) if loss), strict=True)
         axes.plot(epochs, train, color="#4c72b0", alpha=0.6, label=None if member else "training, augmented")
-        axes.plot(epochs, validation, color="#dd8452", label=None if member else "validation, averaged weights")
-        best = training.best_epoch
-        axes.scatter(best, validation[best - 1], color="#dd8452", zorder=3, label=None if member else "kept")
+        axes.plot(validated, losses, color="#dd8452", label=None if member else "validation, averaged weights")
+        axes.axvline(training.best_epoch, color="#55a868", linewidth=0.8, label=None if member else "kept")
     axes.axhline(1, color="gray", linewidth=0.8, linestyle=":", label="predicting the mean")
     axes.set(xlabel="epoch", ylabel="squared error / variance of the labels", title=f"{target}: loss", ylim=(0, 1.3))
     axes.legend()
