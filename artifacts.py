@@ -11,15 +11,20 @@ import math
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from errors import UserError
 from pipeline import PipelineConfig
+
+if TYPE_CHECKING:  # importing matplotlib takes a quarter of a second, which predicting files need not wait for
+    from matplotlib.figure import Figure
 
 TARGETS = ("energy", "danceability", "valence")
 SPLITS = ("train", "validation", "test")
@@ -125,9 +130,9 @@ class ModelPaths:
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` when the block ends well, delete it otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
@@ -135,15 +140,19 @@ def atomic(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{path} can't be written: {error.strerror}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
     """Write rows as UTF-8 CSV with exactly these columns; None becomes empty."""
     with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
+        # Before Python 3.13 a lone carriage return is not quoted, and ends the row when it is read.
+        quoting = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            (quoting if any("\r" in str(value) for value in row.values()) else writer).writerow(row)
 
 
 def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[str, str]]:
@@ -201,7 +210,7 @@ def read_songs(paths: DataPaths) -> list[dict[str, str]]:
         for target in TARGETS:
             if (value := parse_number(song[target])) is None or not 0 <= value <= 1:
                 raise UserError(
-                    f"{paths.songs}: song {song['song_id']} has {target} {song[target]!r}; expected a number from 0 to 1"
+                    f"{paths.songs}: the {target} of {song['song_id']} is {song[target]!r}, no number from 0 to 1"
                 )
     return songs
 
@@ -223,6 +232,13 @@ def sha256_of(path: Path) -> str:
 def copy_atomically(source: Path, destination: Path) -> None:
     with atomic(destination) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a matplotlib figure as PNG."""
+    with atomic(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a title in another script shows boxes
+        figure.savefig(temporary, dpi=100, format="png")
 
 
 class SpectrogramSet:
@@ -252,7 +268,7 @@ class SpectrogramSet:
         if not data.exists() or data.stat().st_size < len(index) * spectrograms.row_bytes:
             raise UserError(f"{data} is shorter than its index; delete {folder} and run {made_by} again")
         for line in index:
-            if not line["frames"].isdigit() or not 0 < int(line["frames"]) <= config.clip_frames:
+            if not line["frames"].isdecimal() or not 0 < int(line["frames"]) <= config.clip_frames:
                 raise UserError(f"{folder / 'index.csv'} is damaged; delete {folder} and run {made_by} again")
         return spectrograms
 

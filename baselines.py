@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artifacts import DataPaths, SpectrogramSet
+from errors import AudioError, UserError
 from parallel import ordered_map
 from pipeline import AudioPipeline, PipelineConfig
 
@@ -90,7 +91,11 @@ def recipe_spectrograms(songs: list[dict[str, str]], paths: DataPaths, *, worker
     pipeline = AudioPipeline(PipelineConfig(sample_rate_hz=8_000, f_max_hz=4_000))
 
     def first_window(song: dict[str, str]) -> Tensor:
-        waveform, _ = next(pipeline.waveforms(paths.preview(song)))
+        clip = paths.preview(song)
+        try:
+            waveform, _ = next(pipeline.waveforms(clip))
+        except AudioError as error:
+            raise UserError(f"{clip}: {error}; run data_collection.py again") from None
         return recipe_spectrogram(waveform)
 
     described = "the original recipe's spectrograms"

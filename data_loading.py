@@ -30,9 +30,9 @@ from artifacts import (
     TARGETS,
     DataPaths,
     SpectrogramSet,
-    atomic,
     read_songs,
     read_table,
+    save_figure,
     write_table,
 )
 from errors import AudioError, UserError, run
@@ -97,20 +97,30 @@ def assign_splits(
     split_of_artist = {
         name: splits[song["song_id"]] for song in songs if song["song_id"] in splits for name in artist_names(song)
     }
-    unusable = []
-    for group in artist_groups([song for song in songs if song["song_id"] not in splits]):
-        homes = {split_of_artist[name] for song in group for name in artist_names(song) if name in split_of_artist}
-        home = min(homes, key=SPLITS.index) if homes else _drawn_split(group, seed)
-        for song in group:
-            if {split_of_artist.get(name, home) for name in artist_names(song)} <= {home}:
-                splits[song["song_id"]] = home
+
+    def place(song: dict[str, str], split: str) -> None:
+        splits[song["song_id"]] = split
+        split_of_artist.update(dict.fromkeys(artist_names(song), split))
+
+    waiting, unusable, moved = [song for song in songs if song["song_id"] not in splits], [], True
+    while moved:
+        still_waiting = []
+        for song in waiting:
+            homes = {split_of_artist[name] for name in artist_names(song) if name in split_of_artist}
+            if len(homes) == 1:
+                place(song, homes.pop())
             else:
-                unusable.append(song)
+                (unusable if homes else still_waiting).append(song)
+        moved, waiting = len(still_waiting) < len(waiting), still_waiting
+    for group in artist_groups(waiting):
+        home = _drawn_split(group, seed)
+        for song in group:
+            place(song, home)
     return splits, unusable
 
 
 def _drawn_split(group: list[dict[str, str]], seed: int) -> str:
-    name = min(name for song in group for name in artist_names(song))
+    name = min(name for song in group for name in artist_names(song) or {song["song_id"]})
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     for split, share in SPLIT_SHARES.items():
@@ -272,13 +282,18 @@ def draw_spectrograms(songs: list[dict[str, str]], spectrograms: SpectrogramSet,
             extent=(0, frames / config.frames_per_s, 0, config.n_mels),
         )
         labels = "   ".join(f"{target} {float(song[target]):.2f}" for target in TARGETS)
-        axes.set_title(f"{plain(song['title'], 34)}\n{plain(song['artist'], 34)}\n{labels}", fontsize=9)
+        title, artist = (shorten(song[key], 34) for key in ("title", "artist"))
+        axes.set_title(f"{title}\n{artist}\n{labels}", fontsize=9, parse_math=False)
         axes.set_xlabel("seconds", fontsize=8)
         axes.set_ylabel("mel band", fontsize=8)
         axes.tick_params(labelsize=8)
     figure.colorbar(image, ax=figure.axes, label="dB relative to a full-scale sine", shrink=0.6)
     figure.suptitle("Log-mel spectrograms, from the least to the most energetic song")
     save_figure(figure, path)
+
+
+def shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def draw_labels(songs: list[dict[str, str]], splits: dict[str, str], path: Path) -> None:
@@ -301,16 +316,6 @@ def draw_labels(songs: list[dict[str, str]], splits: dict[str, str], path: Path)
     figure.axes[0].set_ylabel("% of the split's songs")
     figure.axes[0].legend(loc="upper left")
     save_figure(figure, path)
-
-
-def plain(text: str, length: int) -> str:
-    """A title as matplotlib can show it: no math markup, no longer than `length` characters."""
-    return (text if len(text) <= length else text[: length - 1] + "…").replace("$", r"\$")
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=100)
 
 
 def main() -> int:

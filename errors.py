@@ -22,6 +22,7 @@ def run(main) -> None:
         stream.reconfigure(errors="replace")
     try:
         status = main()
+        sys.stdout.flush()  # else a reader that has gone is noticed only when Python ends
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

@@ -1,5 +1,6 @@
 """How good predictions are: R2, mean absolute error and Spearman's rho, each with a bootstrap interval."""
 
+import warnings
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -61,7 +62,9 @@ def evaluate(truth: np.ndarray, predicted: np.ndarray, groups: list[str], *, see
         drawn = np.concatenate([members[i] for i in generator.integers(len(members), size=len(members))])
         samples.append(_point_metrics(truth[drawn], predicted[drawn]))
     tail = 50 * (1 - CONFIDENCE)
-    low, high = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")  # R2 of equal truths
+        low, high = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
     values = (value for triple in zip(_point_metrics(truth, predicted), low, high, strict=True) for value in triple)
     return Metrics(len(truth), *(float(value) for value in values))
 

@@ -12,6 +12,7 @@ reason in its `error` column, does not stop the rest, and makes the exit status 
 
 import argparse
 import json
+import os
 import random
 import sys
 from functools import partial
@@ -28,6 +29,7 @@ from artifacts import (
     SpectrogramSet,
     atomic,
     read_table,
+    save_figure,
     write_table,
 )
 from errors import AudioError, UserError, run
@@ -88,7 +90,9 @@ def find_files(arguments: list[Path]) -> list[Path]:
         inside = sorted(
             path
             for path in argument.rglob("*")
-            if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+            if path.suffix.lower() in SUFFIXES
+            and path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(argument).parts)
         )
         if not inside:
             raise UserError(f"{argument} holds no audio file; known suffixes are {', '.join(sorted(SUFFIXES))}")
@@ -98,7 +102,7 @@ def find_files(arguments: list[Path]) -> list[Path]:
 
 def predict_file(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipeline) -> dict:
     """The row of one file: PREDICTION_COLUMNS, with None for what is unknown."""
-    row = dict.fromkeys(PREDICTION_COLUMNS) | {"file": str(path)}
+    row = dict.fromkeys(PREDICTION_COLUMNS) | {"file": os.fsencode(path).decode("utf-8", "replace")}
     try:
         spectrograms, duration_s = pipeline.log_mels(path)
     except AudioError as error:
@@ -224,10 +228,8 @@ def draw(
     right.invert_yaxis()
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
     right.spines[["top", "right"]].set_visible(False)
-    # "$" would begin a formula.
-    figure.suptitle(f"{song['title']} by {song['artist']}".replace("$", r"\$"))
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    figure.suptitle(f"{song['title']} by {song['artist']}", parse_math=False)
+    save_figure(figure, path)
 
 
 def main() -> int:
@@ -241,10 +243,13 @@ def main() -> int:
     saved.add_argument("--song", help="id or a part of the title (default: a random one)")
     saved.add_argument("--seed", type=int, help="the same seed draws the same song")
     saved.add_argument("--data", type=Path, default=Path("data"), help="folder that holds demo/ (default: data)")
-    saved.add_argument("--picture", type=Path, default=Path("demo.png"), help="where to draw it (default: demo.png)")
+    saved.add_argument("--picture", type=Path, help="where to draw it (default: demo.png)")
     arguments = parser.parse_args()
     if not arguments.files and (arguments.csv or arguments.json):
         parser.error("--csv and --json go with files or folders")
+    if arguments.files and (arguments.song is not None or arguments.seed is not None or arguments.picture):
+        parser.error("--song, --seed and --picture go without files")
+    arguments.picture = arguments.picture or Path("demo.png")
     return run_files(arguments) if arguments.files else run_saved_song(arguments)
 
 

@@ -45,10 +45,11 @@ from artifacts import (
     atomic,
     read_songs,
     read_table,
+    save_figure,
     write_table,
 )
 from augmentation import AugmentationConfig, augment
-from data_loading import SpectrogramDataset, artist_groups, make_loader, read_splits, save_figure
+from data_loading import SpectrogramDataset, artist_groups, make_loader, read_splits
 from errors import UserError, run
 from evaluation import Metrics, evaluate
 from network import Ensemble, MoodNetwork, NetworkConfig, load_model, save_model
@@ -123,7 +124,7 @@ class TrainingRun:
         self.average = copy.deepcopy(network).eval()
         self.best = copy.deepcopy(network.state_dict())
         self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.history: list[tuple[float, float | None]] = []  # training loss, and validation loss where measured
         self.best_epoch = 0  # counted from 1
@@ -154,7 +155,7 @@ class TrainingRun:
             with safe_open(path, "pt") as file:
                 progress = json.loads(file.metadata()["progress"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (FileNotFoundError, SafetensorError):
+        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
             return
         states: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -205,7 +206,7 @@ def train_network(
         if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:
             predicted = predict(training.average, validation_set, device)[:, 0]
             truth = validation_set.labels[:, 0].numpy()
-            label_variance = float(train_set.labels[:, 0].var())
+            label_variance = float(train_set.labels[:, 0].var()) or 1.0
             training.validated(float(np.mean((predicted - truth) ** 2)) / label_variance, config.smoothing)
         training.save(checkpoint)
         progress(training)
@@ -502,7 +503,9 @@ def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:
     for member, training in enumerate(runs):
         epochs = range(1, len(training.history) + 1)
         train, validation = zip(*training.history, strict=True)
-        validated, losses = zip(*((epoch, loss) for epoch, loss in enumerate(validation, 1) if loss), strict=True)
+        validated, losses = zip(
+            *((epoch, loss) for epoch, loss in enumerate(validation, 1) if loss is not None), strict=True
+        )
         axes.plot(epochs, train, color="#4c72b0", alpha=0.6, label=None if member else "training, augmented")
         axes.plot(validated, losses, color="#dd8452", label=None if member else "validation, averaged weights")
         axes.axvline(training.best_epoch, color="#55a868", linewidth=0.8, label=None if member else "kept")

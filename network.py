@@ -84,10 +84,8 @@ class MoodNetwork(nn.Module):
         self.register_buffer("band_mean_db", torch.zeros(config.n_mels, 1))
         self.register_buffer("band_deviation_db", torch.ones(config.n_mels, 1))
         self.stem = nn.Sequential(
-            convolution(1, first, 5, stride=2, padding=2),
-            nn.MaxPool2d((2, 1)),
-            convolution(first, second, 3, padding=1),
-            nn.MaxPool2d((2, 1)),
+            convolution(1, first, (7, 5), stride=(4, 2), padding=(3, 2)),
+            convolution(first, second, 3, stride=(2, 1), padding=1),
             convolution(second, config.channels, (config.n_mels // 8, 1)),
         )
         self.blocks = nn.ModuleList(ResidualBlock(config.channels) for _ in range(config.n_blocks))
@@ -111,7 +109,7 @@ class MoodNetwork(nn.Module):
     def set_output_means(self, means: Tensor) -> None:
         """Let the untrained network predict about these values (outputs,) in (0, 1): the means of the labels."""
         with torch.no_grad():
-            self.head[-1].bias.copy_(means.logit())
+            self.head[-1].bias.copy_(means.clamp(0.01, 0.99).logit())
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_mels, frames) in dB, at least 16 frames -> (B, outputs) in [0, 1]"""

@@ -234,7 +234,7 @@ def _decode_libsndfile(file: soundfile.SoundFile) -> Iterator[tuple[np.ndarray, 
 
 def _decode_ffmpeg(path: Path) -> Iterator[tuple[np.ndarray, int]]:
     try:
-        container = av.open(str(path), options={"format_whitelist": FFMPEG_FORMATS})
+        container = av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
     except (av.FFmpegError, OSError, ValueError):
         raise AudioError("not an audio file, or too damaged to open") from None
     with container:

@@ -62,7 +62,7 @@ class LocalCatalog:
             raise UserError(f"--catalog {self.catalog} can't be read as a UTF-8 CSV file: {error}") from None
 
     def _song(self, row: dict[str, str], column: dict[str, str | None]) -> dict[str, str]:
-        song = {ours: (row.get(column.get(ours)) or "").strip() for ours in SONG_COLUMNS}
+        song = {ours: (row[column[ours]] or "").strip() if column.get(ours) else "" for ours in SONG_COLUMNS}
         song["release_year"] = song["release_year"][:4] if song["release_year"][:4].isdigit() else ""
         song["source"] = "local"
         song["label_source"] = self.catalog.name

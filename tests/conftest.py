@@ -1,0 +1,187 @@
+"""What the tests share: synthesised audio, and small data and model folders made from it.
+
+Nothing comes from outside, and nothing is written outside pytest's temporary folders.
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from unittest.mock import patch
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import data_collection
+import data_loading
+import model_train
+from artifacts import SPLIT_COLUMNS, TARGETS, DataPaths, ModelPaths, write_table
+
+ROOT = Path(__file__).resolve().parent.parent
+CHORD_HZ = (220, 523, 1000, 2093, 3000)  # below the 4 kHz that a rate of 8 kHz can hold
+CLIP_S = 3.6
+SPLIT_SIZES = {"train": 10, "validation": 4, "test": 4}
+
+torch.set_num_threads(1)  # as in the subprocesses below, so that sums are added in the same order
+
+
+def chord(*, seconds: float = 4.0, rate_hz: int = 16_000, level: float = 0.4) -> np.ndarray:
+    """Five tones that swell and fade, mono (samples,). The slow swell lets a codec's delay of 50 ms pass unnoticed."""
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
+    tones = sum(np.sin(2 * np.pi * frequency * t + k) for k, frequency in enumerate(CHORD_HZ))
+    return level * (1 + 0.4 * np.sin(2 * np.pi * 0.4 * t)) * tones / len(CHORD_HZ)
+
+
+def tone(*, frequency_hz: float = 1000, seconds: float = 4.0, rate_hz: int = 16_000, level: float = 1.0) -> np.ndarray:
+    return level * np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+def write_audio(path: Path, samples: np.ndarray, rate_hz: int = 16_000, **options) -> Path:
+    """Write with libsndfile; `format` and `subtype` as soundfile has them."""
+    channels = 1 if samples.ndim == 1 else samples.shape[1]
+    with soundfile.SoundFile(str(path), "w", rate_hz, channels, **options) as file:
+        for start in range(0, len(samples), 10_000):  # one large write of Ogg can overflow libsndfile's stack
+            file.write(samples[start : start + 10_000])
+    return path
+
+
+def write_with_ffmpeg(
+    path: Path, samples: np.ndarray, rate_hz: int, *, codec: str, container: str | None = None, options=None
+) -> Path:
+    """Write (samples,) or (samples, 2) with FFmpeg's encoders."""
+    planes = np.ascontiguousarray(np.atleast_2d(samples.T), np.float32)
+    with av.open(str(path), "w", format=container, options=options or {}) as output:
+        stream = output.add_stream(codec, rate=rate_hz, layout="mono" if len(planes) == 1 else "stereo")
+        stream.bit_rate = 160_000
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=stream.layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate_hz, 0, Fraction(1, rate_hz)
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def write_silent_video(path: Path) -> Path:
+    """A film of one second without an audio stream."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mpeg4", rate=10, width=64, height=64, pix_fmt="yuv420p")
+        for brightness in range(10):
+            picture = np.full((64, 64, 3), 20 * brightness, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
+def write_catalog(path: Path, rows: list[dict], *, encoding: str = "utf-8") -> Path:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with open(path, "w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def call_main(module, *arguments) -> int:
+    """Run a script's `main()` in this process."""
+    with patch.object(sys, "argv", [module.__file__, *map(str, arguments)]):
+        return module.main()
+
+
+def start(*command, **options) -> subprocess.Popen:
+    """Start Python in the repository's root, with our modules importable."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": ""}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)], cwd=ROOT, env=environment, text=True, encoding="utf-8", **pipes | options
+    )
+
+
+def run_python(*command) -> subprocess.CompletedProcess:
+    with start(*command) as process:
+        stdout, stderr = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def library_song(number: int) -> dict[str, str]:
+    """A catalog row. A loud song is energetic; of each split, the first two songs are by one artist."""
+    first_of_split = {sum(list(SPLIT_SIZES.values())[:k]) for k in range(len(SPLIT_SIZES))}
+    artist = number + 1 if number in first_of_split else number
+    return {
+        "song_id": f"song{number:02}",
+        "title": f"Title {number}",
+        "artist": f"Artist {artist}",
+        "energy": f"{(number * 7 % 18) / 18:.3f}",
+        "danceability": f"{(number * 5 % 18) / 18:.3f}",
+        "valence": f"{(number * 11 % 18) / 18:.3f}",
+    }
+
+
+def library_splits() -> list[dict[str, str]]:
+    splits = [split for split, size in SPLIT_SIZES.items() for _ in range(size)]
+    return [{"song_id": library_song(number)["song_id"], "split": split} for number, split in enumerate(splits)]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory) -> Path:
+    """A folder with catalog.csv and clips/: 18 short songs by 15 artists."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "clips").mkdir()
+    songs = [library_song(number) for number in range(sum(SPLIT_SIZES.values()))]
+    for number, song in enumerate(songs):
+        level = 10 ** (-(1 - float(song["energy"])) * 1.5)
+        noise = np.random.default_rng(number).standard_normal(round(CLIP_S * 16_000))
+        samples = level * (chord(seconds=CLIP_S, level=0.5) + 0.05 * noise)
+        write_audio(folder / "clips" / f"{song['song_id']}.wav", samples)
+    write_catalog(folder / "catalog.csv", songs)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def collected(library, tmp_path_factory) -> Path:
+    """The library after stage 1. Read only; copy it to change it."""
+    data = tmp_path_factory.mktemp("collected") / "data"
+    catalog, clips = library / "catalog.csv", library / "clips"
+    assert call_main(data_collection, "--source", "local", "--catalog", catalog, "--audio", clips, "--data", data) == 0
+    return data
+
+
+@pytest.fixture(scope="session")
+def loaded(collected, tmp_path_factory) -> Path:
+    """The library after stage 2, with a split that is fixed by hand. Read only; copy it to change it."""
+    data = tmp_path_factory.mktemp("loaded") / "data"
+    shutil.copytree(collected, data)
+    write_table(DataPaths(data).splits, SPLIT_COLUMNS, library_splits())
+    assert call_main(data_loading, "--data", data) == 0
+    return data
+
+
+@pytest.fixture(scope="session")
+def trained(loaded, tmp_path_factory) -> Path:
+    """The models after stage 3, trained for one epoch. Read only; copy it to change it."""
+    models = tmp_path_factory.mktemp("trained") / "models"
+    arguments = ["--epochs", 1, "--members", 1, "--device", "cpu", "--baselines", "mean", "ridge"]
+    assert call_main(model_train, *arguments, "--data", loaded, "--models", models) == 0
+    assert all(ModelPaths(models).weights(target).exists() for target in TARGETS)
+    return models
+
+
+@pytest.fixture
+def own_data(loaded, tmp_path) -> Path:
+    """A copy of the library after stage 2, to change."""
+    return Path(shutil.copytree(loaded, tmp_path / "data"))
+
+
+@pytest.fixture
+def own_models(trained, tmp_path) -> Path:
+    """A copy of the models, to change."""
+    return Path(shutil.copytree(trained, tmp_path / "models"))

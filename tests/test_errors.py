@@ -1,0 +1,73 @@
+import sys
+
+import pytest
+from conftest import run_python, start
+
+from errors import AudioError, UserError, run
+
+
+def test_status_of_main_is_the_exit_status():
+    for status in (0, 1, None):
+        with pytest.raises(SystemExit) as caught:
+            run(lambda status=status: status)
+        assert caught.value.code == status
+
+
+@pytest.mark.parametrize("error", [UserError, AudioError])
+def test_user_error_is_one_line_and_status_1(capsys, error):
+    def main():
+        raise error("songs.csv is missing")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 1
+    assert capsys.readouterr() == ("", "error: songs.csv is missing\n")
+
+
+def test_ctrl_c_says_that_the_work_is_kept(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 130
+    assert "goes on from here" in capsys.readouterr().err
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0)
+
+
+def test_status_reaches_the_shell():
+    program = "from errors import UserError, run\ndef main(): raise UserError('expected this')\nrun(main)"
+    done = run_python("-c", program)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: expected this\n")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["little output", "much output"])
+def test_reader_that_has_gone_is_no_traceback(lines):
+    """As in `python model_demo.py album/ | head`; little output reaches the pipe only when Python ends."""
+    program = f"""
+import sys
+from errors import run
+def main():
+    sys.stdin.read()
+    for _ in range({lines}):
+        print("a line")
+run(main)
+"""
+    with start("-c", program, stdin=-1) as process:
+        process.stdout.close()
+        process.stdin.close()
+        stderr = process.stderr.read()
+        status = process.wait(timeout=60)
+    assert stderr == ""
+    assert status in (0, 1)
+
+
+def test_nothing_is_printed_on_success(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: print("done", file=sys.stdout))
+    assert caught.value.code is None
+    assert capsys.readouterr() == ("done\n", "")

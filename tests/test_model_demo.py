@@ -1,0 +1,348 @@
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio, write_with_ffmpeg
+from matplotlib.image import imread
+
+import model_demo
+from artifacts import SONG_COLUMNS, TARGETS, DataPaths, ModelPaths, read_songs, read_table, write_table
+from errors import UserError
+from model_demo import choose_song, find_files, load_models, predict
+from network import load_model
+from pipeline import AudioPipeline
+
+COLUMNS = ["file", "duration_s", "energy", "danceability", "valence", "error"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """By default the demo writes its picture to the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """A folder of four clips in two levels, and of files to be skipped."""
+    folder = tmp_path_factory.mktemp("album") / "album"
+    (folder / "disc 2").mkdir(parents=True)
+    write_audio(folder / "b.wav", chord(seconds=3.5, level=0.1))
+    write_audio(folder / "a.FLAC", chord(seconds=3.2), format="FLAC")
+    write_audio(folder / "disc 2" / "c.mp3", chord(seconds=3.4, rate_hz=44_100), 44_100)
+    write_with_ffmpeg(folder / "夜.m4a", chord(seconds=3.6, rate_hz=44_100), 44_100, codec="aac")
+    write_audio(folder / ".hidden.wav", chord(seconds=3.5))
+    (folder / "cover.jpg").write_bytes(b"no audio")
+    (folder / "notes.txt").write_text("no audio")
+    return folder
+
+
+def hear(models, *arguments):
+    """Run the demo on files. Returns its exit status and its rows."""
+    status = call_main(model_demo, *arguments, "--models", models, "--json", "rows.json")
+    with open("rows.json", encoding="utf-8") as file:
+        return status, json.load(file)
+
+
+def test_folder_is_heard_in_sorted_order(trained, album):
+    status, rows = hear(trained, album)
+    assert status == 0
+    assert [row["file"] for row in rows] == [
+        str(album / name) for name in ("a.FLAC", "b.wav", "disc 2/c.mp3", "夜.m4a")
+    ]
+    for row in rows:
+        assert list(row) == COLUMNS
+        assert row["error"] is None
+        assert 3 < row["duration_s"] < 4
+        assert all(0 <= row[target] <= 1 for target in TARGETS)
+    assert len({row["energy"] for row in rows}) > 1
+
+
+def test_files_come_in_the_order_given(trained, album):
+    files = [album / "b.wav", album / "disc 2", album / "a.FLAC", album / "b.wav"]
+    _, rows = hear(trained, *files)
+    names = ["b.wav", "disc 2/c.mp3", "a.FLAC", "b.wav"]
+    assert [row["file"] for row in rows] == [str(album / name) for name in names]
+    assert rows[0] == rows[3]
+
+
+def test_file_alone_gives_the_same_numbers_as_in_a_folder(trained, album):
+    _, together = hear(trained, album)
+    for row in together:
+        assert hear(trained, row["file"])[1] == [row]
+
+
+def test_numbers_are_those_of_the_models(trained, album):
+    _, (row,) = hear(trained, album / "b.wav")
+    (spectrogram,), duration_s = AudioPipeline().log_mels(album / "b.wav")
+    assert row["duration_s"] == duration_s == 3.5
+    for target in TARGETS:
+        model, _ = load_model(ModelPaths(trained), target)
+        with torch.inference_mode():
+            assert row[target] == pytest.approx(float(model(spectrogram[None])), abs=1e-4)
+
+
+def test_hidden_file_is_heard_when_named(trained, album):
+    status, rows = hear(trained, album / ".hidden.wav")
+    assert (status, len(rows)) == (0, 1)
+
+
+def test_hidden_folders_are_skipped(album, tmp_path):
+    shutil.copytree(album, tmp_path / "music" / "album")
+    shutil.copytree(album, tmp_path / "music" / ".Trash")
+    assert len(find_files([tmp_path / "music"])) == 4
+
+
+def test_hidden_folder_is_heard_when_named(album, tmp_path):
+    shutil.copytree(album, tmp_path / ".music")
+    assert len(find_files([tmp_path / ".music"])) == 4
+
+
+def test_csv_has_exactly_these_columns(trained, album):
+    assert call_main(model_demo, album, "--models", trained, "--csv", "moods.csv", "--json", "rows.json") == 0
+    with open("moods.csv", encoding="utf-8", newline="") as file:
+        assert file.readline() == "file,duration_s,energy,danceability,valence,error\n"
+    with open("rows.json", encoding="utf-8") as file:
+        rows = json.load(file)
+    expected = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    table = read_table(Path("moods.csv"), COLUMNS, "model_demo.py")
+    assert table == expected
+
+
+def test_terminal_shows_a_line_per_file(trained, album, capsys):
+    call_main(model_demo, album, "--models", trained)
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["file", "seconds", "energy", "danceability", "valence"]
+    assert len(lines) == 4
+    assert all(re.search(r" 3\.\d( +0\.\d\d){3}$", line) for line in lines)
+
+
+def test_bad_files_have_their_reason_and_stop_nothing(trained, album, tmp_path, capsys):
+    (tmp_path / "broken.mp3").write_bytes(b"no audio" * 100)
+    files = [tmp_path / "broken.mp3", album / "b.wav", tmp_path / "gone.wav", album / "cover.jpg"]
+    status, rows = hear(trained, *files)
+    assert status == 1
+    assert [row["file"] for row in rows] == [str(file) for file in files]
+    assert [row["error"] for row in rows] == [
+        "not an audio file, or too damaged to open",
+        None,
+        "there is no such file",
+        "not an audio file, or too damaged to open",
+    ]
+    assert [row["energy"] is None for row in rows] == [True, False, True, True]
+    assert [row["duration_s"] is None for row in rows] == [True, False, True, True]
+    captured = capsys.readouterr()
+    assert captured.err == "error: 3 of 4 files could not be used; the table says why\n"
+    assert "there is no such file" in captured.out
+
+
+def test_bad_file_s_row_in_the_table(trained, tmp_path):
+    (tmp_path / "broken.mp3").write_bytes(b"no audio" * 100)
+    assert call_main(model_demo, "broken.mp3", "--models", trained, "--csv", "moods.csv") == 1
+    expected = dict.fromkeys(COLUMNS, "") | {"file": "broken.mp3", "error": "not an audio file, or too damaged to open"}
+    assert read_rows(tmp_path / "moods.csv") == [expected]
+
+
+def test_bad_file_is_status_1_in_the_shell(trained, album, tmp_path):
+    (tmp_path / "broken.mp3").write_bytes(b"no audio" * 100)
+    done = run_python("model_demo.py", tmp_path / "broken.mp3", album / "b.wav", "--models", trained)
+    assert done.returncode == 1
+    # The mp3 decoder may write notes of its own before.
+    assert done.stderr.splitlines()[-1] == "error: 1 of 2 files could not be used; the table says why"
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_long_file_is_the_weighted_mean_of_its_windows(trained, tmp_path):
+    samples = np.concatenate([chord(seconds=30, level=0.02), chord(seconds=10, level=0.9)])
+    write_audio(tmp_path / "long.wav", samples)
+    models, config = load_models(ModelPaths(trained))
+    windows, duration_s = AudioPipeline(config).log_mels(tmp_path / "long.wav")
+    assert (len(windows), duration_s) == (2, 40)
+    first, second = predict(models, windows[:1]), predict(models, windows[1:])
+    frames = [window.shape[1] for window in windows]
+    _, (row,) = hear(trained, "long.wav")
+    for target in TARGETS:
+        expected = np.average([first[target], second[target]], weights=frames)
+        assert row[target] == pytest.approx(expected, abs=1e-4)
+
+
+def test_name_that_is_no_utf_8(trained, album):
+    name = os.fsdecode(b"caf\xe9.wav")
+    shutil.copy(album / "b.wav", name)
+    status = call_main(model_demo, name, "--models", trained, "--csv", "moods.csv", "--json", "rows.json")
+    assert status == 0
+    with open("rows.json", encoding="utf-8") as file:
+        assert len(json.load(file)) == 1
+
+
+@pytest.mark.parametrize("name", ["a\nb.wav", "a\rb.wav", "a,b.wav", 'a"b.wav', "=a.wav", "x" * 100 + ".wav"])
+def test_odd_names_survive_in_the_table(trained, album, name):
+    shutil.copy(album / "b.wav", name)
+    assert call_main(model_demo, name, "--models", trained, "--csv", "moods.csv") == 0
+    (row,) = read_table(Path("moods.csv"), COLUMNS, "model_demo.py")
+    assert row["file"] == name
+
+
+def test_folder_without_audio_is_a_sentence(trained, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty holds no audio file; known suffixes are \.aac"):
+        call_main(model_demo, "empty", "--models", trained)
+
+
+@pytest.mark.parametrize("flag", ["--csv", "--json"])
+@pytest.mark.parametrize("path", ["gone/moods.txt", "."])
+def test_table_that_can_t_be_written_is_refused_before_work(album, trained, flag, path, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("worked before the check")
+
+    monkeypatch.setattr(model_demo, "load_models", fail)
+    with pytest.raises(UserError, match="can't be written: name a file in a folder that exists"):
+        call_main(model_demo, album, "--models", trained, flag, path)
+
+
+@pytest.mark.parametrize("flag", ["--csv", "--json"])
+def test_tables_need_files(flag, capsys):
+    with pytest.raises(SystemExit) as caught:
+        call_main(model_demo, flag, "moods.txt")
+    assert caught.value.code == 2
+    assert "--csv and --json go with files or folders" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--song", "Title 14"], ["--seed", "1"], ["--picture", "a.png"]])
+def test_flags_of_a_saved_song_do_not_go_with_files(trained, album, flags):
+    with pytest.raises(SystemExit) as caught:
+        call_main(model_demo, album / "b.wav", "--models", trained, *flags)
+    assert caught.value.code == 2
+
+
+def hear_saved_song(loaded, trained, capsys, *arguments):
+    """Run the demo without files. Returns the title line and, per target, what was predicted, true and between."""
+    assert call_main(model_demo, "--data", loaded, "--models", trained, *arguments) == 0
+    title, _, *lines, _ = capsys.readouterr().out.splitlines()
+    return title, {line.split()[0]: [float(value) for value in line.split()[1:]] for line in lines}
+
+
+def test_saved_song_is_shown_beside_the_truth(loaded, trained, capsys, tmp_path):
+    title, values = hear_saved_song(loaded, trained, capsys)
+    songs = {f"{song['title']} by {song['artist']}": song for song in read_songs(DataPaths(DataPaths(loaded).demo))}
+    song = songs[title]
+    written = {row["song_id"]: row for row in read_rows(ModelPaths(trained).predictions("energy", "test"))}
+    assert list(values) == list(TARGETS)
+    for target, (predicted, true, error) in values.items():
+        assert true == pytest.approx(float(song[target]), abs=0.006)
+        assert error == pytest.approx(predicted - true, abs=0.011)
+    assert values["energy"][0] == pytest.approx(float(written[song["song_id"]]["predicted"]), abs=0.006)
+    picture = imread(tmp_path / "demo.png")
+    assert picture.shape[0] >= 300
+    assert picture[:, :, :3].std() > 0.05
+
+
+@pytest.fixture
+def no_picture(monkeypatch):
+    monkeypatch.setattr(model_demo, "draw", lambda *_: None)
+
+
+def test_seed_draws_the_same_song(loaded, trained, capsys, no_picture):
+    titles = [hear_saved_song(loaded, trained, capsys, "--seed", seed)[0] for seed in (0, 0, *range(1, 12))]
+    assert titles[0] == titles[1]
+    assert len(set(titles)) > 1
+
+
+def test_song_by_id_and_by_part_of_its_title(loaded, trained, capsys, no_picture):
+    for song in read_songs(DataPaths(DataPaths(loaded).demo)):
+        number = song["title"].removeprefix("Title ")
+        for wanted in (song["song_id"], song["title"], f"tItLe {number}", number):
+            title, _ = hear_saved_song(loaded, trained, capsys, "--song", wanted)
+            assert title == f"{song['title']} by {song['artist']}"
+
+
+def test_unknown_song_lists_those_there_are(loaded, trained):
+    with pytest.raises(UserError, match="no saved song has the id or title 'Yesterday'; there are:\n") as caught:
+        call_main(model_demo, "--data", loaded, "--models", trained, "--song", "Yesterday")
+    songs = read_songs(DataPaths(DataPaths(loaded).demo))
+    assert str(caught.value).splitlines()[1:] == [f"  {s['song_id']}  {s['title']} by {s['artist']}" for s in songs]
+
+
+def test_id_goes_before_title():
+    songs = [{"song_id": "x", "title": "about y", "artist": ""}, {"song_id": "y", "title": "z", "artist": ""}]
+    assert choose_song(songs, "y", None)["song_id"] == "y"
+
+
+def test_seed_0_is_a_seed():
+    songs = [{"song_id": str(k)} for k in range(100)]
+    assert len({choose_song(songs, None, 0)["song_id"] for _ in range(5)}) == 1
+
+
+def test_picture_flag(loaded, trained, capsys, tmp_path):
+    hear_saved_song(loaded, trained, capsys, "--picture", tmp_path / "new" / "a.png")
+    assert imread(tmp_path / "new" / "a.png").ndim == 3
+    assert not (tmp_path / "demo.png").exists()
+
+
+@pytest.mark.parametrize("title", ["夜に駆ける 🎵", "$x^$", "a\nb", "x" * 300])
+def test_odd_title_is_drawn(own_data, trained, tmp_path, title):
+    demo = DataPaths(DataPaths(own_data).demo)
+    songs = [song | {"title": title} for song in read_songs(demo)]
+    write_table(demo.songs, SONG_COLUMNS, songs)
+    assert call_main(model_demo, "--data", own_data, "--models", trained) == 0
+    assert imread(tmp_path / "demo.png").ndim == 3
+
+
+def change_json(path, change):
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+def test_models_with_different_pipelines_are_refused(own_models, album):
+    description = ModelPaths(own_models).description("valence")
+    change_json(description, lambda values: values["pipeline"].update(f_min_hz=55.0))
+    with pytest.raises(UserError, match=r"models of energy and valence .* f_min_hz [\d.]+ and 55\.0.*model_train\.py"):
+        call_main(model_demo, album, "--models", own_models)
+
+
+def test_saved_songs_of_other_settings_are_refused(own_data, trained):
+    described = DataPaths(DataPaths(own_data).demo).spectrograms / "pipeline.json"
+    change_json(described, lambda values: values.update(f_min_hz=55.0))
+    with pytest.raises(
+        UserError, match=r"different pipeline settings: f_min_hz 55\.0 and [\d.]+; run data_loading\.py"
+    ):
+        call_main(model_demo, "--data", own_data, "--models", trained)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_missing_model_names_the_next_command(own_models, album, target):
+    ModelPaths(own_models).description(target).unlink()
+    with pytest.raises(UserError, match=rf"{target}\.json is missing; run model_train\.py first"):
+        call_main(model_demo, album, "--models", own_models)
+
+
+def test_missing_saved_songs_name_the_next_command(trained, tmp_path, own_data):
+    with pytest.raises(UserError, match=r"is missing; run data_loading\.py first"):
+        call_main(model_demo, "--data", tmp_path / "gone", "--models", trained)
+    demo = DataPaths(DataPaths(own_data).demo)
+    write_table(demo.songs, SONG_COLUMNS, [])
+    with pytest.raises(UserError, match=r"holds no song; run data_loading\.py first"):
+        call_main(model_demo, "--data", own_data, "--models", trained)
+
+
+def test_saved_song_without_spectrogram_is_named(own_data, trained):
+    demo = DataPaths(DataPaths(own_data).demo)
+    songs = [song | {"song_id": "stranger"} for song in read_songs(demo)]
+    write_table(demo.songs, SONG_COLUMNS, songs)
+    with pytest.raises(UserError, match=r"lacks song stranger; run data_loading\.py again"):
+        call_main(model_demo, "--data", own_data, "--models", trained)
+
+
+@pytest.mark.skipif(not (ROOT / "models" / "energy.safetensors").exists(), reason="no released models here")
+def test_released_models_on_a_released_song(tmp_path):
+    done = run_python("model_demo.py", "--seed", 0, "--picture", tmp_path / "demo.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert all(re.search(rf"^{target} +0\.\d\d +[01]\.\d\d", done.stdout, re.MULTILINE) for target in TARGETS)
+    assert (tmp_path / "demo.png").exists()

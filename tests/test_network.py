@@ -1,0 +1,238 @@
+import hashlib
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from artifacts import ModelPaths
+from errors import UserError
+from network import Ensemble, MoodNetwork, NetworkConfig, load_model, save_model
+from pipeline import PipelineConfig
+
+N_MELS = PipelineConfig().n_mels
+OUTPUTS = ("energy", "valence", "tempo")
+CONFIG = NetworkConfig(outputs=OUTPUTS, n_mels=N_MELS)
+DESCRIPTION = {"pipeline": PipelineConfig().to_dict(), "note": "夜"}
+
+
+def spectrograms(n=3, frames=124, *, seed=0):
+    return -50 + 15 * torch.randn(n, N_MELS, frames, generator=torch.Generator().manual_seed(seed))
+
+
+def ensemble(*, seed=0, n_members=2):
+    torch.manual_seed(seed)
+    model = Ensemble(CONFIG, n_members)
+    for member in model.members:
+        member.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
+    return model.eval()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A saved model, its outputs, and its paths."""
+    paths, model = ModelPaths(tmp_path / "models"), ensemble()
+    save_model(paths, "energy", model, DESCRIPTION)
+    with torch.inference_mode():
+        return paths, model(spectrograms())
+
+
+@pytest.mark.parametrize("frames", [93, 94, 124, 256, 936])
+@pytest.mark.parametrize("batch", [1, 3])
+@torch.inference_mode()
+def test_any_length_gives_one_value_from_0_to_1(batch, frames):
+    predicted = ensemble()(spectrograms(batch, frames))
+    assert predicted.shape == (batch,)
+    assert ((predicted >= 0) & (predicted <= 1)).all()
+
+
+@torch.inference_mode()
+def test_values_stay_in_range_for_extreme_input():
+    model = ensemble()
+    for level in (-100.0, 0.0, 1000.0):
+        predicted = model(torch.full((2, N_MELS, 100), level))
+        assert predicted.isfinite().all()
+        assert ((predicted >= 0) & (predicted <= 1)).all()
+
+
+@torch.inference_mode()
+def test_output_depends_on_the_input_and_not_on_the_batch():
+    model, x = ensemble(), spectrograms(4)
+    together = model(x)
+    assert together.std() > 0
+    alone = torch.cat([model(x[k : k + 1]) for k in range(4)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_input_is_standardised_with_the_statistics():
+    torch.manual_seed(0)
+    network = MoodNetwork(CONFIG).eval()
+    mean, deviation = torch.linspace(-60, -30, N_MELS), torch.linspace(5, 20, N_MELS)
+    x = torch.randn(3, N_MELS, 124)
+    network.set_input_statistics(torch.zeros(N_MELS), torch.ones(N_MELS))
+    standard = network(x)
+    network.set_input_statistics(mean, deviation)
+    torch.testing.assert_close(network(x * deviation[:, None] + mean[:, None]), standard, atol=1e-4, rtol=0)
+
+
+@torch.inference_mode()
+def test_band_that_never_changes_does_not_divide_by_zero():
+    network = MoodNetwork(CONFIG).eval()
+    network.set_input_statistics(torch.full((N_MELS,), -100.0), torch.zeros(N_MELS))
+    assert network(torch.full((1, N_MELS, 100), -99.0)).isfinite().all()
+
+
+@torch.inference_mode()
+def test_untrained_network_predicts_about_the_means():
+    torch.manual_seed(0)
+    network = MoodNetwork(CONFIG).eval()
+    network.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
+    network.set_output_means(torch.tensor([0.1, 0.8, 0.5]))
+    assert network(spectrograms(20)).mean(dim=0).tolist() == pytest.approx([0.1, 0.8, 0.5], abs=0.2)
+
+
+@torch.inference_mode()
+def test_network_has_a_value_for_each_output():
+    torch.manual_seed(0)
+    predicted = MoodNetwork(CONFIG).eval()(spectrograms(4) / 10)
+    assert predicted.shape == (4, 3)
+    assert not torch.equal(predicted[:, 0], predicted[:, 1])
+
+
+@torch.inference_mode()
+def test_ensemble_is_the_mean_of_its_members_first_outputs():
+    model, x = ensemble(n_members=3), spectrograms()
+    members = torch.stack([member(x)[:, 0] for member in model.members])
+    assert not torch.equal(members[0], members[1])
+    torch.testing.assert_close(model(x), members.mean(dim=0))
+
+
+def test_config_survives_json():
+    assert NetworkConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG
+
+
+def test_loaded_model_gives_equal_outputs(saved):
+    paths, outputs = saved
+    model, description = load_model(paths, "energy")
+    assert not model.training
+    with torch.inference_mode():
+        assert torch.equal(model(spectrograms()), outputs)
+    assert description["note"] == "夜"
+
+
+def test_description_says_what_the_model_is(saved):
+    paths, _ = saved
+    description = json.loads(paths.description("energy").read_text(encoding="utf-8"))
+    assert description["target"] == "energy"
+    assert description["n_members"] == 2
+    assert NetworkConfig.from_dict(description["network"]) == CONFIG
+    assert PipelineConfig.from_dict(description["pipeline"]) == PipelineConfig()
+    assert len(description["weights_sha256"]) == 64
+
+
+def test_weights_are_safetensors_and_nothing_is_pickled(saved):
+    paths, _ = saved
+    assert set(load_file(paths.weights("energy"))) == set(ensemble().state_dict())
+    for path in paths.root.rglob("*"):
+        data = path.read_bytes()
+        assert not data.startswith((b"\x80", b"PK"))  # pickle, and the zip that torch.save writes
+    assert sorted(path.name for path in paths.root.iterdir()) == ["energy.json", "energy.safetensors"]
+
+
+def test_saving_again_keeps_the_model_before(saved):
+    paths, outputs = saved
+    save_model(paths, "energy", ensemble(seed=1), DESCRIPTION)
+    previous, _ = load_model(ModelPaths(paths.previous), "energy")
+    newest, _ = load_model(paths, "energy")
+    with torch.inference_mode():
+        assert torch.equal(previous(spectrograms()), outputs)
+        assert not torch.equal(newest(spectrograms()), outputs)
+    save_model(paths, "energy", ensemble(seed=2), DESCRIPTION)
+    assert sorted(path.name for path in paths.previous.iterdir()) == ["energy.json", "energy.safetensors"]
+
+
+def test_model_on_another_memory_layout_is_saved(tmp_path):
+    model = ensemble().to(memory_format=torch.channels_last)
+    save_model(ModelPaths(tmp_path), "energy", model, DESCRIPTION)
+    loaded, _ = load_model(ModelPaths(tmp_path), "energy")
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(spectrograms()), model(spectrograms()))
+
+
+def change_description(**changes):
+    def change(paths):
+        description = json.loads(paths.description("energy").read_text())
+        paths.description("energy").write_text(json.dumps(description | changes))
+
+    return change
+
+
+def drop(name):
+    def change(paths):
+        description = json.loads(paths.description("energy").read_text())
+        del description[name]
+        paths.description("energy").write_text(json.dumps(description))
+
+    return change
+
+
+def flip_a_byte(paths):
+    data = bytearray(paths.weights("energy").read_bytes())
+    data[len(data) // 2] ^= 1
+    paths.weights("energy").write_bytes(data)
+
+
+def truncate(paths):
+    data = paths.weights("energy").read_bytes()
+    paths.weights("energy").write_bytes(data[: len(data) // 2])
+
+
+def weights_of_another_model(paths):
+    save_model(ModelPaths(paths.root / "other"), "energy", ensemble(seed=5), DESCRIPTION)
+    (paths.root / "other" / "energy.safetensors").replace(paths.weights("energy"))
+
+
+DAMAGED = {
+    "flipped bit": (flip_a_byte, "is damaged, or is not the file"),
+    "truncated": (truncate, "is damaged, or is not the file"),
+    "empty": (lambda paths: paths.weights("energy").write_bytes(b""), "is damaged, or is not the file"),
+    "another model's": (weights_of_another_model, "is damaged, or is not the file"),
+    "weights gone": (lambda paths: paths.weights("energy").unlink(), r"safetensors is missing; run model_train\.py"),
+    "description gone": (lambda paths: paths.description("energy").unlink(), r"json is missing; run model_train\.py"),
+    "description no JSON": (lambda paths: paths.description("energy").write_text("{"), r"json is damaged"),
+    "no pipeline": (drop("pipeline"), r"json is damaged .*model_train\.py"),
+    "no network": (drop("network"), "don't fit this version's network"),
+    "no hash": (drop("weights_sha256"), "is damaged, or is not the file"),
+    "more members": (change_description(n_members=3), "don't fit this version's network"),
+    "fewer members": (change_description(n_members=1), "don't fit this version's network"),
+    "members no number": (change_description(n_members="two"), "don't fit this version's network"),
+    "network no object": (change_description(network=[1]), "don't fit this version's network"),
+    "unknown setting": (change_description(network=CONFIG.to_dict() | {"x": 1}), "don't fit this version's network"),
+    "other bands": (change_description(network=CONFIG.to_dict() | {"n_mels": 2 * N_MELS}), "don't fit"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_model_is_refused(saved, case):
+    paths, _ = saved
+    damage, reason = DAMAGED[case]
+    damage(paths)
+    with pytest.raises(UserError, match=reason):
+        load_model(paths, "energy")
+
+
+def test_file_with_the_right_hash_that_is_no_safetensors_is_refused(saved):
+    paths, _ = saved
+    paths.weights("energy").write_bytes(b"nothing of the kind")
+    change_description(weights_sha256=hashlib.sha256(b"nothing of the kind").hexdigest())(paths)
+    with pytest.raises(UserError, match="don't fit this version's network"):
+        load_model(paths, "energy")
+
+
+def test_gradients_reach_every_weight():
+    torch.manual_seed(0)
+    network = MoodNetwork(CONFIG).train()
+    network.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
+    (network(spectrograms(8)) - torch.linspace(0, 1, 8)[:, None]).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())

@@ -1,0 +1,58 @@
+import threading
+import time
+
+import pytest
+
+from parallel import IN_FLIGHT_PER_WORKER, cpu_count, ordered_map
+
+
+def mapped(function, items, *, workers=2):
+    return ordered_map(function, items, workers=workers, description="testing", unit="item")
+
+
+def test_there_is_a_core():
+    assert cpu_count() >= 1
+
+
+def test_results_come_in_order_whatever_takes_longest():
+    def slow_when_even(item):
+        if item % 2 == 0:
+            time.sleep(0.01)
+        return item * 10
+
+    assert list(mapped(slow_when_even, range(20))) == [item * 10 for item in range(20)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_items_no_results(workers):
+    assert list(mapped(str, [], workers=workers)) == []
+
+
+def test_error_is_raised_at_its_item_and_the_rest_is_dropped():
+    begun = []
+
+    def fail_at_5(item):
+        begun.append(item)
+        if item == 5:
+            raise ValueError("item 5")
+        return item
+
+    results = mapped(fail_at_5, range(1000), workers=1)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="item 5"):
+        next(results)
+    assert max(begun) < 5 + 2 * IN_FLIGHT_PER_WORKER
+
+
+def test_items_are_begun_only_a_little_ahead_of_the_reader():
+    begun = []
+    results = mapped(lambda item: begun.append(item) or item, range(1000), workers=2)
+    next(results)
+    time.sleep(0.05)
+    assert len(begun) <= 2 * IN_FLIGHT_PER_WORKER + 1
+    assert list(results) == list(range(1, 1000))
+
+
+def test_work_is_shared_among_threads():
+    meeting = threading.Barrier(2, timeout=30)  # passes only when two items are in work at the same time
+    assert list(mapped(lambda item: meeting.wait() in (0, 1), range(2))) == [True, True]
