@@ -68,18 +68,17 @@ class TrainingConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    n_members: int = 1  # networks per target, from different seeds
-    epochs: int = 40  # at most, each over all training songs; the learning rate's schedule spans them
+    n_members: int = 2  # networks per target, from different seeds
+    epochs: int = 48  # at most, each over all training songs; the learning rate's schedule spans them
     batch_size: int = 24
     crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
     learning_rate: float = 2e-3  # at its highest
     warm_up: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
     weight_decay: float = 0.02
     averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
-    helper_weight: float = 1.0  # of the loss of the two other targets, which the network learns beside its own
-    validate_every: int = 2  # epochs
+    validate_every: int = 4  # epochs
     smoothing: int = 3  # validations whose mean loss decides: one alone is too noisy for so few songs
-    patience: int = 16  # stop after this many epochs without a better one
+    patience: int = 24  # stop when no target has improved for so many epochs
     seed: int = 0
 
 
@@ -117,30 +116,35 @@ class Songs:
 
 
 class TrainingRun:
-    """One network on its way: its weights, their running average, the optimizer, and the best average so far."""
+    """One network on its way: its weights, their running average, the optimizer, and for each target the best so far.
+
+    `history` has for each epoch the losses of all targets, in training and, where it was measured, in validation.
+    """
 
     def __init__(self, network: MoodNetwork, config: TrainingConfig) -> None:
         self.network = network
         self.average = copy.deepcopy(network).eval()
-        self.best = copy.deepcopy(network.state_dict())
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.history: list[tuple[float, float | None]] = []  # training loss, and validation loss where measured
-        self.best_epoch = 0  # counted from 1
-        self.best_loss = math.inf
+        self.history: list[tuple[list[float], list[float] | None]] = []
+        self.best = {target: network.only(target).state_dict() for target in TARGETS}
+        self.best_epoch = dict.fromkeys(TARGETS, 0)  # counted from 1
+        self.best_loss = dict.fromkeys(TARGETS, math.inf)
 
-    def validated(self, loss: float, smoothing: int) -> None:
-        """Take note of the newest epoch's validation loss, and of the average weights where they are the best yet."""
-        self.history[-1] = self.history[-1][0], loss
+    def validated(self, losses: list[float], smoothing: int) -> None:
+        """Take note of the newest epoch's validation losses, and of the average weights where they are the best yet."""
+        self.history[-1] = self.history[-1][0], losses
         recent = [validation for _, validation in self.history if validation is not None][-smoothing:]
-        if (mean := float(np.mean(recent))) < self.best_loss:
-            self.best_loss, self.best_epoch = mean, len(self.history)
-            self.best = copy.deepcopy(self.average.state_dict())
+        for target, mean in zip(TARGETS, np.mean(recent, axis=0).tolist(), strict=True):
+            if mean < self.best_loss[target]:
+                self.best_loss[target], self.best_epoch[target] = mean, len(self.history)
+                self.best[target] = self.average.only(target).state_dict()
 
     def save(self, path: Path) -> None:
         tensors = {}
-        states = {"network": self.network.state_dict(), "average": self.average.state_dict(), "best": self.best}
+        states = {"network": self.network.state_dict(), "average": self.average.state_dict()}
+        states |= {f"best.{target}": state for target, state in self.best.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             states[f"optimizer.{index}"] = state
         for prefix, state in states.items():
@@ -163,7 +167,7 @@ class TrainingRun:
             states.setdefault(prefix, {})[key] = tensor
         self.network.load_state_dict(states.pop("network"))
         self.average.load_state_dict(states.pop("average"))
-        self.best = states.pop("best")
+        self.best = {target: states.pop(f"best.{target}") for target in TARGETS}
         groups = self.optimizer.state_dict()["param_groups"]
         by_index = {int(prefix.removeprefix("optimizer.")): state for prefix, state in states.items()}
         self.optimizer.load_state_dict({"state": by_index, "param_groups": groups})
@@ -172,7 +176,6 @@ class TrainingRun:
 
 
 def train_network(
-    target: str,
     songs: Songs,
     config: TrainingConfig,
     *,
@@ -180,7 +183,11 @@ def train_network(
     checkpoint: Path,
     progress: Callable[[TrainingRun], None],
 ) -> TrainingRun:
-    """Train one network with early stopping on the validation songs, going on from its checkpoint if there is one.
+    """Train a network on all targets at once, going on from its checkpoint if there is one.
+
+    What sounds danceable also says something of how positive it sounds: three labels teach more about each song than
+    one. Each target then gets a network of its own, as it was when its validation loss was the lowest. Training stops
+    early when no target's has become lower for a while.
 
     Chance is drawn anew for each epoch from the seed and the epoch's number, so that a run that went on from a
     checkpoint ends as one that was never stopped.
@@ -190,59 +197,57 @@ def train_network(
         progress: called after each epoch.
 
     Returns:
-        The finished run; the network to use is its `best` state.
+        The finished run; its `best` states are what to use.
     """
-    outputs = (target, *(other for other in TARGETS if other != target))
-    train_set = SpectrogramDataset(songs.spectrograms, songs.train, outputs, crop_frames=config.crop_frames)
-    validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, outputs[:1])
+    train_set = SpectrogramDataset(songs.spectrograms, songs.train, TARGETS, crop_frames=config.crop_frames)
+    validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, TARGETS)
+    variances = label_variances(train_set)
     torch.manual_seed(config.seed)
-    network = MoodNetwork(replace(config.network, outputs=outputs))
+    network = MoodNetwork(replace(config.network, outputs=TARGETS))
     network.set_input_statistics(*songs.band_statistics)
     network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
-    while (epoch := len(training.history)) < min(config.epochs, training.best_epoch + config.patience):
+    while (epoch := len(training.history)) < min(config.epochs, max(training.best_epoch.values()) + config.patience):
         training.history.append((train_epoch(training, train_set, epoch, config, device), None))
         if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:
-            predicted = predict(training.average, validation_set, device)[:, 0]
-            truth = validation_set.labels[:, 0].numpy()
-            label_variance = float(train_set.labels[:, 0].var()) or 1.0
-            training.validated(float(np.mean((predicted - truth) ** 2)) / label_variance, config.smoothing)
+            predicted = torch.from_numpy(predict(training.average, validation_set, device))
+            losses = (predicted - validation_set.labels).square().mean(dim=0) / variances
+            training.validated(losses.tolist(), config.smoothing)
         training.save(checkpoint)
         progress(training)
     return training
 
 
+def label_variances(dataset: SpectrogramDataset) -> Tensor:
+    """The variance of each target's labels, (targets,), or 1 where all are equal."""
+    variances = dataset.labels.var(dim=0)
+    return torch.where(variances > 0, variances, 1.0)
+
+
 def train_epoch(
     training: TrainingRun, train_set: SpectrogramDataset, epoch: int, config: TrainingConfig, device: torch.device
-) -> float:
-    """Train on each song once.
-
-    Returns:
-        The mean loss of the network's own target: the squared error as a share of the labels' variance.
-    """
+) -> list[float]:
+    """Train on each song once. Returns each target's mean loss: squared error as a share of the labels' variance."""
     seed = config.seed * 1_000_003 + epoch
     torch.manual_seed(seed)  # decides the dropout
     generator = torch.Generator().manual_seed(seed)
     train_set.generator = generator
     loader = make_loader(train_set, batch_size=config.batch_size, shuffle=True, generator=generator)
-    variances = train_set.labels.var(dim=0).clamp(min=1e-6).to(device)
-    weights = torch.full_like(variances, config.helper_weight)
-    weights[0] = 1
-    network, optimizer, own_losses = training.network.train(), training.optimizer, []
+    variances = label_variances(train_set).to(device)
+    network, optimizer, losses = training.network.train(), training.optimizer, []
     for step, (spectrograms, labels) in enumerate(loader, start=epoch * len(loader)):
         rate = config.learning_rate * learning_rate_factor(step / (config.epochs * len(loader)), config.warm_up)
         for group in optimizer.param_groups:
             group["lr"] = rate
         x = augment(spectrograms.to(device), network.band_mean_db, config.augmentation, generator)
-        losses = (network(x) - labels.to(device)).square().mean(dim=0) / variances
-        loss = (weights * losses).sum() / weights.sum()
+        loss = (network(x) - labels.to(device)).square().mean(dim=0) / variances
         optimizer.zero_grad()
-        loss.backward()
+        loss.mean().backward()
         optimizer.step()
-        own_losses.append(losses[0].item())
+        losses.append(loss.detach())
         update_average(training.average, network, min(config.averaging, (1 + step) / (10 + step)))
-    return float(np.mean(own_losses))
+    return torch.stack(losses).mean(dim=0).tolist()
 
 
 def learning_rate_factor(done: float, warm_up: float) -> float:
@@ -269,35 +274,39 @@ def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device)
     return torch.cat([model(spectrograms.to(device)).cpu() for spectrograms, _ in batches]).numpy()
 
 
-def train_ensemble(
-    target: str, songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
-) -> tuple[Ensemble, list[TrainingRun], list[Path]]:
-    """Train the networks of one target. Returns the model, its runs, and the checkpoints to delete once it is saved."""
-    runs, checkpoints = [], []
+def train_ensembles(
+    songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
+) -> tuple[dict[str, Ensemble], list[TrainingRun]]:
+    """Train the networks of all targets. Returns each target's model, and the training runs."""
+    runs = []
     with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=None) as bar:
-        for member in range(config.n_members):
-            member_config = replace(config, seed=config.seed * 100 + member)
-            checkpoint = paths.checkpoint(f"{name}-{fingerprint(target, songs, member_config)[:16]}")
+        for member, checkpoint in enumerate(checkpoint_paths(songs, config, paths, name)):
 
             def progress(training: TrainingRun, member: int = member) -> None:
                 bar.n = member * config.epochs + len(training.history)
-                bar.set_postfix(best_loss=f"{training.best_loss:.3f}", best_epoch=training.best_epoch)
+                bar.set_postfix({target: f"{loss:.3f}" for target, loss in training.best_loss.items()})
 
-            training = train_network(
-                target, songs, member_config, device=device, checkpoint=checkpoint, progress=progress
-            )
-            runs.append(training)
-            checkpoints.append(checkpoint)
+            member_config = replace(config, seed=config.seed * 100 + member)
+            runs.append(train_network(songs, member_config, device=device, checkpoint=checkpoint, progress=progress))
         bar.n = bar.total
-    model = Ensemble(runs[0].network.config, config.n_members)
-    for member, training in zip(model.members, runs, strict=True):
-        member.load_state_dict(training.best)
-    return model.to(device).eval(), runs, checkpoints
+    models = {target: Ensemble(replace(config.network, outputs=(target,)), config.n_members) for target in TARGETS}
+    for target, model in models.items():
+        for member, training in zip(model.members, runs, strict=True):
+            member.load_state_dict(training.best[target])
+        model.to(device).eval()
+    return models, runs
 
 
-def fingerprint(target: str, songs: Songs, config: TrainingConfig) -> str:
+def checkpoint_paths(songs: Songs, config: TrainingConfig, paths: ModelPaths, name: str) -> list[Path]:
+    """Where each member's checkpoint lies; other songs or settings have others."""
+    return [
+        paths.checkpoint(f"{name}-{member}-{fingerprint(songs, config)[:16]}") for member in range(config.n_members)
+    ]
+
+
+def fingerprint(songs: Songs, config: TrainingConfig) -> str:
     """A hash of everything that decides a model."""
-    return hashlib.sha256(json.dumps([target, asdict(config), songs.fingerprint]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([asdict(config), songs.fingerprint]).encode()).hexdigest()
 
 
 def describe(
@@ -308,11 +317,11 @@ def describe(
     return {
         "pipeline": songs.spectrograms.config.to_dict(),
         "training": {name: value for name, value in asdict(config).items() if name != "network"},
-        "best_epochs": [training.best_epoch for training in runs],
+        "best_epochs": [training.best_epoch[target] for training in runs],
         "data": {"sha256": songs.fingerprint, **{split: len(getattr(songs, split)) for split in SPLITS}},
         "training_labels": {"mean": labels.mean(), "deviation": labels.std()},
         "metrics": {split: values.to_dict() for split, values in metrics.items()},
-        "fingerprint": fingerprint(target, songs, config),
+        "fingerprint": fingerprint(songs, config),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -324,8 +333,8 @@ def describe(
     }
 
 
-def train_target(
-    target: str,
+def train_targets(
+    targets: list[str],
     songs: Songs,
     config: TrainingConfig,
     groups: dict[str, str],
@@ -333,35 +342,42 @@ def train_target(
     device: torch.device,
     paths: ModelPaths,
 ) -> list[dict]:
-    """Train, measure, save and draw one target's model, unless the saved one is the same. Returns its result rows."""
-    if is_trained(target, songs, config, paths):
-        print(f"{target}: trained already with these settings on these songs")
-        model, _ = load_model(paths, target)
-        model, runs, checkpoints = model.to(device), [], []
+    """Train, measure, save and draw the models of these targets, where the saved ones are not the same already.
+
+    Returns:
+        Result rows.
+    """
+    models, runs, rows = {target: saved_model(target, songs, config, paths) for target in targets}, [], []
+    if None in models.values():
+        models, runs = train_ensembles(songs, config, device=device, paths=paths, name="training")
     else:
-        model, runs, checkpoints = train_ensemble(target, songs, config, device=device, paths=paths, name=target)
-    metrics = {}
-    for split in ("validation", "test"):
-        split_songs = getattr(songs, split)
-        predicted = predict(model, SpectrogramDataset(songs.spectrograms, split_songs, (target,)), device)
-        metrics[split] = measure(target, split_songs, predicted, groups)
-    write_predictions(paths.predictions(target, "test"), target, songs.test, predicted)
-    draw_predictions(target, songs.test, predicted, metrics["test"], paths.picture(f"{target}_test"))
-    if runs:
-        draw_losses(target, runs, paths.picture(f"{target}_loss"))
-        save_model(paths, target, model, describe(target, songs, config, runs, metrics))
-    for checkpoint in checkpoints:
-        checkpoint.unlink()
-    print(f"{target}: test {metrics['test']}")
-    return [result_row(target, "ours", split, values) for split, values in metrics.items()]
+        print("trained already with these settings on these songs")
+    for target in targets:
+        model = models[target].to(device)
+        metrics = {}
+        for split in ("validation", "test"):
+            split_songs = getattr(songs, split)
+            predicted = predict(model, SpectrogramDataset(songs.spectrograms, split_songs, (target,)), device)
+            metrics[split] = measure(target, split_songs, predicted, groups)
+            rows.append(result_row(target, "ours", split, metrics[split]))
+        write_predictions(paths.predictions(target, "test"), target, songs.test, predicted)
+        draw_predictions(target, songs.test, predicted, metrics["test"], paths.picture(f"{target}_test"))
+        if runs:
+            draw_losses(target, runs, paths.picture(f"{target}_loss"))
+            save_model(paths, target, model, describe(target, songs, config, runs, metrics))
+        print(f"{target}: test {metrics['test']}")
+    for checkpoint in checkpoint_paths(songs, config, paths, "training"):
+        checkpoint.unlink(missing_ok=True)
+    return rows
 
 
-def is_trained(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> bool:
+def saved_model(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:
+    """The saved model of a target if it was trained with this config on these songs."""
     try:
-        _, description = load_model(paths, target)
+        model, description = load_model(paths, target)
     except UserError:
-        return False
-    return description.get("fingerprint") == fingerprint(target, songs, config)
+        return None
+    return model if description.get("fingerprint") == fingerprint(songs, config) else None
 
 
 def measure(target: str, songs: list[dict[str, str]], predicted: np.ndarray, groups: dict[str, str]) -> Metrics:
@@ -440,7 +456,7 @@ def read_predictions(path: Path, songs: list[dict[str, str]]) -> np.ndarray:
 
 
 def cross_validate(
-    target: str,
+    targets: list[str],
     songs: list[dict[str, str]],
     spectrograms: SpectrogramSet,
     config: TrainingConfig,
@@ -450,39 +466,53 @@ def cross_validate(
     device: torch.device,
     paths: ModelPaths,
 ) -> list[dict]:
-    """Predict each song by a model that never heard its artists. Returns result rows, over all songs together."""
+    """Predict each song by models that never heard its artists. Returns result rows, over all songs together."""
     names = np.array([groups[song["song_id"]] for song in songs])
-    predicted, by_ridge, by_mean = (np.zeros(len(songs)) for _ in range(3))
-    truth = np.array([float(song[target]) for song in songs])
+    truth = np.array([[float(song[target]) for target in TARGETS] for song in songs])
     features = baselines.statistics(spectrograms, [song["song_id"] for song in songs])
+    predictions = {model: np.zeros(truth.shape) for model in ("ours", "ridge", "mean")}
     folds = GroupKFold(n_folds, shuffle=True, random_state=config.seed).split(songs, groups=names)
-    for fold, (others, held_out) in enumerate(folds):
+    for fold, (others, held_out) in enumerate(folds, 1):
         inner = GroupShuffleSplit(1, test_size=VALIDATION_SHARE, random_state=config.seed)
         train, validation = next(inner.split(others, groups=names[others]))
         parts = ([songs[i] for i in part] for part in (others[train], others[validation], held_out))
         fold_songs = Songs(spectrograms, *parts)
-        name = f"{target}-fold{fold + 1}of{n_folds}"
-        known = paths.predictions(name, fingerprint(target, fold_songs, config)[:16], cached=True)
-        if not known.exists():
-            model, _, checkpoints = train_ensemble(target, fold_songs, config, device=device, paths=paths, name=name)
-            test_set = SpectrogramDataset(spectrograms, fold_songs.test, (target,))
-            write_predictions(known, target, fold_songs.test, predict(model, test_set, device))
-            for checkpoint in checkpoints:
-                checkpoint.unlink()
-        predicted[held_out] = read_predictions(known, fold_songs.test)
-        by_mean[held_out] = baselines.predict_mean(truth[others], len(held_out))
-        by_ridge[held_out] = baselines.predict_ridge(features[others], truth[others], features[held_out])
-    split = f"{n_folds}-fold"
-    write_predictions(paths.predictions(target, split), target, songs, predicted)
-    rows = []
-    for model, values in (("ours", predicted), ("ridge", by_ridge), ("mean", by_mean)):
-        metrics = measure(target, songs, values, groups)
-        print(f"{target}: {model}, {n_folds}-fold cross-validation {metrics}")
-        rows.append(result_row(target, model, split, metrics))
-    draw_predictions(
-        target, songs, predicted, measure(target, songs, predicted, groups), paths.picture(f"{target}_{split}")
-    )
+        ours = fold_predictions(fold_songs, config, device=device, paths=paths, name=f"fold{fold}of{n_folds}")
+        for column, target in enumerate(TARGETS):
+            predictions["ours"][held_out, column] = ours[target]
+            predictions["mean"][held_out, column] = baselines.predict_mean(truth[others, column], len(held_out))
+            predictions["ridge"][held_out, column] = baselines.predict_ridge(
+                features[others], truth[others, column], features[held_out]
+            )
+    split, rows = f"{n_folds}-fold", []
+    for target in targets:
+        for model, values in predictions.items():
+            predicted = values[:, TARGETS.index(target)]
+            metrics = measure(target, songs, predicted, groups)
+            print(f"{target}: {model}, {split} cross-validation {metrics}")
+            rows.append(result_row(target, model, split, metrics))
+            if model == "ours":
+                write_predictions(paths.predictions(target, split), target, songs, predicted)
+                draw_predictions(target, songs, predicted, metrics, paths.picture(f"{target}_{split}"))
     return rows
+
+
+def fold_predictions(
+    songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
+) -> dict[str, np.ndarray]:
+    """Each target's predictions for the test songs of one fold, trained for or read from an earlier run."""
+    known = {
+        target: paths.predictions(target, f"{name}-{fingerprint(songs, config)[:16]}", cached=True)
+        for target in TARGETS
+    }
+    if not all(path.exists() for path in known.values()):
+        models, _ = train_ensembles(songs, config, device=device, paths=paths, name=name)
+        for target, path in known.items():
+            dataset = SpectrogramDataset(songs.spectrograms, songs.test, (target,))
+            write_predictions(path, target, songs.test, predict(models[target], dataset, device))
+        for checkpoint in checkpoint_paths(songs, config, paths, name):
+            checkpoint.unlink()
+    return {target: read_predictions(path, songs.test) for target, path in known.items()}
 
 
 def update_results(path: Path, rows: list[dict]) -> None:
@@ -500,15 +530,14 @@ def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:
     """Training and validation loss over the epochs, the epoch that was kept marked."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
+    column = TARGETS.index(target)
     for member, training in enumerate(runs):
-        epochs = range(1, len(training.history) + 1)
-        train, validation = zip(*training.history, strict=True)
-        validated, losses = zip(
-            *((epoch, loss) for epoch, loss in enumerate(validation, 1) if loss is not None), strict=True
-        )
-        axes.plot(epochs, train, color="#4c72b0", alpha=0.6, label=None if member else "training, augmented")
-        axes.plot(validated, losses, color="#dd8452", label=None if member else "validation, averaged weights")
-        axes.axvline(training.best_epoch, color="#55a868", linewidth=0.8, label=None if member else "kept")
+        train = [losses[column] for losses, _ in training.history]
+        validation = {epoch: losses[column] for epoch, (_, losses) in enumerate(training.history, 1) if losses}
+        label = {"label": None} if member else {}
+        axes.plot(range(1, len(train) + 1), train, color="#4c72b0", **({"label": "training, augmented"} | label))
+        axes.plot(*zip(*validation.items(), strict=True), color="#dd8452", **({"label": "validation"} | label))
+        axes.axvline(training.best_epoch[target], color="#55a868", linewidth=0.8, **({"label": "kept"} | label))
     axes.axhline(1, color="gray", linewidth=0.8, linestyle=":", label="predicting the mean")
     axes.set(xlabel="epoch", ylabel="squared error / variance of the labels", title=f"{target}: loss", ylim=(0, 1.3))
     axes.legend()
@@ -598,16 +627,14 @@ def main() -> int:
     if arguments.folds is not None:
         if len(set(groups.values())) <= arguments.folds:
             raise UserError(f"--folds {arguments.folds} needs more artists than the {len(set(groups.values()))} here")
-        for target in targets:
-            rows = cross_validate(
-                target, songs, spectrograms, config, groups, n_folds=arguments.folds, device=device, paths=paths
-            )
-            update_results(paths.results, rows)
+        rows = cross_validate(
+            targets, songs, spectrograms, config, groups, n_folds=arguments.folds, device=device, paths=paths
+        )
+        update_results(paths.results, rows)
         return 0
 
     placed = split_songs(songs, splits, spectrograms)
-    for target in targets:
-        update_results(paths.results, train_target(target, placed, config, groups, device=device, paths=paths))
+    update_results(paths.results, train_targets(targets, placed, config, groups, device=device, paths=paths))
     for target in targets:
         rows = measure_baselines(
             target, placed, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed

@@ -4,7 +4,7 @@ A saved model is two files: weights as safetensors, which can hold no code, and 
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +23,7 @@ MIN_DEVIATION_DB = 1.0
 class NetworkConfig:
     """The shape of one `MoodNetwork`."""
 
-    outputs: tuple[str, ...] = TARGETS  # the first is what it is for; the others help it to learn
+    outputs: tuple[str, ...] = TARGETS
     n_mels: int = 96
     stem_channels: tuple[int, int] = (16, 32)
     channels: int = 96
@@ -48,10 +48,13 @@ def statistics_over_time(features: Tensor) -> Tensor:
 
 
 def convolution(
-    n_in: int, n_out: int, kernel: int | tuple[int, int], **options: int | tuple[int, int]
+    n_in: int, n_out: int, kernel: int | tuple[int, int], *, halve_bands: bool = False, **options: int | tuple[int, int]
 ) -> nn.Sequential:
-    """A convolution with batch normalisation and ReLU."""
-    return nn.Sequential(nn.Conv2d(n_in, n_out, kernel, bias=False, **options), nn.BatchNorm2d(n_out), nn.ReLU())
+    """A convolution with batch normalisation and ReLU; of two neighbouring bands the larger value, if halved."""
+    layers = [nn.Conv2d(n_in, n_out, kernel, bias=False, **options), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
+    if halve_bands:
+        layers.insert(1, nn.MaxPool2d((2, 1)))  # cheaper here than behind the others
+    return nn.Sequential(*layers)
 
 
 class ResidualBlock(nn.Module):
@@ -84,8 +87,8 @@ class MoodNetwork(nn.Module):
         self.register_buffer("band_mean_db", torch.zeros(config.n_mels, 1))
         self.register_buffer("band_deviation_db", torch.ones(config.n_mels, 1))
         self.stem = nn.Sequential(
-            convolution(1, first, (7, 5), stride=(4, 2), padding=(3, 2)),
-            convolution(first, second, 3, stride=(2, 1), padding=1),
+            convolution(1, first, 5, stride=2, padding=2, halve_bands=True),
+            convolution(first, second, 3, padding=1, halve_bands=True),
             convolution(second, config.channels, (config.n_mels // 8, 1)),
         )
         self.blocks = nn.ModuleList(ResidualBlock(config.channels) for _ in range(config.n_blocks))
@@ -97,8 +100,8 @@ class MoodNetwork(nn.Module):
             nn.Linear(n_statistics, config.hidden),
             nn.ReLU(),
             nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, len(config.outputs)),
         )
+        self.output = nn.Linear(config.hidden, len(config.outputs))
         self.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
 
     def set_input_statistics(self, mean_db: Tensor, deviation_db: Tensor) -> None:
@@ -109,7 +112,7 @@ class MoodNetwork(nn.Module):
     def set_output_means(self, means: Tensor) -> None:
         """Let the untrained network predict about these values (outputs,) in (0, 1): the means of the labels."""
         with torch.no_grad():
-            self.head[-1].bias.copy_(means.clamp(0.01, 0.99).logit())
+            self.output.bias.copy_(means.clamp(0.01, 0.99).logit())
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_mels, frames) in dB, at least 16 frames -> (B, outputs) in [0, 1]"""
@@ -120,11 +123,20 @@ class MoodNetwork(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(self.halve_time(x) if i else x)
             levels.append(statistics_over_time(x))
-        return self.head(torch.cat(levels, dim=1)).sigmoid()
+        return self.output(self.head(torch.cat(levels, dim=1))).sigmoid()
+
+    def only(self, output: str) -> "MoodNetwork":
+        """A copy of this network with one of its outputs."""
+        row = self.config.outputs.index(output)
+        network = MoodNetwork(replace(self.config, outputs=(output,)))
+        state = self.state_dict()
+        state |= {name: state[name][row : row + 1] for name in ("output.weight", "output.bias")}
+        network.load_state_dict(state)
+        return network.to(self.output.weight.device).train(self.training)
 
 
 class Ensemble(nn.Module):
-    """Networks of one target, trained from different seeds; their mean is the prediction."""
+    """Networks with one output, trained from different seeds; their mean is the prediction."""
 
     def __init__(self, config: NetworkConfig, n_members: int) -> None:
         super().__init__()
