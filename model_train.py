@@ -347,11 +347,12 @@ def train_targets(
     Returns:
         Result rows.
     """
-    models, runs, rows = {target: saved_model(target, songs, config, paths) for target in targets}, [], []
-    if None in models.values():
+    saved = {target: saved_model(target, songs, config, paths) for target in targets}
+    models, runs, rows = saved, [], []
+    if None in saved.values():
         models, runs = train_ensembles(songs, config, device=device, paths=paths, name="training")
     else:
-        print("trained already with these settings on these songs")
+        print(f"{', '.join(targets)}: trained already with these settings on these songs")
     for target in targets:
         model = models[target].to(device)
         metrics = {}
@@ -362,7 +363,7 @@ def train_targets(
             rows.append(result_row(target, "ours", split, metrics[split]))
         write_predictions(paths.predictions(target, "test"), target, songs.test, predicted)
         draw_predictions(target, songs.test, predicted, metrics["test"], paths.picture(f"{target}_test"))
-        if runs:
+        if saved[target] is None:
             draw_losses(target, runs, paths.picture(f"{target}_loss"))
             save_model(paths, target, model, describe(target, songs, config, runs, metrics))
         print(f"{target}: test {metrics['test']}")

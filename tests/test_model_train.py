@@ -49,13 +49,18 @@ def loud_and_quiet(tmp_path_factory):
 
 
 def train(songs, config, checkpoint, *, progress=lambda training: None):
-    return train_network("energy", songs, config, device=CPU, checkpoint=checkpoint, progress=progress)
+    return train_network(songs, config, device=CPU, checkpoint=checkpoint, progress=progress)
 
 
 def assert_same_weights(one, other):
     assert one.keys() == other.keys()
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
+
+
+def assert_same_best(one, other):
+    for target in TARGETS:
+        assert_same_weights(one.best[target], other.best[target])
 
 
 def some_weights_differ(one, other):
@@ -73,28 +78,29 @@ def test_training_beats_the_mean_on_validation_songs(loud_and_quiet, tmp_path):
     truth = np.array([float(song["energy"]) for song in loud_and_quiet.validation])
     mean = np.mean([float(song["energy"]) for song in loud_and_quiet.train])
     dataset = model_train.SpectrogramDataset(loud_and_quiet.spectrograms, loud_and_quiet.validation, ("energy",))
-    training.network.load_state_dict(training.best)
-    predicted = model_train.predict(training.network.eval(), dataset, CPU)[:, 0]
+    network = training.average.only("energy")
+    network.load_state_dict(training.best["energy"])
+    predicted = model_train.predict(network, dataset, CPU)[:, 0]
     assert np.mean((predicted - truth) ** 2) < 0.5 * np.mean((mean - truth) ** 2)
 
 
-def test_history_has_two_losses_for_each_epoch(uninterrupted):
-    assert len(uninterrupted.history) == 3
+def test_history_has_two_losses_for_each_epoch_and_target(uninterrupted):
+    assert np.shape(uninterrupted.history) == (3, 2, len(TARGETS))
     assert np.isfinite(uninterrupted.history).all()
-    validation = [losses[1] for losses in uninterrupted.history]
-    assert uninterrupted.best_epoch == np.argmin(validation) + 1
+    validation = np.array([losses for _, losses in uninterrupted.history])
+    assert list(uninterrupted.best_epoch.values()) == (np.argmin(validation, axis=0) + 1).tolist()
 
 
 def test_same_seed_same_weights(loud_and_quiet, uninterrupted, tmp_path):
     torch.manual_seed(12345)  # whatever chance was used before
     again = train(loud_and_quiet, QUICK, tmp_path / "a.safetensors")
     assert again.history == uninterrupted.history
-    assert_same_weights(again.best, uninterrupted.best)
+    assert_same_best(again, uninterrupted)
 
 
 def test_other_seed_other_weights(loud_and_quiet, uninterrupted, tmp_path):
     other = train(loud_and_quiet, dataclasses.replace(QUICK, seed=1), tmp_path / "a.safetensors")
-    assert some_weights_differ(other.best, uninterrupted.best)
+    assert all(some_weights_differ(other.best[target], uninterrupted.best[target]) for target in TARGETS)
 
 
 @pytest.mark.parametrize("done", [1, 2])
@@ -110,7 +116,7 @@ def test_interrupted_training_ends_with_the_same_weights(loud_and_quiet, uninter
     again = train(loud_and_quiet, QUICK, checkpoint, progress=lambda training: epochs.append(len(training.history)))
     assert epochs == list(range(done + 1, 4))
     assert again.history == uninterrupted.history
-    assert_same_weights(again.best, uninterrupted.best)
+    assert_same_best(again, uninterrupted)
     assert_same_weights(again.network.state_dict(), uninterrupted.network.state_dict())
 
 
@@ -121,7 +127,7 @@ def test_finished_training_is_not_done_again(loud_and_quiet, uninterrupted, tmp_
         raise AssertionError("trained again")
 
     again = train(loud_and_quiet, QUICK, tmp_path / "a.safetensors", progress=fail)
-    assert_same_weights(again.best, uninterrupted.best)
+    assert_same_best(again, uninterrupted)
 
 
 DAMAGE = {
@@ -141,7 +147,7 @@ def test_damaged_checkpoint_is_ignored(loud_and_quiet, uninterrupted, tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         train(loud_and_quiet, QUICK, checkpoint, progress=stop)
     checkpoint.write_bytes(DAMAGE[case](checkpoint.read_bytes()))
-    assert_same_weights(train(loud_and_quiet, QUICK, checkpoint).best, uninterrupted.best)
+    assert_same_best(train(loud_and_quiet, QUICK, checkpoint), uninterrupted)
 
 
 @pytest.mark.parametrize("label", ["0.5", "0", "1"])
@@ -150,34 +156,39 @@ def test_equal_labels_are_learned_without_a_crash(loud_and_quiet, tmp_path, labe
     config = dataclasses.replace(QUICK, epochs=1)
     training = train(Songs(loud_and_quiet.spectrograms, *songs), config, tmp_path / "a.safetensors")
     assert np.isfinite(training.history).all()
-    assert all(tensor.isfinite().all() for tensor in training.best.values())
+    assert all(tensor.isfinite().all() for best in training.best.values() for tensor in best.values())
 
 
 def test_training_stops_without_improvement(loud_and_quiet, tmp_path, monkeypatch):
     """Labels of chance can't be learned; the losses are set, so that the first epoch stays the best."""
     predictions = iter([0.5, 3, 4, 5, 6, 7, 8])
-    monkeypatch.setattr(model_train, "predict", lambda *_: np.full((8, 1), next(predictions)))
+    monkeypatch.setattr(model_train, "predict", lambda *_: np.full((8, 3), next(predictions), np.float32))
     config = dataclasses.replace(QUICK, epochs=7, patience=2)
     training = train(loud_and_quiet, config, tmp_path / "a.safetensors")
     assert len(training.history) == 3
-    assert training.best_epoch == 1
+    assert set(training.best_epoch.values()) == {1}
 
 
 def test_best_weights_are_those_of_the_best_epoch(loud_and_quiet, uninterrupted, tmp_path, monkeypatch):
     predictions = iter([3, 0.5, 4])
-    monkeypatch.setattr(model_train, "predict", lambda *_: np.full((8, 1), next(predictions)))
+    monkeypatch.setattr(model_train, "predict", lambda *_: np.full((8, 3), next(predictions), np.float32))
     averages = []
     training = train(
         loud_and_quiet,
         QUICK,
         tmp_path / "a.safetensors",
-        progress=lambda training: averages.append(
-            {name: tensor.clone() for name, tensor in training.average.state_dict().items()}
-        ),
+        progress=lambda training: averages.append(training.average.only("valence").state_dict()),
     )
-    assert training.best_epoch == 2
-    assert_same_weights(training.best, averages[1])
-    assert some_weights_differ(training.best, averages[2])
+    assert training.best_epoch["valence"] == 2
+    assert_same_weights(training.best["valence"], averages[1])
+    assert some_weights_differ(training.best["valence"], averages[2])
+
+
+def test_each_target_keeps_its_own_best_epoch(loud_and_quiet, tmp_path, monkeypatch):
+    predictions = iter(np.array([[0.5, 3, 4], [3, 0.5, 3], [4, 4, 0.5]], np.float32))
+    monkeypatch.setattr(model_train, "predict", lambda *_: np.tile(next(predictions), (8, 1)))
+    training = train(loud_and_quiet, QUICK, tmp_path / "a.safetensors")
+    assert training.best_epoch == dict(zip(TARGETS, (1, 2, 3), strict=True))
 
 
 def test_learning_rate_rises_and_falls():
@@ -207,16 +218,15 @@ def test_fingerprint_changes_with_all_that_decides_a_model(loud_and_quiet):
     other_clip = [songs.train[0] | {"preview_sha256": "y"}, *songs.train[1:]]
     moved = Songs(songs.spectrograms, songs.train[1:], [*songs.validation, songs.train[0]], songs.test)
     prints = [
-        model_train.fingerprint("energy", songs, QUICK),
-        model_train.fingerprint("valence", songs, QUICK),
-        model_train.fingerprint("energy", songs, dataclasses.replace(QUICK, learning_rate=1e-5)),
-        model_train.fingerprint("energy", songs, dataclasses.replace(QUICK, seed=1)),
-        model_train.fingerprint("energy", dataclasses.replace(songs, train=relabelled), QUICK),
-        model_train.fingerprint("energy", dataclasses.replace(songs, train=other_clip), QUICK),
-        model_train.fingerprint("energy", moved, QUICK),
+        model_train.fingerprint(songs, QUICK),
+        model_train.fingerprint(songs, dataclasses.replace(QUICK, learning_rate=1e-5)),
+        model_train.fingerprint(songs, dataclasses.replace(QUICK, seed=1)),
+        model_train.fingerprint(dataclasses.replace(songs, train=relabelled), QUICK),
+        model_train.fingerprint(dataclasses.replace(songs, train=other_clip), QUICK),
+        model_train.fingerprint(moved, QUICK),
     ]
     assert len(set(prints)) == len(prints)
-    assert model_train.fingerprint("energy", dataclasses.replace(songs), QUICK) == prints[0]
+    assert model_train.fingerprint(dataclasses.replace(songs), QUICK) == prints[0]
 
 
 def test_script_writes_its_files(trained):
@@ -420,11 +430,11 @@ def test_cross_validation_never_hears_the_held_out_artists(loaded, tmp_path, mon
     class Done(Exception):
         pass
 
-    def note(target, songs, config, **_):
+    def note(songs, config, **_):
         folds.append(songs)
         raise Done
 
-    monkeypatch.setattr(model_train, "train_ensemble", note)
+    monkeypatch.setattr(model_train, "train_ensembles", note)
     for seed in range(4):
         flags = ["--folds", 3, "--target", "energy", "--device", "cpu", "--seed", seed]
         with pytest.raises(Done):

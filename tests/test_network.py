@@ -93,6 +93,16 @@ def test_untrained_network_predicts_about_the_means():
 
 
 @torch.inference_mode()
+def test_network_cut_to_one_output_says_the_same():
+    torch.manual_seed(0)
+    network = MoodNetwork(CONFIG).eval()
+    for column, output in enumerate(OUTPUTS):
+        cut = network.only(output)
+        assert cut.config.outputs == (output,)
+        torch.testing.assert_close(cut(spectrograms())[:, 0], network(spectrograms())[:, column])
+
+
+@torch.inference_mode()
 def test_network_has_a_value_for_each_output():
     torch.manual_seed(0)
     predicted = MoodNetwork(CONFIG).eval()(spectrograms(4) / 10)
