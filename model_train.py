@@ -58,7 +58,7 @@ from parallel import cpu_count
 RESULT_COLUMNS = ("target", "model", "split", *(f.name for f in fields(Metrics)))
 PREDICTION_COLUMNS = ("song_id", "true", "predicted")
 BASELINES = ("mean", "ridge", "original")
-VALIDATION_SHARE = 0.12  # of the training artists' groups, in cross-validation
+VALIDATION_SHARE = 0.08  # of the training artists' groups, in cross-validation
 EVALUATION_BATCH = 16
 
 
@@ -69,16 +69,17 @@ class TrainingConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     n_members: int = 2  # networks per target, from different seeds
-    epochs: int = 48  # at most, each over all training songs; the learning rate's schedule spans them
+    epochs: int = 52  # at most, each over all training songs; the learning rate's schedule spans them
     batch_size: int = 24
     crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
     learning_rate: float = 2e-3  # at its highest
     warm_up: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
     weight_decay: float = 0.02
     averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
-    validate_every: int = 4  # epochs
+    settled: float = 0.75  # share of the epochs before validation: until then chance decides which seems best
+    validate_every: int = 2  # epochs
     smoothing: int = 3  # validations whose mean loss decides: one alone is too noisy for so few songs
-    patience: int = 24  # stop when no target has improved for so many epochs
+    patience: int = 8  # stop when no target has improved for so many epochs
     seed: int = 0
 
 
@@ -140,6 +141,10 @@ class TrainingRun:
             if mean < self.best_loss[target]:
                 self.best_loss[target], self.best_epoch[target] = mean, len(self.history)
                 self.best[target] = self.average.only(target).state_dict()
+
+    def stalled(self, settled: int, patience: int) -> bool:
+        """Whether no target has improved for `patience` epochs; those before `settled` don't count."""
+        return len(self.history) >= max(settled, *self.best_epoch.values()) + patience
 
     def save(self, path: Path) -> None:
         tensors = {}
@@ -208,9 +213,11 @@ def train_network(
     network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
-    while (epoch := len(training.history)) < min(config.epochs, max(training.best_epoch.values()) + config.patience):
+    settled = round(config.settled * config.epochs)
+    while (epoch := len(training.history)) < config.epochs and not training.stalled(settled, config.patience):
         training.history.append((train_epoch(training, train_set, epoch, config, device), None))
-        if (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs:
+        done = epoch + 1
+        if done == config.epochs or (done >= settled and (done - settled) % config.validate_every == 0):
             predicted = torch.from_numpy(predict(training.average, validation_set, device))
             losses = (predicted - validation_set.labels).square().mean(dim=0) / variances
             training.validated(losses.tolist(), config.smoothing)

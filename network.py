@@ -17,6 +17,7 @@ from artifacts import TARGETS, ModelPaths, atomic, read_json, read_pipeline_conf
 from errors import UserError
 
 MIN_DEVIATION_DB = 1.0
+PIECE_FRAMES = 128
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,30 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(MoodNetwork(config) for _ in range(n_members))
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """(B, n_mels, frames) in dB -> (B,) in [0, 1]"""
-        return torch.stack([member(spectrograms)[:, 0] for member in self.members]).mean(dim=0)
+        """Predict from pieces of 4 s, whose mean is the prediction; training hears short pieces, too.
+
+        Args:
+            spectrograms: (B, n_mels, frames) in dB, at least 16 frames.
+
+        Returns:
+            (B,) in [0, 1].
+        """
+        pieces = cut(spectrograms, PIECE_FRAMES)
+        values = torch.stack([member(pieces)[:, 0] for member in self.members]).mean(dim=0)
+        return values.view(len(spectrograms), -1).mean(dim=1)
+
+
+def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:
+    """Cut (B, n_mels, frames) into evenly spaced pieces that cover all frames: (B * pieces, n_mels, piece_frames).
+
+    What is shorter than a piece stays whole.
+    """
+    frames = spectrograms.shape[2]
+    if frames <= piece_frames:
+        return spectrograms
+    starts = torch.linspace(0, frames - piece_frames, -(-frames // piece_frames)).round().long()
+    pieces = [spectrograms[:, :, start : start + piece_frames] for start in starts.tolist()]
+    return torch.stack(pieces, dim=1).flatten(0, 1)
 
 
 def save_model(paths: ModelPaths, target: str, model: Ensemble, description: dict) -> None:
