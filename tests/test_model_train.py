@@ -24,6 +24,7 @@ QUICK = dataclasses.replace(
     network=NetworkConfig(n_mels=PIPELINE.n_mels),
     n_members=1,
     epochs=3,
+    settled=0.0,
     validate_every=1,
     smoothing=1,
     patience=10,
@@ -189,6 +190,13 @@ def test_each_target_keeps_its_own_best_epoch(loud_and_quiet, tmp_path, monkeypa
     monkeypatch.setattr(model_train, "predict", lambda *_: np.tile(next(predictions), (8, 1)))
     training = train(loud_and_quiet, QUICK, tmp_path / "a.safetensors")
     assert training.best_epoch == dict(zip(TARGETS, (1, 2, 3), strict=True))
+
+
+def test_validation_begins_when_training_has_settled(loud_and_quiet, tmp_path):
+    config = dataclasses.replace(QUICK, epochs=6, settled=0.5, validate_every=2)
+    training = train(loud_and_quiet, config, tmp_path / "a.safetensors")
+    assert [validation is not None for _, validation in training.history] == [False, False, True, False, True, True]
+    assert all(epoch in (3, 5, 6) for epoch in training.best_epoch.values())
 
 
 def test_learning_rate_rises_and_falls():

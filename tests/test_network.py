@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from artifacts import ModelPaths
 from errors import UserError
-from network import Ensemble, MoodNetwork, NetworkConfig, load_model, save_model
+from network import Ensemble, MoodNetwork, NetworkConfig, cut, load_model, save_model
 from pipeline import PipelineConfig
 
 N_MELS = PipelineConfig().n_mels
@@ -90,6 +90,21 @@ def test_untrained_network_predicts_about_the_means():
     network.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
     network.set_output_means(torch.tensor([0.1, 0.8, 0.5]))
     assert network(spectrograms(20)).mean(dim=0).tolist() == pytest.approx([0.1, 0.8, 0.5], abs=0.2)
+
+
+@pytest.mark.parametrize(("frames", "pieces"), [(92, 1), (128, 1), (129, 2), (256, 2), (936, 8)])
+def test_pieces_cover_all_frames(frames, pieces):
+    x = torch.arange(frames).expand(2, N_MELS, frames)
+    parts = cut(x, 128)
+    assert parts.shape == (2 * pieces, N_MELS, min(frames, 128))
+    assert set(parts[:pieces].unique().tolist()) == set(range(frames))
+    assert torch.equal(parts[:pieces], parts[pieces:])
+
+
+@torch.inference_mode()
+def test_long_clip_is_the_mean_of_its_pieces():
+    model, x = ensemble(), spectrograms(2, 256)
+    torch.testing.assert_close(model(x), (model(x[:, :, :128]) + model(x[:, :, 128:])) / 2)
 
 
 @torch.inference_mode()
