@@ -20,12 +20,13 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/demo_start.py
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/loading_memory.py
-	$(BIN)/python benchmarks/training_time.py
+	if [ -e data/splits.csv ]; then $(BIN)/python benchmarks/training_time.py; else \
+		echo "training_time.py left out: it needs songs; run data_collection.py and data_loading.py first"; fi
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is older; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/demo-installed: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -129,7 +129,11 @@ class ModelPaths:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, delete it otherwise."""
+    """Give a temporary name beside `path`; rename it to `path` when the block ends well, delete it otherwise.
+
+    A link is followed. Raises UserError where the file can't be written.
+    """
+    path = path.resolve()
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +146,12 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError, NotADirectoryError):
             temporary.unlink()
+
+
+def check_output(path: Path) -> None:
+    """Raise UserError unless `path` can become a file: before long work, so that it isn't done for nothing."""
+    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():
+        raise UserError(f"{path} can't be written: name a file in a folder that exists")
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
@@ -307,6 +317,12 @@ class SpectrogramSet:
 
     def append(self, items: list[tuple[dict[str, str], np.ndarray]]) -> None:
         """Add songs with their spectrograms (n_mels, frames), in dB; at most `clip_frames` frames are kept."""
+        try:
+            self._append(items)
+        except OSError as error:
+            raise UserError(f"{self.folder} can't be written: {error.strerror}") from None
+
+    def _append(self, items: list[tuple[dict[str, str], np.ndarray]]) -> None:
         lines = []
         with open(self.folder / "spectrograms.f16", "ab") as data:
             for song, spectrogram in items:

@@ -110,13 +110,13 @@ def collect(source: LocalCatalog, paths: DataPaths, *, workers: int) -> tuple[li
 
 def save(paths: DataPaths, kept: list[dict], rejected: list[dict]) -> int:
     """Merge into the tables of earlier runs, sorted by id. Returns the number of songs now in songs.csv."""
-    found = {song["song_id"] for song in kept + rejected}
+    found = {song["song_id"].lower() for song in kept + rejected}  # in lower case as in `collect`
     earlier_songs = read_songs(paths) if paths.songs.exists() else []
     earlier_rejected = (
         read_table(paths.rejected, REJECTED_COLUMNS, "data_collection.py") if paths.rejected.exists() else []
     )
-    songs = [song for song in earlier_songs if song["song_id"] not in found] + kept
-    rejected = [row for row in earlier_rejected if row["song_id"] not in found] + rejected
+    songs = [song for song in earlier_songs if song["song_id"].lower() not in found] + kept
+    rejected = [row for row in earlier_rejected if row["song_id"].lower() not in found] + rejected
     write_table(paths.rejected, REJECTED_COLUMNS, sorted(rejected, key=lambda row: row["song_id"]))
     write_table(paths.songs, SONG_COLUMNS, sorted(songs, key=lambda song: song["song_id"]))
     return len(songs)

@@ -177,7 +177,7 @@ def _middle_window(
 
 
 class SpectrogramDataset(Dataset):
-    """Spectrograms with the labels of one target, and of others that help to learn it.
+    """Spectrograms with the labels of the given targets.
 
     An item is (spectrogram, labels): float32 (n_mels, frames) in dB, and float32 (targets,) in [0, 1].
     """

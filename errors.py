@@ -27,7 +27,7 @@ def run(main) -> None:
         print(f"error: {error}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
-        print("stopped; what is done is kept, and the same command goes on from here", file=sys.stderr)
+        print("stopped", file=sys.stderr)
         status = 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,6 +28,7 @@ from artifacts import (
     ModelPaths,
     SpectrogramSet,
     atomic,
+    check_output,
     read_table,
     save_figure,
     write_table,
@@ -79,8 +80,7 @@ def predict(models: dict[str, Ensemble], spectrograms: list[torch.Tensor]) -> di
 def find_files(arguments: list[Path]) -> list[Path]:
     """The files named, and the audio files in the folders named (sorted, without hidden ones).
 
-    Raises:
-        UserError: a folder holds no audio file.
+    A folder without any stays in the list, so that it gets its row.
     """
     files = []
     for argument in arguments:
@@ -94,9 +94,7 @@ def find_files(arguments: list[Path]) -> list[Path]:
             and path.is_file()
             and not any(part.startswith(".") for part in path.relative_to(argument).parts)
         )
-        if not inside:
-            raise UserError(f"{argument} holds no audio file; known suffixes are {', '.join(sorted(SUFFIXES))}")
-        files.extend(inside)
+        files.extend(inside or [argument])
     return files
 
 
@@ -138,8 +136,8 @@ def write_json_rows(path: Path, rows: list[dict]) -> None:
 def run_files(arguments: argparse.Namespace) -> int:
     """Predict files and folders; the exit status is 1 where any failed."""
     for output in (arguments.csv, arguments.json):
-        if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-            raise UserError(f"{output} can't be written: name a file in a folder that exists")
+        if output is not None:
+            check_output(output)
     files = find_files(arguments.files)
     rows = predict_files(files, *load_models(ModelPaths(arguments.models)))
     print_rows(rows)
@@ -175,6 +173,7 @@ def choose_song(songs: list[dict[str, str]], wanted: str | None, seed: int | Non
 
 def run_saved_song(arguments: argparse.Namespace) -> int:
     """Predict one of the songs in data/demo/ and draw it."""
+    check_output(arguments.picture)
     demo = DataPaths(DataPaths(arguments.data).demo)
     spectrograms = SpectrogramSet.open(demo.spectrograms)
     songs = read_table(demo.songs, SONG_COLUMNS, "data_loading.py")

@@ -1,7 +1,7 @@
-"""Stage 3: spectrograms -> one trained network per target -> models/.
+"""Stage 3: spectrograms -> a trained model per target -> models/.
 
     python model_train.py                            train all three targets and measure them
-    python model_train.py --target energy --epochs 2 --members 1 --baselines mean ridge     a look in two minutes
+    python model_train.py --epochs 2 --members 1 --baselines mean ridge --models build/look      a look in a minute
     python model_train.py --folds 5                  artist-disjoint cross-validation; leaves the models alone
 
 Reads data/songs.csv, data/splits.csv and data/spectrograms/ (and data/previews/ for the original recipe). Writes for
@@ -21,7 +21,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +52,9 @@ from augmentation import AugmentationConfig, augment
 from data_loading import SpectrogramDataset, artist_groups, make_loader, read_splits
 from errors import UserError, run
 from evaluation import Metrics, evaluate
-from network import Ensemble, MoodNetwork, NetworkConfig, load_model, save_model
+from network import Ensemble, MoodNetwork, NetworkConfig, StatisticsNetwork, load_model, save_model
 from parallel import cpu_count
+from statistics_layer import clip_statistics
 
 RESULT_COLUMNS = ("target", "model", "split", *(f.name for f in fields(Metrics)))
 PREDICTION_COLUMNS = ("song_id", "true", "predicted")
@@ -68,8 +69,8 @@ class TrainingConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    n_members: int = 2  # networks per target, from different seeds
-    epochs: int = 52  # at most, each over all training songs; the learning rate's schedule spans them
+    n_members: int = 3  # networks per target, from different seeds
+    epochs: int = 44  # at most, each over all training songs; the learning rate's schedule spans them
     batch_size: int = 24
     crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
     learning_rate: float = 2e-3  # at its highest
@@ -78,8 +79,13 @@ class TrainingConfig:
     averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
     settled: float = 0.75  # share of the epochs before validation: until then chance decides which seems best
     validate_every: int = 2  # epochs
-    smoothing: int = 3  # validations whose mean loss decides: one alone is too noisy for so few songs
+    smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
+    # The perceptron on statistics; noise is in deviations of each statistic.
+    statistics_epochs: int = 40
+    statistics_batch_size: int = 32
+    statistics_noise: float = 0.3
+    statistics_weight_decay: float = 0.1
     seed: int = 0
 
 
@@ -117,7 +123,7 @@ class Songs:
 
 
 class TrainingRun:
-    """One network on its way: its weights, their running average, the optimizer, and for each target the best so far.
+    """A network in training: its weights, their running average, the optimizer, and the best so far for each target.
 
     `history` has for each epoch the losses of all targets, in training and, where it was measured, in validation.
     """
@@ -176,6 +182,9 @@ class TrainingRun:
         groups = self.optimizer.state_dict()["param_groups"]
         by_index = {int(prefix.removeprefix("optimizer.")): state for prefix, state in states.items()}
         self.optimizer.load_state_dict({"state": by_index, "param_groups": groups})
+        for parameter, state in self.optimizer.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):  # the fused step takes them to lie in memory as the parameter does
+                state[name] = torch.empty_like(parameter).copy_(state[name])
         self.history = [tuple(losses) for losses in progress["history"]]
         self.best_epoch, self.best_loss = progress["best_epoch"], progress["best_loss"]
 
@@ -191,8 +200,8 @@ def train_network(
     """Train a network on all targets at once, going on from its checkpoint if there is one.
 
     What sounds danceable also says something of how positive it sounds: three labels teach more about each song than
-    one. Each target then gets a network of its own, as it was when its validation loss was the lowest. Training stops
-    early when no target's has become lower for a while.
+    one. Each target then gets a network of its own, as it was at the epoch with its lowest validation loss. Validation
+    begins when the learning rate has fallen; training stops early when no target's loss has become lower for a while.
 
     Chance is drawn anew for each epoch from the seed and the epoch's number, so that a run that went on from a
     checkpoint ends as one that was never stopped.
@@ -226,6 +235,35 @@ def train_network(
     return training
 
 
+def train_statistics_network(songs: Songs, config: TrainingConfig) -> StatisticsNetwork:
+    """Train the perceptron on statistics of whole clips, on all targets at once. Takes seconds, on the CPU."""
+    dataset = SpectrogramDataset(songs.spectrograms, songs.train, TARGETS)
+    torch.manual_seed(config.seed)
+    network = StatisticsNetwork(replace(config.network, outputs=TARGETS))
+    network.set_output_means(dataset.labels.mean(dim=0))
+    raw = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
+    network.input_mean.copy_(raw.mean(dim=0))
+    network.input_deviation.copy_(raw.std(dim=0) + 1e-3)
+    inputs = torch.cat([network.standardised(spectrogram[None]) for spectrogram, _ in dataset])
+    average = copy.deepcopy(network).eval()
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.statistics_weight_decay)
+    variances, step = label_variances(dataset), 0
+    n_steps = config.statistics_epochs * math.ceil(len(inputs) / config.statistics_batch_size)
+    for _ in range(config.statistics_epochs):
+        for batch in torch.randperm(len(inputs)).split(config.statistics_batch_size):
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * learning_rate_factor(step / n_steps, warm_up=0.02)
+            noise = config.statistics_noise * torch.randn(len(batch), inputs.shape[1])
+            predicted = network.from_statistics(inputs[batch] + noise)
+            loss = ((predicted - dataset.labels[batch]).square().mean(dim=0) / variances).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            update_average(average, network, min(config.averaging, (1 + step) / (10 + step)))
+            step += 1
+    return average
+
+
 def label_variances(dataset: SpectrogramDataset) -> Tensor:
     """The variance of each target's labels, (targets,), or 1 where all are equal."""
     variances = dataset.labels.var(dim=0)
@@ -248,13 +286,22 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         x = augment(spectrograms.to(device), network.band_mean_db, config.augmentation, generator)
-        loss = (network(x) - labels.to(device)).square().mean(dim=0) / variances
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+            predicted = network(x)
+        loss = (predicted.float() - labels.to(device)).square().mean(dim=0) / variances
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()
         losses.append(loss.detach())
         update_average(training.average, network, min(config.averaging, (1 + step) / (10 + step)))
     return torch.stack(losses).mean(dim=0).tolist()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device calculates in bfloat16 by itself, which makes training half as fast again."""
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def learning_rate_factor(done: float, warm_up: float) -> float:
@@ -277,7 +324,8 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
 @torch.inference_mode()
 def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device) -> np.ndarray:
     """What a model says of whole clips, in the dataset's order: (songs, ...) as its forward gives (B, ...)."""
-    batches = make_loader(dataset, batch_size=EVALUATION_BATCH)
+    alike = len(set(dataset.frames)) == 1  # clips of other lengths would have to be filled up
+    batches = make_loader(dataset, batch_size=EVALUATION_BATCH if alike else 1)
     return torch.cat([model(spectrograms.to(device)).cpu() for spectrograms, _ in batches]).numpy()
 
 
@@ -297,7 +345,9 @@ def train_ensembles(
             runs.append(train_network(songs, member_config, device=device, checkpoint=checkpoint, progress=progress))
         bar.n = bar.total
     models = {target: Ensemble(replace(config.network, outputs=(target,)), config.n_members) for target in TARGETS}
+    statistics_network = train_statistics_network(songs, config)
     for target, model in models.items():
+        model.statistics_member.load_state_dict(statistics_network.only(target).state_dict())
         for member, training in zip(model.members, runs, strict=True):
             member.load_state_dict(training.best[target])
         model.to(device).eval()
@@ -398,7 +448,7 @@ def result_row(target: str, model: str, split: str, metrics: Metrics) -> dict:
 
 
 def measure_baselines(
-    target: str,
+    targets: list[str],
     songs: Songs,
     names: list[str],
     groups: dict[str, str],
@@ -408,43 +458,46 @@ def measure_baselines(
     seed: int,
 ) -> list[dict]:
     """Train the named baselines on the training songs and measure them on the test songs. Returns result rows."""
-    labels = np.array([float(song[target]) for song in songs.train])
+    train, test = (
+        baselines.statistics(songs.spectrograms, [song["song_id"] for song in part])
+        for part in (songs.train, songs.test)
+    )
+
+    @cache
+    def recipe_inputs() -> Tensor:
+        return baselines.recipe_spectrograms(songs.train + songs.test, data, workers=cpu_count())
+
     rows = []
-    for name in names:
-        if name == "mean":
-            predicted = baselines.predict_mean(labels, len(songs.test))
-        elif name == "ridge":
-            features = [
-                baselines.statistics(songs.spectrograms, [song["song_id"] for song in part])
-                for part in (songs.train, songs.test)
-            ]
-            predicted = baselines.predict_ridge(features[0], labels, features[1])
-        else:
-            predicted = original_recipe_predictions(target, songs, labels, paths=paths, data=data, seed=seed)
-        metrics = measure(target, songs.test, predicted, groups)
-        print(f"{target}: {name} baseline, test {metrics}")
-        rows.append(result_row(target, name, "test", metrics))
+    for target in targets:
+        labels = np.array([float(song[target]) for song in songs.train])
+        for name in names:
+            if name == "mean":
+                predicted = baselines.predict_mean(labels, len(songs.test))
+            elif name == "ridge":
+                predicted = baselines.predict_ridge(train, labels, test)
+            else:
+                predicted = original_recipe_predictions(target, songs, recipe_inputs, paths=paths, seed=seed)
+            metrics = measure(target, songs.test, predicted, groups)
+            print(f"{target}: {name} baseline, test {metrics}", flush=True)
+            rows.append(result_row(target, name, "test", metrics))
     return rows
 
 
 def original_recipe_predictions(
-    target: str, songs: Songs, labels: np.ndarray, *, paths: ModelPaths, data: DataPaths, seed: int
+    target: str, songs: Songs, recipe_inputs: Callable[[], Tensor], *, paths: ModelPaths, seed: int
 ) -> np.ndarray:
     """Train the original recipe, or read what it predicted before for the same songs and seed."""
     known = paths.predictions(target, f"original-{songs.fingerprint[:16]}-{seed}", cached=True)
     if known.exists():
         return read_predictions(known, songs.test)
-    spectrograms = baselines.recipe_spectrograms(songs.train + songs.test, data, workers=cpu_count())
-    epochs = baselines.RECIPE_EPOCHS[target]
+    n_train, epochs = len(songs.train), baselines.RECIPE_EPOCHS[target]
+    labels = torch.tensor([float(song[target]) for song in songs.train])
+    spectrograms = recipe_inputs()
     with tqdm(total=epochs, desc=f"original recipe, {target}", unit="epoch", disable=None) as bar:
         model = baselines.train_original_recipe(
-            target,
-            spectrograms[: len(songs.train)],
-            torch.tensor(labels, dtype=torch.float32),
-            seed=seed,
-            after_epoch=bar.update,
+            target, spectrograms[:n_train], labels, seed=seed, after_epoch=bar.update
         )
-    predicted = baselines.predict_original_recipe(model, spectrograms[len(songs.train) :])
+    predicted = baselines.predict_original_recipe(model, spectrograms[n_train:])
     write_predictions(known, target, songs.test, predicted)
     return predicted
 
@@ -471,27 +524,34 @@ def cross_validate(
     groups: dict[str, str],
     *,
     n_folds: int,
+    names: list[str],
     device: torch.device,
     paths: ModelPaths,
 ) -> list[dict]:
-    """Predict each song by models that never heard its artists. Returns result rows, over all songs together."""
-    names = np.array([groups[song["song_id"]] for song in songs])
+    """Predict each song by models, and baselines of these names, that never heard its artists.
+
+    Returns:
+        Result rows, over all songs together.
+    """
+    song_groups = np.array([groups[song["song_id"]] for song in songs])
     truth = np.array([[float(song[target]) for target in TARGETS] for song in songs])
     features = baselines.statistics(spectrograms, [song["song_id"] for song in songs])
-    predictions = {model: np.zeros(truth.shape) for model in ("ours", "ridge", "mean")}
-    folds = GroupKFold(n_folds, shuffle=True, random_state=config.seed).split(songs, groups=names)
+    predictions = {model: np.zeros(truth.shape) for model in ("ours", *names)}
+    folds = GroupKFold(n_folds, shuffle=True, random_state=config.seed).split(songs, groups=song_groups)
     for fold, (others, held_out) in enumerate(folds, 1):
         inner = GroupShuffleSplit(1, test_size=VALIDATION_SHARE, random_state=config.seed)
-        train, validation = next(inner.split(others, groups=names[others]))
+        train, validation = next(inner.split(others, groups=song_groups[others]))
         parts = ([songs[i] for i in part] for part in (others[train], others[validation], held_out))
         fold_songs = Songs(spectrograms, *parts)
         ours = fold_predictions(fold_songs, config, device=device, paths=paths, name=f"fold{fold}of{n_folds}")
         for column, target in enumerate(TARGETS):
             predictions["ours"][held_out, column] = ours[target]
-            predictions["mean"][held_out, column] = baselines.predict_mean(truth[others, column], len(held_out))
-            predictions["ridge"][held_out, column] = baselines.predict_ridge(
-                features[others], truth[others, column], features[held_out]
-            )
+            labels = truth[others, column]
+            if "mean" in names:
+                predictions["mean"][held_out, column] = baselines.predict_mean(labels, len(held_out))
+            if "ridge" in names:
+                by_ridge = baselines.predict_ridge(features[others], labels, features[held_out])
+                predictions["ridge"][held_out, column] = by_ridge
     split, rows = f"{n_folds}-fold", []
     for target in targets:
         for model, values in predictions.items():
@@ -518,8 +578,8 @@ def fold_predictions(
         for target, path in known.items():
             dataset = SpectrogramDataset(songs.spectrograms, songs.test, (target,))
             write_predictions(path, target, songs.test, predict(models[target], dataset, device))
-        for checkpoint in checkpoint_paths(songs, config, paths, name):
-            checkpoint.unlink()
+    for checkpoint in checkpoint_paths(songs, config, paths, name):
+        checkpoint.unlink(missing_ok=True)
     return {target: read_predictions(path, songs.test) for target, path in known.items()}
 
 
@@ -544,7 +604,9 @@ def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:
         validation = {epoch: losses[column] for epoch, (_, losses) in enumerate(training.history, 1) if losses}
         label = {"label": None} if member else {}
         axes.plot(range(1, len(train) + 1), train, color="#4c72b0", **({"label": "training, augmented"} | label))
-        axes.plot(*zip(*validation.items(), strict=True), color="#dd8452", **({"label": "validation"} | label))
+        axes.plot(
+            *zip(*validation.items(), strict=True), color="#dd8452", marker=".", **({"label": "validation"} | label)
+        )
         axes.axvline(training.best_epoch[target], color="#55a868", linewidth=0.8, **({"label": "kept"} | label))
     axes.axhline(1, color="gray", linewidth=0.8, linestyle=":", label="predicting the mean")
     axes.set(xlabel="epoch", ylabel="squared error / variance of the labels", title=f"{target}: loss", ylim=(0, 1.3))
@@ -602,7 +664,12 @@ def split_songs(songs: list[dict[str, str]], splits: dict[str, str], spectrogram
 def parse_arguments() -> argparse.Namespace:
     default = TrainingConfig()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", choices=TARGETS, action="append", help="may be repeated (default: all three)")
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        action="append",
+        help="which to save and measure; may be repeated (default: all; they are always learned together)",
+    )
     parser.add_argument("--folds", type=int, help="cross-validate with this many folds instead of training the models")
     parser.add_argument("--epochs", type=int, default=default.epochs, help=f"at most (default: {default.epochs})")
     parser.add_argument(
@@ -611,7 +678,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=default.seed, help=f"default: {default.seed}")
     parser.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"], default="auto", help="default: auto")
     parser.add_argument(
-        "--baselines", choices=BASELINES, nargs="*", default=list(BASELINES), help="what to compare with (default: all)"
+        "--baselines",
+        choices=BASELINES,
+        nargs="*",
+        default=list(BASELINES),
+        help="what to compare with (default: all; original: not with --folds)",
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder to write (default: models)")
@@ -620,6 +691,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--epochs and --members must be at least 1")
     if arguments.folds is not None and arguments.folds < 2:
         parser.error("--folds must be at least 2")
+    if not 0 <= arguments.seed < 2**32:
+        parser.error("--seed must be from 0 to 4294967295")
     return arguments
 
 
@@ -633,21 +706,27 @@ def main() -> int:
     network = NetworkConfig(n_mels=spectrograms.config.n_mels)
     config = TrainingConfig(network=network, epochs=arguments.epochs, n_members=arguments.members, seed=arguments.seed)
     if arguments.folds is not None:
-        if len(set(groups.values())) <= arguments.folds:
-            raise UserError(f"--folds {arguments.folds} needs more artists than the {len(set(groups.values()))} here")
+        n_groups = len(set(groups.values()))
+        if n_groups < 2 * arguments.folds:
+            raise UserError(f"--folds {arguments.folds} needs twice as many artists; there are {n_groups}")
         rows = cross_validate(
-            targets, songs, spectrograms, config, groups, n_folds=arguments.folds, device=device, paths=paths
+            targets,
+            songs,
+            spectrograms,
+            config,
+            groups,
+            n_folds=arguments.folds,
+            names=[name for name in arguments.baselines if name != "original"],
+            device=device,
+            paths=paths,
         )
         update_results(paths.results, rows)
         return 0
 
     placed = split_songs(songs, splits, spectrograms)
     update_results(paths.results, train_targets(targets, placed, config, groups, device=device, paths=paths))
-    for target in targets:
-        rows = measure_baselines(
-            target, placed, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed
-        )
-        update_results(paths.results, rows)
+    rows = measure_baselines(targets, placed, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed)
+    update_results(paths.results, rows)
     print(f"models in {paths.root}, results in {paths.results}")
     return 0
 

@@ -5,6 +5,7 @@ A saved model is two files: weights as safetensors, which can hold no code, and 
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
+from typing import Self
 
 import torch
 from safetensors import SafetensorError
@@ -13,11 +14,11 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artifacts import TARGETS, ModelPaths, atomic, read_json, read_pipeline_config, write_json
+from artifacts import TARGETS, ModelPaths, atomic, copy_atomically, read_json, read_pipeline_config, write_json
 from errors import UserError
+from statistics_layer import clip_statistics, n_statistics
 
 MIN_DEVIATION_DB = 1.0
-PIECE_FRAMES = 128
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class NetworkConfig:
     n_blocks: int = 3
     hidden: int = 128
     dropout: float = 0.4
+    piece_frames: int = 128  # 4 s: what a prediction is made from, piece by piece
+    statistics_hidden: int = 256
 
     @classmethod
     def from_dict(cls, values: dict) -> "NetworkConfig":
@@ -42,7 +45,7 @@ class NetworkConfig:
 
 def statistics_over_time(features: Tensor) -> Tensor:
     """Mean and standard deviation over time: (B, channels, 1, frames) -> (B, 2 * channels)."""
-    features = features.flatten(2)
+    features = features.flatten(2).float()  # a variance needs all digits, also where training is in bfloat16
     mean = features.mean(dim=2)
     variance = (features * features).mean(dim=2) - mean * mean
     return torch.cat([mean, (variance.clamp(min=0) + 1e-4).sqrt()], dim=1)
@@ -73,7 +76,30 @@ class ResidualBlock(nn.Module):
         return F.relu(x + self.layers(x))
 
 
-class MoodNetwork(nn.Module):
+class SeveralOutputs(nn.Module):
+    """A network whose last layer, `output`, has a row for each of the config's outputs."""
+
+    def __init__(self, config: NetworkConfig, n_hidden: int) -> None:
+        super().__init__()
+        self.config = config
+        self.output = nn.Linear(n_hidden, len(config.outputs))
+
+    def set_output_means(self, means: Tensor) -> None:
+        """Let the untrained network predict about these values (outputs,) in (0, 1): the means of the labels."""
+        with torch.no_grad():
+            self.output.bias.copy_(means.clamp(0.01, 0.99).logit())
+
+    def only(self, output: str) -> Self:
+        """A copy of this network with one of its outputs."""
+        row = self.config.outputs.index(output)
+        network = type(self)(replace(self.config, outputs=(output,)))
+        state = self.state_dict()
+        state |= {name: state[name][row : row + 1] for name in ("output.weight", "output.bias")}
+        network.load_state_dict(state)
+        return network.to(self.output.weight.device).train(self.training)
+
+
+class MoodNetwork(SeveralOutputs):
     """A log-mel spectrogram of any length -> values in [0, 1].
 
     Two 2-D convolutions find short patterns in time and pitch; a third joins all bands of a frame; residual blocks
@@ -82,8 +108,7 @@ class MoodNetwork(nn.Module):
     """
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, config.hidden)
         first, second = config.stem_channels
         self.register_buffer("band_mean_db", torch.zeros(config.n_mels, 1))
         self.register_buffer("band_deviation_db", torch.ones(config.n_mels, 1))
@@ -102,18 +127,12 @@ class MoodNetwork(nn.Module):
             nn.ReLU(),
             nn.Dropout(config.dropout),
         )
-        self.output = nn.Linear(config.hidden, len(config.outputs))
         self.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
 
     def set_input_statistics(self, mean_db: Tensor, deviation_db: Tensor) -> None:
         """Set what each mel band is standardised with, both (n_mels,): the training set's mean and deviation in dB."""
         self.band_mean_db.copy_(mean_db[:, None])
         self.band_deviation_db.copy_(deviation_db[:, None].clamp(min=MIN_DEVIATION_DB))
-
-    def set_output_means(self, means: Tensor) -> None:
-        """Let the untrained network predict about these values (outputs,) in (0, 1): the means of the labels."""
-        with torch.no_grad():
-            self.output.bias.copy_(means.clamp(0.01, 0.99).logit())
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_mels, frames) in dB, at least 16 frames -> (B, outputs) in [0, 1]"""
@@ -126,25 +145,46 @@ class MoodNetwork(nn.Module):
             levels.append(statistics_over_time(x))
         return self.output(self.head(torch.cat(levels, dim=1))).sigmoid()
 
-    def only(self, output: str) -> "MoodNetwork":
-        """A copy of this network with one of its outputs."""
-        row = self.config.outputs.index(output)
-        network = MoodNetwork(replace(self.config, outputs=(output,)))
-        state = self.state_dict()
-        state |= {name: state[name][row : row + 1] for name in ("output.weight", "output.bias")}
-        network.load_state_dict(state)
-        return network.to(self.output.weight.device).train(self.training)
+
+class StatisticsNetwork(SeveralOutputs):
+    """Statistics of a whole clip -> values in [0, 1]: a perceptron on what is known to matter for mood.
+
+    It errs otherwise than the `MoodNetwork`, which finds its own features in short pieces; together they err less.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        n_inputs = n_statistics(config.n_mels)
+        super().__init__(config, config.statistics_hidden)
+        self.register_buffer("input_mean", torch.zeros(n_inputs))
+        self.register_buffer("input_deviation", torch.ones(n_inputs))
+        self.hidden = nn.Sequential(
+            nn.Dropout(0.3), nn.Linear(n_inputs, config.statistics_hidden), nn.ReLU(), nn.Dropout(0.5)
+        )
+
+    def standardised(self, spectrograms: Tensor) -> Tensor:
+        """(B, n_mels, frames) in dB -> (B, statistics), as deviations from the training set's mean, 4 at the most."""
+        return ((clip_statistics(spectrograms) - self.input_mean) / self.input_deviation).clamp(-4, 4)
+
+    def from_statistics(self, standardised: Tensor) -> Tensor:
+        """(B, statistics) as `standardised` gives them -> (B, outputs) in [0, 1]"""
+        return self.output(self.hidden(standardised)).sigmoid()
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """(B, n_mels, frames) in dB -> (B, outputs) in [0, 1]"""
+        return self.from_statistics(self.standardised(spectrograms))
 
 
 class Ensemble(nn.Module):
-    """Networks with one output, trained from different seeds; their mean is the prediction."""
+    """Networks with one output, whose mean is the prediction: some `MoodNetwork`s and one `StatisticsNetwork`."""
 
     def __init__(self, config: NetworkConfig, n_members: int) -> None:
+        """`n_members` counts the `MoodNetwork`s."""
         super().__init__()
         self.members = nn.ModuleList(MoodNetwork(config) for _ in range(n_members))
+        self.statistics_member = StatisticsNetwork(config)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Predict from pieces of 4 s, whose mean is the prediction; training hears short pieces, too.
+        """Predict each clip; the `MoodNetwork`s hear it in pieces of 4 s, since they are trained on short pieces, too.
 
         Args:
             spectrograms: (B, n_mels, frames) in dB, at least 16 frames.
@@ -152,9 +192,9 @@ class Ensemble(nn.Module):
         Returns:
             (B,) in [0, 1].
         """
-        pieces = cut(spectrograms, PIECE_FRAMES)
-        values = torch.stack([member(pieces)[:, 0] for member in self.members]).mean(dim=0)
-        return values.view(len(spectrograms), -1).mean(dim=1)
+        pieces = cut(spectrograms, self.members[0].config.piece_frames)
+        values = [member(pieces).view(len(spectrograms), -1).mean(dim=1) for member in self.members]
+        return torch.stack([*values, self.statistics_member(spectrograms)[:, 0]]).mean(dim=0)
 
 
 def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:
@@ -184,10 +224,11 @@ def save_model(paths: ModelPaths, target: str, model: Ensemble, description: dic
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **description,
     }
-    for path in (paths.weights(target), paths.description(target)):
-        if path.exists():
-            paths.previous.mkdir(exist_ok=True)
-            path.replace(paths.previous / path.name)
+    pair = paths.weights(target), paths.description(target)
+    if all(path.exists() for path in pair):  # after a kill in here one is missing, and the copies are made already
+        for path in pair:
+            copy_atomically(path, paths.previous / path.name)
+        paths.description(target).unlink()
     with atomic(paths.weights(target)) as temporary:
         temporary.write_bytes(weights)
     write_json(paths.description(target), description)

@@ -134,7 +134,10 @@ class AudioPipeline(nn.Module):
                 break
             sound_s += self.sound_s(waveform)
             if waveform.numel() >= self.config.n_fft:
-                spectrograms.append(self(waveform))
+                spectrogram = self(waveform)
+                if not spectrogram.sum().isfinite():
+                    raise AudioError("its samples are far beyond full scale; export it again")
+                spectrograms.append(spectrogram)
         if decoded_s < self.config.min_s:
             raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
         if sound_s == 0:
@@ -201,7 +204,7 @@ def _windows(blocks: Iterator[tuple[np.ndarray, int]], clip_s: float) -> Iterato
 def _decode(path: Path) -> Iterator[tuple[np.ndarray, int]]:
     """Mono blocks (samples,) float32 and their rate in Hz; libsndfile where it can, FFmpeg (PyAV) for the rest."""
     if path.is_dir():
-        raise AudioError("it is a folder, not an audio file")
+        raise AudioError("it is a folder, and holds no audio file")
     try:
         if path.stat().st_size == 0:
             raise AudioError("the file is empty")

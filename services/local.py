@@ -1,5 +1,6 @@
 """Songs that the user already has: a catalog with labels and a folder of clips."""
 
+import ast
 import csv
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class LocalCatalog:
     def _song(self, row: dict[str, str], column: dict[str, str | None]) -> dict[str, str]:
         song = {ours: (row[column[ours]] or "").strip() if column.get(ours) else "" for ours in SONG_COLUMNS}
         song["release_year"] = song["release_year"][:4] if song["release_year"][:4].isdigit() else ""
+        song["artist"], song["artist_id"] = (_names(song[key]) for key in ("artist", "artist_id"))
         song["source"] = "local"
         song["label_source"] = self.catalog.name
         return song
@@ -77,6 +79,17 @@ class LocalCatalog:
         if path.suffix.lower() not in SUFFIXES:
             raise UserError(f"{name} is no audio file by its suffix; known are {', '.join(sorted(SUFFIXES))}")
         return path
+
+
+def _names(text: str) -> str:
+    """Several names in one text; some sets write them as a Python list, `['A', 'B']`."""
+    if not text.startswith("["):
+        return text
+    try:
+        names = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+    return "; ".join(str(name) for name in names) if isinstance(names, list) else text
 
 
 def _first(candidates: tuple[str, ...], names: list[str]) -> str | None:

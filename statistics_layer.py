@@ -1,0 +1,79 @@
+"""Fixed statistics of a clip's log-mel spectrogram: level, rhythm, timbre and tonality in a few hundred numbers."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+N_COARSE = 32  # groups of mel bands whose level and changes are described
+N_RHYTHM = 8  # groups of mel bands whose rhythm is described
+RHYTHM_FRAMES = 234  # 7.5 s at 32 ms: long enough for the slowest beat
+RHYTHM_EDGES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 50, 70, 100, 117)  # in periods per 7.5 s: 0.13 to 15.6 Hz
+N_CEPSTRA = 20
+N_PEAKS = 16  # groups of mel bands in which tones that stand out are counted
+SUSTAIN_FRAMES = 8  # 0.26 s: what lasts longer than this is a tone rather than a drum
+
+
+def n_statistics(n_mels: int) -> int:
+    """How many numbers `clip_statistics` gives."""
+    return clip_statistics(torch.zeros(1, n_mels, RHYTHM_FRAMES)).shape[1]
+
+
+@torch.no_grad()
+def clip_statistics(spectrograms: Tensor) -> Tensor:
+    """(B, n_mels, frames) in dB, n_mels a multiple of 32 -> (B, statistics)
+
+    Clips shorter than 7.5 s are repeated to that length.
+    """
+    frames = spectrograms.shape[2]
+    if frames < RHYTHM_FRAMES:
+        spectrograms = spectrograms.repeat(1, 1, -(-RHYTHM_FRAMES // frames))[:, :, :RHYTHM_FRAMES]
+    parts = (_levels, _rhythm, _cepstra, _peaks)
+    return torch.cat([part(spectrograms) for part in parts], dim=1)
+
+
+def _grouped(x: Tensor, n_groups: int) -> Tensor:
+    """The mean over groups of neighbouring bands: (B, n_mels, frames) -> (B, n_groups, frames)"""
+    return x.unflatten(1, (n_groups, -1)).mean(dim=2)
+
+
+def _deviation(x: Tensor) -> Tensor:
+    return (x.var(dim=-1) + 1e-4).sqrt()
+
+
+def _levels(x: Tensor) -> Tensor:
+    """Mean and deviation of the bands' levels, how much they change from frame to frame, and how much they rise."""
+    bands = _grouped(x, N_COARSE)
+    change = bands.diff(dim=-1)
+    return torch.cat([bands.mean(dim=-1), _deviation(bands), _deviation(change), change.clamp(min=0).mean(dim=-1)], 1)
+
+
+def _rhythm(x: Tensor) -> Tensor:
+    """The modulation spectrum: how strongly each group of bands pulsates at which tempo, as a logarithm."""
+    bands = _grouped(x, N_RHYTHM)
+    windows = (bands - bands.mean(dim=-1, keepdim=True)).unfold(2, RHYTHM_FRAMES, RHYTHM_FRAMES // 2)
+    window = torch.hann_window(RHYTHM_FRAMES, periodic=False, device=x.device)
+    strength = torch.fft.rfft(windows * window).abs().mean(dim=2)
+    tempi = [strength[:, :, low:high].mean(dim=2) for low, high in pairwise(RHYTHM_EDGES)]
+    return torch.log(torch.stack(tempi, dim=2) + 1e-3).flatten(1)
+
+
+def _cepstra(x: Tensor) -> Tensor:
+    """Mean, deviation and change of the first cepstral coefficients (an orthonormal DCT over the bands): the timbre."""
+    n_mels = x.shape[1]
+    band = torch.arange(n_mels, device=x.device) + 0.5
+    order = torch.arange(N_CEPSTRA, device=x.device)[:, None]
+    basis = torch.cos(math.pi * band * order / n_mels) * math.sqrt(2 / n_mels)
+    cepstra = basis @ x
+    return torch.cat([cepstra.mean(dim=-1), _deviation(cepstra), _deviation(cepstra.diff(dim=-1))], dim=1)
+
+
+def _peaks(x: Tensor) -> Tensor:
+    """How far bands stand out from those two above and below them, in each frame and in what is sustained."""
+    padded = F.pad(x, (0, 0, 2, 2), mode="replicate")
+    above = (x - (padded[:, :-4] + padded[:, 4:]) / 2).clamp(min=0).mean(dim=-1)
+    sustained = F.avg_pool1d(x, SUSTAIN_FRAMES)
+    contrast = (sustained[:, 2:-2] - (sustained[:, :-4] + sustained[:, 4:]) / 2).abs().mean(dim=-1)
+    return torch.cat([above.unflatten(1, (N_PEAKS, -1)).mean(dim=2), F.avg_pool1d(contrast, 12, 8)], dim=1)
