@@ -6,7 +6,16 @@ import pytest
 from conftest import call_main, chord, read_rows, run_python, write_audio, write_catalog
 
 import data_collection
-from artifacts import OTHER_FEATURES, REJECTED_COLUMNS, SONG_COLUMNS, DataPaths, sha256_of
+from artifacts import (
+    OTHER_FEATURES,
+    REJECTED_COLUMNS,
+    SONG_COLUMNS,
+    TARGETS,
+    DataPaths,
+    read_songs,
+    sha256_of,
+    write_table,
+)
 from errors import UserError
 from services.local import LocalCatalog
 
@@ -424,3 +433,26 @@ def test_bad_catalog_is_one_line_and_status_1(folder):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_artists_written_as_a_python_list_are_told_apart(tmp_path):
+    write_audio(tmp_path / "x.wav", chord())
+    catalog = tmp_path / "catalog.csv"
+    rows = ["['Drake', 'Rihanna']", "['Drake']", "[broken", "Sunn O)))"]
+    write_table(
+        catalog,
+        ["id", "name", "artists", *TARGETS],
+        [dict.fromkeys(TARGETS, "0.5") | {"id": f"s{i}", "name": "A", "artists": row} for i, row in enumerate(rows)],
+    )
+    songs = LocalCatalog(catalog, tmp_path).songs()
+    assert [song["artist"] for song in songs] == ["Drake; Rihanna", "Drake", "[broken", "Sunn O)))"]
+
+
+def test_ids_that_differ_in_case_only_are_one_song_in_later_runs_too(tmp_path):
+    (tmp_path / "clips").mkdir()
+    for song_id in ("a", "A"):
+        write_audio(tmp_path / "clips" / f"{song_id}.wav", chord())
+        song = good(song_id) | {"audio_file": f"{song_id}.wav"}
+        write_table(tmp_path / "catalog.csv", list(song), [song])
+        _, paths = collect(tmp_path)
+    assert [song["song_id"] for song in read_songs(paths)] == ["A"]

@@ -188,10 +188,27 @@ def test_odd_names_survive_in_the_table(trained, album, name):
     assert row["file"] == name
 
 
-def test_folder_without_audio_is_a_sentence(trained, tmp_path):
+def test_folder_without_audio_has_its_row_and_stops_nothing(trained, album, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty holds no audio file; known suffixes are \.aac"):
-        call_main(model_demo, "empty", "--models", trained)
+    status, rows = hear(trained, "empty", album / "b.wav")
+    assert status == 1
+    assert [row["error"] for row in rows] == ["it is a folder, and holds no audio file", None]
+
+
+def test_samples_far_beyond_full_scale_are_an_error(trained, tmp_path):
+    write_audio(tmp_path / "huge.wav", 3e24 * chord(seconds=3.5), subtype="FLOAT")
+    status, rows = hear(trained, "huge.wav")
+    assert status == 1
+    assert "far beyond full scale" in rows[0]["error"]
+
+
+def test_link_is_followed_and_a_device_is_refused(trained, album, tmp_path):
+    (tmp_path / "link.csv").symlink_to(tmp_path / "moods.csv")
+    assert call_main(model_demo, album / "b.wav", "--models", trained, "--csv", "link.csv") == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len(read_rows(tmp_path / "moods.csv")) == 1
+    with pytest.raises(UserError, match="name a file in a folder that exists"):
+        call_main(model_demo, album / "b.wav", "--models", trained, "--csv", "/dev/null")
 
 
 @pytest.mark.parametrize("flag", ["--csv", "--json"])

@@ -476,7 +476,7 @@ def test_cross_validation_goes_on_where_it_was(cross_validated, loaded, monkeypa
 
 
 def test_more_folds_than_artists_is_a_sentence(loaded, tmp_path):
-    with pytest.raises(UserError, match="--folds 15 needs more artists than the 15 here"):
+    with pytest.raises(UserError, match="--folds 15 needs twice as many artists; there are 15"):
         call_main(model_train, "--folds", 15, "--data", loaded, "--models", tmp_path, "--device", "cpu")
 
 

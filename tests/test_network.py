@@ -5,14 +5,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import network as network_module
 from artifacts import ModelPaths
 from errors import UserError
-from network import Ensemble, MoodNetwork, NetworkConfig, cut, load_model, save_model
+from network import Ensemble, MoodNetwork, NetworkConfig, StatisticsNetwork, cut, load_model, save_model
 from pipeline import PipelineConfig
 
 N_MELS = PipelineConfig().n_mels
 OUTPUTS = ("energy", "valence", "tempo")
 CONFIG = NetworkConfig(outputs=OUTPUTS, n_mels=N_MELS)
+ONE_OUTPUT = NetworkConfig(outputs=("energy",), n_mels=N_MELS)
 DESCRIPTION = {"pipeline": PipelineConfig().to_dict(), "note": "夜"}
 
 
@@ -22,7 +24,7 @@ def spectrograms(n=3, frames=124, *, seed=0):
 
 def ensemble(*, seed=0, n_members=2):
     torch.manual_seed(seed)
-    model = Ensemble(CONFIG, n_members)
+    model = Ensemble(ONE_OUTPUT, n_members)
     for member in model.members:
         member.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
     return model.eval()
@@ -102,19 +104,22 @@ def test_pieces_cover_all_frames(frames, pieces):
 
 
 @torch.inference_mode()
-def test_long_clip_is_the_mean_of_its_pieces():
-    model, x = ensemble(), spectrograms(2, 256)
-    torch.testing.assert_close(model(x), (model(x[:, :, :128]) + model(x[:, :, 128:])) / 2)
+def test_long_clip_is_the_mean_of_its_pieces_and_its_statistics():
+    model, x = ensemble(n_members=1), spectrograms(2, 256)
+    halves = [model.members[0](half)[:, 0] for half in (x[:, :, :128], x[:, :, 128:])]
+    expected = (sum(halves) / 2 + model.statistics_member(x)[:, 0]) / 2
+    torch.testing.assert_close(model(x), expected)
 
 
+@pytest.mark.parametrize("kind", [MoodNetwork, StatisticsNetwork])
 @torch.inference_mode()
-def test_network_cut_to_one_output_says_the_same():
+def test_network_with_only_one_output_says_the_same(kind):
     torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).eval()
+    network = kind(CONFIG).eval()
     for column, output in enumerate(OUTPUTS):
-        cut = network.only(output)
-        assert cut.config.outputs == (output,)
-        torch.testing.assert_close(cut(spectrograms())[:, 0], network(spectrograms())[:, column])
+        only = network.only(output)
+        assert only.config.outputs == (output,)
+        torch.testing.assert_close(only(spectrograms())[:, 0], network(spectrograms())[:, column])
 
 
 @torch.inference_mode()
@@ -126,9 +131,10 @@ def test_network_has_a_value_for_each_output():
 
 
 @torch.inference_mode()
-def test_ensemble_is_the_mean_of_its_members_first_outputs():
+def test_ensemble_is_the_mean_of_its_members():
     model, x = ensemble(n_members=3), spectrograms()
-    members = torch.stack([member(x)[:, 0] for member in model.members])
+    members = torch.stack([member(x)[:, 0] for member in (*model.members, model.statistics_member)])
+    assert members.shape == (4, 3)
     assert not torch.equal(members[0], members[1])
     torch.testing.assert_close(model(x), members.mean(dim=0))
 
@@ -151,7 +157,7 @@ def test_description_says_what_the_model_is(saved):
     description = json.loads(paths.description("energy").read_text(encoding="utf-8"))
     assert description["target"] == "energy"
     assert description["n_members"] == 2
-    assert NetworkConfig.from_dict(description["network"]) == CONFIG
+    assert NetworkConfig.from_dict(description["network"]) == ONE_OUTPUT
     assert PipelineConfig.from_dict(description["pipeline"]) == PipelineConfig()
     assert len(description["weights_sha256"]) == 64
 
@@ -163,6 +169,21 @@ def test_weights_are_safetensors_and_nothing_is_pickled(saved):
         data = path.read_bytes()
         assert not data.startswith((b"\x80", b"PK"))  # pickle, and the zip that torch.save writes
     assert sorted(path.name for path in paths.root.iterdir()) == ["energy.json", "energy.safetensors"]
+
+
+def test_killed_while_saving_keeps_the_model_before(saved, monkeypatch):
+    paths, outputs = saved
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(network_module, "write_json", kill)
+        save_model(paths, "energy", ensemble(seed=1), DESCRIPTION)
+    save_model(paths, "energy", ensemble(seed=1), DESCRIPTION)
+    previous, _ = load_model(ModelPaths(paths.previous), "energy")
+    with torch.inference_mode():
+        assert torch.equal(previous(spectrograms()), outputs)
 
 
 def test_saving_again_keeps_the_model_before(saved):
