@@ -103,19 +103,19 @@ def recipe_spectrograms(songs: list[dict[str, str]], paths: DataPaths, *, worker
 
 
 def train_original_recipe(
-    target: str,
     spectrograms: Tensor,
     labels: Tensor,
     *,
+    epochs: int,
     seed: int,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> OriginalRecipe:
     """Train the original recipe: Huber loss (delta 0.06), Adam at 0.01, a tenth of it after 6, 9 and 12 epochs.
 
     Args:
-        target: decides the number of epochs.
         spectrograms: (songs, 150, 200) as `recipe_spectrograms` gives them.
         labels: (songs,) in [0, 1].
+        epochs: RECIPE_EPOCHS of the target.
         seed: of the weights and the order.
         after_epoch: called after each epoch, for a progress bar.
     """
@@ -126,7 +126,7 @@ def train_original_recipe(
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[6, 9, 12], gamma=0.1)
     loss_function = nn.HuberLoss(delta=0.06)
     model.train()
-    for _ in range(RECIPE_EPOCHS[target]):
+    for _ in range(epochs):
         for batch in torch.randperm(len(labels)).split(RECIPE_BATCH):
             loss = loss_function(model(spectrograms[batch]), labels[batch])
             optimizer.zero_grad()

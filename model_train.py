@@ -495,7 +495,7 @@ def original_recipe_predictions(
     spectrograms = recipe_inputs()
     with tqdm(total=epochs, desc=f"original recipe, {target}", unit="epoch", disable=None) as bar:
         model = baselines.train_original_recipe(
-            target, spectrograms[:n_train], labels, seed=seed, after_epoch=bar.update
+            spectrograms[:n_train], labels, epochs=epochs, seed=seed, after_epoch=bar.update
         )
     predicted = baselines.predict_original_recipe(model, spectrograms[n_train:])
     write_predictions(known, target, songs.test, predicted)
