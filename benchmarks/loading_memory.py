@@ -60,7 +60,7 @@ def peak_mb(paths: DataPaths) -> float:
 
 
 def main() -> None:
-    with TemporaryDirectory(dir=ROOT) as folder:
+    with TemporaryDirectory() as folder:
         source = DataPaths(ROOT / "data")
         if source.songs.exists():
             songs = read_songs(source)

@@ -296,9 +296,12 @@ def test_seed_0_is_a_seed():
 
 
 def test_picture_flag(loaded, trained, capsys, tmp_path):
-    hear_saved_song(loaded, trained, capsys, "--picture", tmp_path / "new" / "a.png")
-    assert imread(tmp_path / "new" / "a.png").ndim == 3
+    hear_saved_song(loaded, trained, capsys, "--picture", tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").ndim == 3
     assert not (tmp_path / "demo.png").exists()
+    for place in ("gone/a.png", "."):
+        with pytest.raises(UserError, match="name a file in a folder that exists"):
+            call_main(model_demo, "--data", loaded, "--models", trained, "--picture", place)
 
 
 @pytest.mark.parametrize("title", ["夜に駆ける 🎵", "$x^$", "a\nb", "x" * 300])
