@@ -187,7 +187,7 @@ def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[st
     return rows
 
 
-def write_json(path: Path, value: dict) -> None:
+def write_json(path: Path, value: dict | list[dict]) -> None:
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

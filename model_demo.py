@@ -11,7 +11,6 @@ reason in its `error` column, does not stop the rest, and makes the exit status 
 """
 
 import argparse
-import json
 import os
 import random
 import sys
@@ -27,10 +26,10 @@ from artifacts import (
     DataPaths,
     ModelPaths,
     SpectrogramSet,
-    atomic,
     check_output,
     read_table,
     save_figure,
+    write_json,
     write_table,
 )
 from errors import AudioError, UserError, run
@@ -128,11 +127,6 @@ def print_rows(rows: list[dict]) -> None:
             print(f"{name:{width}}  {row['error']}")
 
 
-def write_json_rows(path: Path, rows: list[dict]) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 def run_files(arguments: argparse.Namespace) -> int:
     """Predict files and folders; the exit status is 1 where any failed."""
     for output in (arguments.csv, arguments.json):
@@ -144,7 +138,7 @@ def run_files(arguments: argparse.Namespace) -> int:
     if arguments.csv is not None:
         write_table(arguments.csv, PREDICTION_COLUMNS, rows)
     if arguments.json is not None:
-        write_json_rows(arguments.json, rows)
+        write_json(arguments.json, rows)
     failed = sum(row["error"] is not None for row in rows)
     if failed:
         print(f"error: {failed} of {len(rows)} files could not be used; the table says why", file=sys.stderr)

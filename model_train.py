@@ -244,7 +244,7 @@ def train_statistics_network(songs: Songs, config: TrainingConfig) -> Statistics
     raw = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
     network.input_mean.copy_(raw.mean(dim=0))
     network.input_deviation.copy_(raw.std(dim=0) + 1e-3)
-    inputs = torch.cat([network.standardised(spectrogram[None]) for spectrogram, _ in dataset])
+    inputs = network.standardised(raw)
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.statistics_weight_decay)
     variances, step = label_variances(dataset), 0

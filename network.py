@@ -161,9 +161,9 @@ class StatisticsNetwork(SeveralOutputs):
             nn.Dropout(0.3), nn.Linear(n_inputs, config.statistics_hidden), nn.ReLU(), nn.Dropout(0.5)
         )
 
-    def standardised(self, spectrograms: Tensor) -> Tensor:
-        """(B, n_mels, frames) in dB -> (B, statistics), as deviations from the training set's mean, 4 at the most."""
-        return ((clip_statistics(spectrograms) - self.input_mean) / self.input_deviation).clamp(-4, 4)
+    def standardised(self, statistics: Tensor) -> Tensor:
+        """(B, statistics) -> the same as deviations from the training set's mean, 4 at the most."""
+        return ((statistics - self.input_mean) / self.input_deviation).clamp(-4, 4)
 
     def from_statistics(self, standardised: Tensor) -> Tensor:
         """(B, statistics) as `standardised` gives them -> (B, outputs) in [0, 1]"""
@@ -171,7 +171,7 @@ class StatisticsNetwork(SeveralOutputs):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_mels, frames) in dB -> (B, outputs) in [0, 1]"""
-        return self.from_statistics(self.standardised(spectrograms))
+        return self.from_statistics(self.standardised(clip_statistics(spectrograms)))
 
 
 class Ensemble(nn.Module):
