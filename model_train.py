@@ -32,6 +32,7 @@ from matplotlib.figure import Figure
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
+from sklearn.svm import SVR
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -52,7 +53,7 @@ from augmentation import AugmentationConfig, augment
 from data_loading import SpectrogramDataset, artist_groups, make_loader, read_splits
 from errors import UserError, run
 from evaluation import Metrics, evaluate
-from network import Ensemble, MoodNetwork, NetworkConfig, StatisticsNetwork, load_model, save_model
+from network import Ensemble, KernelRegression, MoodNetwork, NetworkConfig, load_model, save_model
 from parallel import cpu_count
 from statistics_layer import clip_statistics
 
@@ -61,6 +62,7 @@ PREDICTION_COLUMNS = ("song_id", "true", "predicted")
 BASELINES = ("mean", "ridge", "original")
 VALIDATION_SHARE = 0.08  # of the training artists' groups, in cross-validation
 EVALUATION_BATCH = 16
+MIN_DEVIATION = 1e-3  # of a statistic
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class TrainingConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    n_members: int = 3  # networks per target, from different seeds
+    n_members: int = 2  # networks per target, from different seeds
     epochs: int = 44  # at most, each over all training songs; the learning rate's schedule spans them
     batch_size: int = 24
     crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
@@ -81,11 +83,8 @@ class TrainingConfig:
     validate_every: int = 2  # epochs
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
-    # The perceptron on statistics; noise is in deviations of each statistic.
-    statistics_epochs: int = 40
-    statistics_batch_size: int = 32
-    statistics_noise: float = 0.3
-    statistics_weight_decay: float = 0.1
+    kernel_cost: float = 0.3  # of the kernel regression: how much an error weighs against smoothness
+    kernel_tolerance: float = 0.02  # errors up to this cost nothing
     seed: int = 0
 
 
@@ -235,33 +234,26 @@ def train_network(
     return training
 
 
-def train_statistics_network(songs: Songs, config: TrainingConfig) -> StatisticsNetwork:
-    """Train the perceptron on statistics of whole clips, on all targets at once. Takes seconds, on the CPU."""
-    dataset = SpectrogramDataset(songs.spectrograms, songs.train, TARGETS)
-    torch.manual_seed(config.seed)
-    network = StatisticsNetwork(replace(config.network, outputs=TARGETS))
-    network.set_output_means(dataset.labels.mean(dim=0))
-    raw = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
-    network.input_mean.copy_(raw.mean(dim=0))
-    network.input_deviation.copy_(raw.std(dim=0) + 1e-3)
-    inputs = network.standardised(raw)
-    average = copy.deepcopy(network).eval()
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.statistics_weight_decay)
-    variances, step = label_variances(dataset), 0
-    n_steps = config.statistics_epochs * math.ceil(len(inputs) / config.statistics_batch_size)
-    for _ in range(config.statistics_epochs):
-        for batch in torch.randperm(len(inputs)).split(config.statistics_batch_size):
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * learning_rate_factor(step / n_steps, warm_up=0.02)
-            noise = config.statistics_noise * torch.randn(len(batch), inputs.shape[1])
-            predicted = network.from_statistics(inputs[batch] + noise)
-            loss = ((predicted - dataset.labels[batch]).square().mean(dim=0) / variances).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            update_average(average, network, min(config.averaging, (1 + step) / (10 + step)))
-            step += 1
-    return average
+def fit_kernel_regressions(songs: Songs, config: TrainingConfig) -> dict[str, KernelRegression]:
+    """Fit each target's regression on statistics of whole clips. Takes seconds, on the CPU.
+
+    It has no epoch to choose, so the validation songs teach it, too.
+    """
+    dataset = SpectrogramDataset(songs.spectrograms, songs.train + songs.validation, TARGETS)
+    statistics = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
+    regressions = {}
+    for target, labels in zip(TARGETS, dataset.labels.T.numpy(), strict=True):
+        regression = KernelRegression(config.network, len(statistics))
+        regression.input_mean.copy_(statistics.mean(dim=0))
+        regression.input_deviation.copy_(statistics.std(dim=0) + MIN_DEVIATION)
+        inputs = regression.standardised(statistics)
+        machine = SVR(gamma=regression.gamma, C=config.kernel_cost, epsilon=config.kernel_tolerance)
+        machine.fit(inputs.numpy(), labels)
+        regression.support = inputs[torch.from_numpy(machine.support_).long()]
+        regression.weights = torch.from_numpy(machine.dual_coef_[0]).float()
+        regression.offset.fill_(machine.intercept_[0])
+        regressions[target] = regression
+    return regressions
 
 
 def label_variances(dataset: SpectrogramDataset) -> Tensor:
@@ -344,13 +336,14 @@ def train_ensembles(
             member_config = replace(config, seed=config.seed * 100 + member)
             runs.append(train_network(songs, member_config, device=device, checkpoint=checkpoint, progress=progress))
         bar.n = bar.total
-    models = {target: Ensemble(replace(config.network, outputs=(target,)), config.n_members) for target in TARGETS}
-    statistics_network = train_statistics_network(songs, config)
-    for target, model in models.items():
-        model.statistics_member.load_state_dict(statistics_network.only(target).state_dict())
+    models = {}
+    for target, regression in fit_kernel_regressions(songs, config).items():
+        network = replace(config.network, outputs=(target,))
+        model = Ensemble(network, config.n_members, len(regression.support))
         for member, training in zip(model.members, runs, strict=True):
             member.load_state_dict(training.best[target])
-        model.to(device).eval()
+        model.kernel_regression = regression
+        models[target] = model.to(device).eval()
     return models, runs
 
 
@@ -366,18 +359,17 @@ def fingerprint(songs: Songs, config: TrainingConfig) -> str:
     return hashlib.sha256(json.dumps([asdict(config), songs.fingerprint]).encode()).hexdigest()
 
 
-def describe(
-    target: str, songs: Songs, config: TrainingConfig, runs: list[TrainingRun], metrics: dict[str, Metrics]
-) -> dict:
+def describe(target: str, songs: Songs, config: TrainingConfig, runs: list[TrainingRun], metrics: Metrics) -> dict:
     """What a model's JSON says besides its network and the hash of its weights."""
     labels = np.array([float(song[target]) for song in songs.train])
     return {
         "pipeline": songs.spectrograms.config.to_dict(),
         "training": {name: value for name, value in asdict(config).items() if name != "network"},
         "best_epochs": [training.best_epoch[target] for training in runs],
+        "best_validation_losses": [training.best_loss[target] for training in runs],
         "data": {"sha256": songs.fingerprint, **{split: len(getattr(songs, split)) for split in SPLITS}},
         "training_labels": {"mean": labels.mean(), "deviation": labels.std()},
-        "metrics": {split: values.to_dict() for split, values in metrics.items()},
+        "metrics": {"test": metrics.to_dict()},
         "fingerprint": fingerprint(songs, config),
         "versions": {
             "python": platform.python_version(),
@@ -412,18 +404,15 @@ def train_targets(
         print(f"{', '.join(targets)}: trained already with these settings on these songs")
     for target in targets:
         model = models[target].to(device)
-        metrics = {}
-        for split in ("validation", "test"):
-            split_songs = getattr(songs, split)
-            predicted = predict(model, SpectrogramDataset(songs.spectrograms, split_songs, (target,)), device)
-            metrics[split] = measure(target, split_songs, predicted, groups)
-            rows.append(result_row(target, "ours", split, metrics[split]))
+        predicted = predict(model, SpectrogramDataset(songs.spectrograms, songs.test, (target,)), device)
+        metrics = measure(target, songs.test, predicted, groups)
+        rows.append(result_row(target, "ours", "test", metrics))
         write_predictions(paths.predictions(target, "test"), target, songs.test, predicted)
-        draw_predictions(target, songs.test, predicted, metrics["test"], paths.picture(f"{target}_test"))
+        draw_predictions(target, songs.test, predicted, metrics, paths.picture(f"{target}_test"))
         if saved[target] is None:
             draw_losses(target, runs, paths.picture(f"{target}_loss"))
             save_model(paths, target, model, describe(target, songs, config, runs, metrics))
-        print(f"{target}: test {metrics['test']}")
+        print(f"{target}: test {metrics}")
     for checkpoint in checkpoint_paths(songs, config, paths, "training"):
         checkpoint.unlink(missing_ok=True)
     return rows

@@ -33,7 +33,7 @@ class NetworkConfig:
     hidden: int = 128
     dropout: float = 0.4
     piece_frames: int = 128  # 4 s: what a prediction is made from, piece by piece
-    statistics_hidden: int = 256
+    kernel_gamma: float = 0.35  # of the kernel regression, over the number of statistics
 
     @classmethod
     def from_dict(cls, values: dict) -> "NetworkConfig":
@@ -76,31 +76,8 @@ class ResidualBlock(nn.Module):
         return F.relu(x + self.layers(x))
 
 
-class SeveralOutputs(nn.Module):
-    """A network whose last layer, `output`, has a row for each of the config's outputs."""
-
-    def __init__(self, config: NetworkConfig, n_hidden: int) -> None:
-        super().__init__()
-        self.config = config
-        self.output = nn.Linear(n_hidden, len(config.outputs))
-
-    def set_output_means(self, means: Tensor) -> None:
-        """Let the untrained network predict about these values (outputs,) in (0, 1): the means of the labels."""
-        with torch.no_grad():
-            self.output.bias.copy_(means.clamp(0.01, 0.99).logit())
-
-    def only(self, output: str) -> Self:
-        """A copy of this network with one of its outputs."""
-        row = self.config.outputs.index(output)
-        network = type(self)(replace(self.config, outputs=(output,)))
-        state = self.state_dict()
-        state |= {name: state[name][row : row + 1] for name in ("output.weight", "output.bias")}
-        network.load_state_dict(state)
-        return network.to(self.output.weight.device).train(self.training)
-
-
-class MoodNetwork(SeveralOutputs):
-    """A log-mel spectrogram of any length -> values in [0, 1].
+class MoodNetwork(nn.Module):
+    """A log-mel spectrogram of any length -> a value in [0, 1] for each of the config's outputs.
 
     Two 2-D convolutions find short patterns in time and pitch; a third joins all bands of a frame; residual blocks
     follow what comes of it over longer and longer stretches of time. The mean and the deviation over time of every
@@ -108,7 +85,8 @@ class MoodNetwork(SeveralOutputs):
     """
 
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__(config, config.hidden)
+        super().__init__()
+        self.config = config
         first, second = config.stem_channels
         self.register_buffer("band_mean_db", torch.zeros(config.n_mels, 1))
         self.register_buffer("band_deviation_db", torch.ones(config.n_mels, 1))
@@ -127,12 +105,27 @@ class MoodNetwork(SeveralOutputs):
             nn.ReLU(),
             nn.Dropout(config.dropout),
         )
+        self.output = nn.Linear(config.hidden, len(config.outputs))
         self.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
 
     def set_input_statistics(self, mean_db: Tensor, deviation_db: Tensor) -> None:
         """Set what each mel band is standardised with, both (n_mels,): the training set's mean and deviation in dB."""
         self.band_mean_db.copy_(mean_db[:, None])
         self.band_deviation_db.copy_(deviation_db[:, None].clamp(min=MIN_DEVIATION_DB))
+
+    def set_output_means(self, means: Tensor) -> None:
+        """Let the untrained network predict about these values (outputs,) in (0, 1): the means of the labels."""
+        with torch.no_grad():
+            self.output.bias.copy_(means.clamp(0.01, 0.99).logit())
+
+    def only(self, output: str) -> Self:
+        """A copy of this network with one of its outputs."""
+        row = self.config.outputs.index(output)
+        network = MoodNetwork(replace(self.config, outputs=(output,)))
+        state = self.state_dict()
+        state |= {name: state[name][row : row + 1] for name in ("output.weight", "output.bias")}
+        network.load_state_dict(state)
+        return network.to(self.output.weight.device).train(self.training)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_mels, frames) in dB, at least 16 frames -> (B, outputs) in [0, 1]"""
@@ -146,42 +139,42 @@ class MoodNetwork(SeveralOutputs):
         return self.output(self.head(torch.cat(levels, dim=1))).sigmoid()
 
 
-class StatisticsNetwork(SeveralOutputs):
-    """Statistics of a whole clip -> values in [0, 1]: a perceptron on what is known to matter for mood.
+class KernelRegression(nn.Module):
+    """Statistics of a whole clip -> one value in [0, 1], from the labels of the training songs that are most like it.
 
-    It errs otherwise than the `MoodNetwork`, which finds its own features in short pieces; together they err less.
+    Support vector regression with a Gaussian kernel (Drucker et al., 1997). It errs otherwise than the `MoodNetwork`,
+    which finds its own features in short pieces; together they err less.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, n_support: int) -> None:
+        super().__init__()
         n_inputs = n_statistics(config.n_mels)
-        super().__init__(config, config.statistics_hidden)
+        self.gamma = config.kernel_gamma / n_inputs
         self.register_buffer("input_mean", torch.zeros(n_inputs))
         self.register_buffer("input_deviation", torch.ones(n_inputs))
-        self.hidden = nn.Sequential(
-            nn.Dropout(0.3), nn.Linear(n_inputs, config.statistics_hidden), nn.ReLU(), nn.Dropout(0.5)
-        )
+        self.register_buffer("support", torch.zeros(n_support, n_inputs))
+        self.register_buffer("weights", torch.zeros(n_support))
+        self.register_buffer("offset", torch.zeros(()))
 
     def standardised(self, statistics: Tensor) -> Tensor:
         """(B, statistics) -> the same as deviations from the training set's mean, 4 at the most."""
         return ((statistics - self.input_mean) / self.input_deviation).clamp(-4, 4)
 
-    def from_statistics(self, standardised: Tensor) -> Tensor:
-        """(B, statistics) as `standardised` gives them -> (B, outputs) in [0, 1]"""
-        return self.output(self.hidden(standardised)).sigmoid()
-
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """(B, n_mels, frames) in dB -> (B, outputs) in [0, 1]"""
-        return self.from_statistics(self.standardised(clip_statistics(spectrograms)))
+        """(B, n_mels, frames) in dB -> (B,) in [0, 1]"""
+        inputs = self.standardised(clip_statistics(spectrograms))
+        likeness = torch.exp(-self.gamma * torch.cdist(inputs, self.support).square())
+        return (likeness @ self.weights + self.offset).clamp(0, 1)
 
 
 class Ensemble(nn.Module):
-    """Networks with one output, whose mean is the prediction: some `MoodNetwork`s and one `StatisticsNetwork`."""
+    """The mean of two opinions: what some `MoodNetwork`s with one output say on average, and a `KernelRegression`."""
 
-    def __init__(self, config: NetworkConfig, n_members: int) -> None:
-        """`n_members` counts the `MoodNetwork`s."""
+    def __init__(self, config: NetworkConfig, n_members: int, n_support: int) -> None:
+        """`n_members` counts the `MoodNetwork`s, `n_support` the songs in the `KernelRegression`."""
         super().__init__()
         self.members = nn.ModuleList(MoodNetwork(config) for _ in range(n_members))
-        self.statistics_member = StatisticsNetwork(config)
+        self.kernel_regression = KernelRegression(config, n_support)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """Predict each clip; the `MoodNetwork`s hear it in pieces of 4 s, since they are trained on short pieces, too.
@@ -193,8 +186,8 @@ class Ensemble(nn.Module):
             (B,) in [0, 1].
         """
         pieces = cut(spectrograms, self.members[0].config.piece_frames)
-        values = [member(pieces).view(len(spectrograms), -1).mean(dim=1) for member in self.members]
-        return torch.stack([*values, self.statistics_member(spectrograms)[:, 0]]).mean(dim=0)
+        by_networks = torch.stack([member(pieces).view(len(spectrograms), -1).mean(dim=1) for member in self.members])
+        return (by_networks.mean(dim=0) + self.kernel_regression(spectrograms)) / 2
 
 
 def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:
@@ -221,6 +214,7 @@ def save_model(paths: ModelPaths, target: str, model: Ensemble, description: dic
         "target": target,
         "network": model.members[0].config.to_dict(),
         "n_members": len(model.members),
+        "n_support": len(model.kernel_regression.support),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **description,
     }
@@ -255,7 +249,9 @@ def load_model(paths: ModelPaths, target: str) -> tuple[Ensemble, dict]:
             "restore both (git checkout models), or train again with model_train.py"
         )
     try:
-        model = Ensemble(NetworkConfig.from_dict(description["network"]), description["n_members"])
+        model = Ensemble(
+            NetworkConfig.from_dict(description["network"]), description["n_members"], description["n_support"]
+        )
         model.load_state_dict(parse_safetensors(weights))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]

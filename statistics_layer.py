@@ -14,6 +14,13 @@ RHYTHM_EDGES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 50, 70, 100, 117)  # in pe
 N_CEPSTRA = 20
 N_PEAKS = 16  # groups of mel bands in which tones that stand out are counted
 SUSTAIN_FRAMES = 8  # 0.26 s: what lasts longer than this is a tone rather than a drum
+N_MOVING = 13  # cepstral coefficients whose changes are compared with one another
+LAGS = slice(4, 70, 2)  # in frames: 0.13 to 2.2 s from one onset to the next
+BEAT_LAGS = slice(8, 64)  # 0.26 to 2 s: 30 to 230 beats per minute
+FRAME_S = 0.032
+TEMPO_EDGES_BPM = (40, 60, 80, 95, 110, 125, 140, 160, 180, 210, 260, 330, 420, 600)
+USUAL_TEMPI_BPM = (60, 200)
+TEMPO_POINTS = 2048  # of the Fourier transform: a bin is 0.9 beats per minute wide
 
 
 def n_statistics(n_mels: int) -> int:
@@ -30,7 +37,7 @@ def clip_statistics(spectrograms: Tensor) -> Tensor:
     frames = spectrograms.shape[2]
     if frames < RHYTHM_FRAMES:
         spectrograms = spectrograms.repeat(1, 1, -(-RHYTHM_FRAMES // frames))[:, :, :RHYTHM_FRAMES]
-    parts = (_levels, _rhythm, _cepstra, _peaks)
+    parts = (_levels, _rhythm, _cepstra, _peaks, _repetition, _tempo)
     return torch.cat([part(spectrograms) for part in parts], dim=1)
 
 
@@ -61,13 +68,21 @@ def _rhythm(x: Tensor) -> Tensor:
 
 
 def _cepstra(x: Tensor) -> Tensor:
-    """Mean, deviation and change of the first cepstral coefficients (an orthonormal DCT over the bands): the timbre."""
+    """Mean, deviation and change of the first cepstral coefficients (an orthonormal DCT over the bands): the timbre.
+
+    And which of them change together from frame to frame, as correlations.
+    """
     n_mels = x.shape[1]
     band = torch.arange(n_mels, device=x.device) + 0.5
     order = torch.arange(N_CEPSTRA, device=x.device)[:, None]
     basis = torch.cos(math.pi * band * order / n_mels) * math.sqrt(2 / n_mels)
     cepstra = basis @ x
-    return torch.cat([cepstra.mean(dim=-1), _deviation(cepstra), _deviation(cepstra.diff(dim=-1))], dim=1)
+    change = cepstra.diff(dim=-1)
+    moving = change[:, :N_MOVING] - change[:, :N_MOVING].mean(dim=-1, keepdim=True)
+    moving = F.normalize(moving, dim=-1, eps=1e-3)
+    first, second = torch.triu_indices(N_MOVING, N_MOVING, offset=1)
+    together = (moving @ moving.transpose(1, 2))[:, first, second]
+    return torch.cat([cepstra.mean(dim=-1), _deviation(cepstra), _deviation(change), together], dim=1)
 
 
 def _peaks(x: Tensor) -> Tensor:
@@ -77,3 +92,32 @@ def _peaks(x: Tensor) -> Tensor:
     sustained = F.avg_pool1d(x, SUSTAIN_FRAMES)
     contrast = (sustained[:, 2:-2] - (sustained[:, :-4] + sustained[:, 4:]) / 2).abs().mean(dim=-1)
     return torch.cat([above.unflatten(1, (N_PEAKS, -1)).mean(dim=2), F.avg_pool1d(contrast, 12, 8)], dim=1)
+
+
+def _onsets(x: Tensor) -> Tensor:
+    """How much each group of bands rises from frame to frame, without its mean: (B, groups, frames - 1)"""
+    onsets = _grouped(x, N_RHYTHM).diff(dim=-1).clamp(min=0)
+    return onsets - onsets.mean(dim=-1, keepdim=True)
+
+
+def _repetition(x: Tensor) -> Tensor:
+    """The autocorrelation of the onsets at each lag, and how well each group of bands keeps its best beat."""
+    onsets = _onsets(x)
+    power = torch.fft.rfft(onsets, 2 * onsets.shape[2]).abs().square()
+    correlation = torch.fft.irfft(power)[:, :, : LAGS.stop]
+    correlation = correlation / correlation[:, :, :1].clamp(min=1e-3)
+    return torch.cat([correlation.mean(dim=1)[:, LAGS], correlation[:, :, BEAT_LAGS].amax(dim=2)], dim=1)
+
+
+def _tempo(x: Tensor) -> Tensor:
+    """How far the strongest pulse in each range of tempi stands out, and the strongest of the usual tempi / 100 bpm."""
+    onsets = _onsets(x).sum(dim=1)
+    window = torch.hann_window(onsets.shape[1], periodic=False, device=x.device)
+    n_points = max(TEMPO_POINTS, onsets.shape[1])
+    strength = torch.fft.rfft(onsets * window, n_points).abs()
+    strength = strength / strength.mean(dim=1, keepdim=True).clamp(min=1e-3)
+    bpm = 60 * torch.fft.rfftfreq(n_points, FRAME_S, device=x.device)
+    ranges = [(bpm > low) & (bpm <= high) for low, high in pairwise(TEMPO_EDGES_BPM)]
+    usual = (bpm > USUAL_TEMPI_BPM[0]) & (bpm < USUAL_TEMPI_BPM[1])
+    strongest = bpm[usual][strength[:, usual].argmax(dim=1)] / 100
+    return torch.stack([*(strength[:, inside].amax(dim=1) for inside in ranges), strongest], dim=1)

@@ -8,13 +8,15 @@ from safetensors.torch import load_file
 import network as network_module
 from artifacts import ModelPaths
 from errors import UserError
-from network import Ensemble, MoodNetwork, NetworkConfig, StatisticsNetwork, cut, load_model, save_model
+from network import Ensemble, KernelRegression, MoodNetwork, NetworkConfig, cut, load_model, save_model
 from pipeline import PipelineConfig
+from statistics_layer import clip_statistics
 
 N_MELS = PipelineConfig().n_mels
 OUTPUTS = ("energy", "valence", "tempo")
 CONFIG = NetworkConfig(outputs=OUTPUTS, n_mels=N_MELS)
 ONE_OUTPUT = NetworkConfig(outputs=("energy",), n_mels=N_MELS)
+N_SUPPORT = 5
 DESCRIPTION = {"pipeline": PipelineConfig().to_dict(), "note": "夜"}
 
 
@@ -24,7 +26,10 @@ def spectrograms(n=3, frames=124, *, seed=0):
 
 def ensemble(*, seed=0, n_members=2):
     torch.manual_seed(seed)
-    model = Ensemble(ONE_OUTPUT, n_members)
+    model = Ensemble(ONE_OUTPUT, n_members, N_SUPPORT)
+    model.kernel_regression.support.normal_()
+    model.kernel_regression.weights.normal_(std=0.1)
+    model.kernel_regression.offset.fill_(0.5)
     for member in model.members:
         member.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
     return model.eval()
@@ -107,15 +112,14 @@ def test_pieces_cover_all_frames(frames, pieces):
 def test_long_clip_is_the_mean_of_its_pieces_and_its_statistics():
     model, x = ensemble(n_members=1), spectrograms(2, 256)
     halves = [model.members[0](half)[:, 0] for half in (x[:, :, :128], x[:, :, 128:])]
-    expected = (sum(halves) / 2 + model.statistics_member(x)[:, 0]) / 2
+    expected = (sum(halves) / 2 + model.kernel_regression(x)) / 2
     torch.testing.assert_close(model(x), expected)
 
 
-@pytest.mark.parametrize("kind", [MoodNetwork, StatisticsNetwork])
 @torch.inference_mode()
-def test_network_with_only_one_output_says_the_same(kind):
+def test_network_with_only_one_output_says_the_same():
     torch.manual_seed(0)
-    network = kind(CONFIG).eval()
+    network = MoodNetwork(CONFIG).eval()
     for column, output in enumerate(OUTPUTS):
         only = network.only(output)
         assert only.config.outputs == (output,)
@@ -131,12 +135,24 @@ def test_network_has_a_value_for_each_output():
 
 
 @torch.inference_mode()
-def test_ensemble_is_the_mean_of_its_members():
+def test_ensemble_is_the_mean_of_networks_and_kernel_regression():
     model, x = ensemble(n_members=3), spectrograms()
-    members = torch.stack([member(x)[:, 0] for member in (*model.members, model.statistics_member)])
-    assert members.shape == (4, 3)
-    assert not torch.equal(members[0], members[1])
-    torch.testing.assert_close(model(x), members.mean(dim=0))
+    networks = torch.stack([member(x)[:, 0] for member in model.members])
+    assert not torch.equal(networks[0], networks[1])
+    torch.testing.assert_close(model(x), (networks.mean(dim=0) + model.kernel_regression(x)) / 2)
+
+
+@torch.inference_mode()
+def test_kernel_regression_knows_its_supports_and_falls_back_to_the_offset():
+    known, unlike = spectrograms(2), torch.zeros(1, N_MELS, 124)
+    regression = KernelRegression(ONE_OUTPUT, 2)
+    regression.support.copy_(regression.standardised(clip_statistics(known)))
+    regression.gamma = 10.0
+    regression.weights.copy_(torch.tensor([0.3, -0.2]))
+    regression.offset.fill_(0.5)
+    torch.testing.assert_close(regression(torch.cat([known, unlike])), torch.tensor([0.8, 0.3, 0.5]))
+    regression.weights.mul_(10)
+    assert regression(known).tolist() == [1, 0]
 
 
 def test_config_survives_json():
@@ -252,6 +268,8 @@ DAMAGED = {
     "no hash": (drop("weights_sha256"), "is damaged, or is not the file"),
     "more members": (change_description(n_members=3), "don't fit this version's network"),
     "fewer members": (change_description(n_members=1), "don't fit this version's network"),
+    "other support": (change_description(n_support=N_SUPPORT + 1), "don't fit this version's network"),
+    "no support": (drop("n_support"), "don't fit this version's network"),
     "members no number": (change_description(n_members="two"), "don't fit this version's network"),
     "network no object": (change_description(network=[1]), "don't fit this version's network"),
     "unknown setting": (change_description(network=CONFIG.to_dict() | {"x": 1}), "don't fit this version's network"),

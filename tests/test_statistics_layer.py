@@ -2,10 +2,28 @@ import numpy as np
 import pytest
 import torch
 
-from statistics_layer import N_COARSE, N_RHYTHM, RHYTHM_EDGES, RHYTHM_FRAMES, clip_statistics, n_statistics
+from statistics_layer import (
+    FRAME_S,
+    LAGS,
+    N_CEPSTRA,
+    N_COARSE,
+    N_MOVING,
+    N_RHYTHM,
+    RHYTHM_EDGES,
+    RHYTHM_FRAMES,
+    TEMPO_EDGES_BPM,
+    clip_statistics,
+    n_statistics,
+)
 
 N_MELS = 96
 N_LEVELS = 4 * N_COARSE
+N_CORRELATIONS = N_MOVING * (N_MOVING - 1) // 2
+N_REPETITION = len(range(936)[LAGS]) + N_RHYTHM
+FIRST = N_LEVELS + N_RHYTHM * (len(RHYTHM_EDGES) - 1) + 3 * N_CEPSTRA
+CORRELATIONS = slice(FIRST, FIRST + N_CORRELATIONS)
+REPETITION = slice(-len(TEMPO_EDGES_BPM) - N_REPETITION, -len(TEMPO_EDGES_BPM))
+PEAKS = slice(CORRELATIONS.stop, n_statistics(N_MELS) + REPETITION.start)
 
 
 def pulsating(periods_per_window, *, frames=936):
@@ -41,9 +59,37 @@ def test_a_tone_stands_out_and_noise_does_not():
     flat = torch.full((1, N_MELS, 300), -40.0)
     tone = flat.clone()
     tone[:, 50] += 30
-    n_peaks = n_statistics(N_MELS) - N_LEVELS - N_RHYTHM * (len(RHYTHM_EDGES) - 1) - 60
-    assert clip_statistics(flat)[0, -n_peaks:].abs().max() == 0
-    assert clip_statistics(tone)[0, -n_peaks:].max() > 2
+    assert clip_statistics(flat)[0, PEAKS].abs().max() == 0
+    assert clip_statistics(tone)[0, PEAKS].max() > 2
+
+
+@pytest.mark.parametrize("bpm", [50, 90, 120, 170])
+def test_beat_is_found_at_its_tempo(bpm):
+    time_s = torch.arange(936) * FRAME_S
+    clicks = torch.full((1, N_MELS, 936), -60.0)
+    clicks[:, :, (time_s * bpm / 60) % 1 < FRAME_S * bpm / 60] = -20
+    salience = clip_statistics(clicks)[0, -len(TEMPO_EDGES_BPM) : -1]
+    range_of_bpm = np.searchsorted(TEMPO_EDGES_BPM, bpm) - 1
+    assert salience[range_of_bpm] > 3
+    correlation = clip_statistics(clicks)[0, REPETITION][: len(range(936)[LAGS])]
+    lags_s = torch.arange(936)[LAGS] * FRAME_S
+    beats = lags_s[correlation.argmax()] * bpm / 60
+    assert abs(beats - beats.round()) < 0.06
+
+
+def test_strongest_tempo_comes_last():
+    time_s = torch.arange(936) * FRAME_S
+    swell = (-60 + 20 * torch.sin(2 * np.pi * 100 / 60 * time_s)).expand(1, N_MELS, 936)
+    assert clip_statistics(swell)[0, -1].item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_bands_that_move_together_are_correlated():
+    generator = torch.Generator().manual_seed(0)
+    common, noise = torch.randn(1, 1, 600, generator=generator), torch.randn(1, N_MELS, 600, generator=generator)
+    alone = clip_statistics(noise)[0, CORRELATIONS]
+    together = clip_statistics(common * torch.linspace(0, 3, N_MELS)[:, None] + 0.1 * noise)[0, CORRELATIONS]
+    assert alone.abs().max() < 0.3
+    assert together.abs().max() > 0.8
 
 
 def test_each_clip_of_a_batch_is_on_its_own():
