@@ -123,6 +123,10 @@ class ModelPaths:
         return self.root / "pictures" / f"{name}.png"
 
     @property
+    def intervals(self) -> Path:
+        return self.root / "intervals.json"
+
+    @property
     def previous(self) -> Path:
         return self.root / "previous"
 
@@ -358,3 +362,29 @@ class SpectrogramSet:
     def frames(self, song_id: str) -> int:
         """The number of valid frames of one song's row."""
         return int(self.index[self.rows[song_id]]["frames"])
+
+
+class SpectrogramSets:
+    """Several sets, made with the same settings, that are read as one; the first that has a song counts."""
+
+    def __init__(self, sets: list[SpectrogramSet]) -> None:
+        """Raises UserError where the sets were made with different settings."""
+        self.sets = sets
+        self.config = sets[0].config
+        for other in sets[1:]:
+            if difference := self.config.differences(other.config):
+                raise UserError(
+                    f"{sets[0].folder} and {other.folder} were made with different settings: {difference}; "
+                    f"delete {other.folder} and run data_loading.py again"
+                )
+
+    def _holding(self, song_id: str) -> SpectrogramSet:
+        return next(spectrograms for spectrograms in self.sets if song_id in spectrograms.rows)
+
+    def spectrogram(self, song_id: str) -> np.ndarray:
+        """One song's spectrogram, (n_mels, valid frames) float16 in dB, read only."""
+        return self._holding(song_id).spectrogram(song_id)
+
+    def frames(self, song_id: str) -> int:
+        """The number of valid frames of one song's row."""
+        return self._holding(song_id).frames(song_id)
