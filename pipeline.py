@@ -25,7 +25,7 @@ SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", 
 SOUND_RMS = 1e-3
 SOUND_CHUNK_S = 0.1
 
-BLOCK_FRAMES = 65_536  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
+BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
 MAX_RATE_HZ = 1_000_000
 MAX_RATIO_TERM = 128
 
@@ -113,7 +113,6 @@ class AudioPipeline(nn.Module):
         power = self.mel(waveform).div_(self.full_scale)
         return power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
 
-    @torch.inference_mode()
     def log_mels(self, path: str | Path) -> tuple[list[Tensor], float]:
         """Decode a file and transform it window by window.
 
@@ -121,30 +120,48 @@ class AudioPipeline(nn.Module):
             path: an audio file of any length, rate and number of channels.
 
         Returns:
-            The spectrograms, each (n_mels, frames), of the consecutive windows of `clip_s` (the last may be shorter,
-            and is left out below `min_s`), and the length in seconds of everything decoded.
+            The spectrograms, each (n_mels, frames), of the consecutive windows of `clip_s`, and the length in seconds
+            of everything decoded. Windows without sound are left out, and a last one below `min_s`.
 
         Raises:
             AudioError: not audio, damaged from the start, silent, or with less than `min_s` of sound.
         """
-        spectrograms, sound_s, decoded_s = [], 0.0, 0.0
-        for waveform, duration_s in self.waveforms(path):
+        windows = list(self.windows(self.waveforms(path)))
+        return [spectrogram for spectrogram, _ in windows if spectrogram is not None], sum(s for _, s in windows)
+
+    @torch.inference_mode()
+    def windows(self, waveforms: Iterable[tuple[Tensor, float]]) -> Iterator[tuple[Tensor | None, float]]:
+        """Transform one window after the other, in memory that does not grow with their number.
+
+        Args:
+            waveforms: as `waveforms` gives them: (samples,) of up to `clip_s`, and their length in seconds.
+
+        Yields:
+            The spectrogram (n_mels, frames) and the length in seconds of each window; None in place of the spectrogram
+            where there is nothing to hear: the window is silent, or a last one below `min_s`.
+
+        Raises:
+            AudioError: as soon as a window is beyond repair, and at the end if all was silent or too short.
+        """
+        sound_s, decoded_s = 0.0, 0.0
+        for waveform, duration_s in waveforms:
+            is_rest = 0 < decoded_s and duration_s < self.config.min_s
             decoded_s += duration_s
-            if duration_s < self.config.min_s and spectrograms:
-                break
-            sound_s += self.sound_s(waveform)
-            if waveform.numel() >= self.config.n_fft:
-                spectrogram = self(waveform)
-                if not spectrogram.sum().isfinite():
-                    raise AudioError("its samples are far beyond full scale; export it again")
-                spectrograms.append(spectrogram)
+            window_sound_s = self.sound_s(waveform)
+            sound_s += window_sound_s
+            if is_rest or window_sound_s == 0 or waveform.numel() < self.config.n_fft:
+                yield None, duration_s
+                continue
+            spectrogram = self(waveform)
+            if not spectrogram.sum().isfinite():
+                raise AudioError("its samples are far beyond full scale; export it again")
+            yield spectrogram, duration_s
         if decoded_s < self.config.min_s:
             raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
         if sound_s == 0:
             raise AudioError("silent: nothing in it is above -60 dB")
         if sound_s < self.config.min_s:
             raise AudioError(f"only {sound_s:.1f} s of sound in {decoded_s:.1f} s; {self.config.min_s:g} s are needed")
-        return spectrograms, decoded_s
 
     def sound_s(self, waveform: Tensor) -> float:
         """Seconds of a waveform (samples,) that are louder than -60 dB RMS, counted in tenths of a second."""
@@ -223,7 +240,7 @@ def _decode(path: Path) -> Iterator[tuple[np.ndarray, int]]:
 def _decode_libsndfile(file: soundfile.SoundFile) -> Iterator[tuple[np.ndarray, int]]:
     rate_hz = _checked_rate(file.samplerate)
     weights = np.full(file.channels, 1 / file.channels, np.float32)
-    buffer = np.empty((BLOCK_FRAMES, file.channels), np.float32)
+    buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
     while True:
         try:
             block = file.read(out=buffer)
