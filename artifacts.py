@@ -266,6 +266,7 @@ class SpectrogramSet:
         self.shape = (config.n_mels, config.clip_frames)
         self.index = index
         self.rows = {line["song_id"]: row for row, line in enumerate(index)}
+        self.mapped = np.empty((0, *self.shape), "<f2")  # the rows as `spectrogram` reads them, mapped when it is asked
 
     @classmethod
     def open(cls, folder: Path, made_by: str = "data_loading.py") -> "SpectrogramSet":
@@ -347,6 +348,12 @@ class SpectrogramSet:
             raise UserError(f"{self.folder} holds no spectrogram; run data_loading.py first")
         shape = (len(self.index), *self.shape)
         return np.memmap(self.folder / "spectrograms.f16", "<f2", mode="r", shape=shape)
+
+    def spectrogram(self, song_id: str) -> np.ndarray:
+        """One song's spectrogram, (n_mels, valid frames) float16 in dB, read only."""
+        if len(self.mapped) != len(self.index):
+            self.mapped = self.memory_map()
+        return self.mapped[self.rows[song_id], :, : self.frames(song_id)]
 
     def frames(self, song_id: str) -> int:
         """The number of valid frames of one song's row."""

@@ -29,9 +29,7 @@ def predict_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
 
 def statistics(spectrograms: SpectrogramSet, song_ids: list[str]) -> np.ndarray:
     """Mean and standard deviation over time of each mel band: (songs, 2 * n_mels)."""
-    data = spectrograms.memory_map()
-    rows = ((spectrograms.rows[song_id], spectrograms.frames(song_id)) for song_id in song_ids)
-    clips = (data[row, :, :frames].astype(np.float32) for row, frames in rows)
+    clips = (spectrograms.spectrogram(song_id).astype(np.float32) for song_id in song_ids)
     return np.stack([np.concatenate([clip.mean(axis=1), clip.std(axis=1)]) for clip in clips])
 
 

@@ -201,8 +201,7 @@ class SpectrogramDataset(Dataset):
         """
         self.songs = songs
         self.labels = torch.tensor([[float(song[target]) for target in targets] for song in songs])
-        self.data = spectrograms.memory_map()
-        self.rows = [spectrograms.rows[song["song_id"]] for song in songs]
+        self.spectrograms = spectrograms
         self.frames = [spectrograms.frames(song["song_id"]) for song in songs]
         self.crop_frames = crop_frames
         self.generator = generator
@@ -215,8 +214,8 @@ class SpectrogramDataset(Dataset):
         if self.crop_frames is not None:
             start = int(torch.randint(max(stop - self.crop_frames, 0) + 1, (), generator=self.generator))
             stop = min(stop, start + self.crop_frames)
-        spectrogram = self.data[self.rows[item], :, start:stop].astype(np.float32)
-        return torch.from_numpy(spectrogram), self.labels[item]
+        spectrogram = self.spectrograms.spectrogram(self.songs[item]["song_id"])[:, start:stop]
+        return torch.from_numpy(spectrogram.astype(np.float32)), self.labels[item]
 
 
 def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -248,10 +247,8 @@ def write_demo(paths: DataPaths, songs: list[dict[str, str]], spectrograms: Spec
     for name in ("pipeline.json", "index.csv", "spectrograms.f16"):
         (demo.spectrograms / name).unlink(missing_ok=True)
     demo_set = SpectrogramSet.create(demo.spectrograms, spectrograms.config)
-    data = spectrograms.memory_map()
     for song in chosen:
-        row = spectrograms.rows[song["song_id"]]
-        demo_set.append([(song, data[row, :, : spectrograms.frames(song["song_id"])])])
+        demo_set.append([(song, spectrograms.spectrogram(song["song_id"]))])
     write_table(demo.songs, SONG_COLUMNS, chosen)
     return len(chosen)
 
@@ -268,18 +265,18 @@ def draw_spectrograms(songs: list[dict[str, str]], spectrograms: SpectrogramSet,
     """A grid of up to 12 songs, from the least to the most energetic, with their titles and labels."""
     songs = sorted(songs, key=lambda song: float(song["energy"]))
     songs = [songs[i] for i in np.unique(np.linspace(0, len(songs) - 1, 12).round().astype(int))]
-    config, data = spectrograms.config, spectrograms.memory_map()
+    config = spectrograms.config
     figure = Figure(figsize=(15, 10), layout="constrained")
     for axes, song in zip(figure.subplots(3, 4, squeeze=False).flat, songs, strict=False):
-        frames = spectrograms.frames(song["song_id"])
+        spectrogram = spectrograms.spectrogram(song["song_id"]).astype(np.float32)
         image = axes.imshow(
-            data[spectrograms.rows[song["song_id"]], :, :frames].astype(np.float32),
+            spectrogram,
             origin="lower",
             aspect="auto",
             cmap="magma",
             vmin=-90,
             vmax=-10,
-            extent=(0, frames / config.frames_per_s, 0, config.n_mels),
+            extent=(0, spectrogram.shape[1] / config.frames_per_s, 0, config.n_mels),
         )
         labels = "   ".join(f"{target} {float(song[target]):.2f}" for target in TARGETS)
         title, artist = (shorten(song[key], 34) for key in ("title", "artist"))

@@ -180,8 +180,7 @@ def run_saved_song(arguments: argparse.Namespace) -> int:
     song = choose_song(songs, arguments.song, arguments.seed)
     if song["song_id"] not in spectrograms.rows:
         raise UserError(f"{demo.spectrograms} lacks song {song['song_id']}; run data_loading.py again")
-    row, frames = spectrograms.rows[song["song_id"]], spectrograms.frames(song["song_id"])
-    spectrogram = spectrograms.memory_map()[row, :, :frames].astype(np.float32)
+    spectrogram = spectrograms.spectrogram(song["song_id"]).astype(np.float32)
     predicted = predict(models, [torch.from_numpy(spectrogram)])
     true = {target: float(song[target]) for target in TARGETS}
 

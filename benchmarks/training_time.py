@@ -20,8 +20,9 @@ import torch
 import baselines
 from artifacts import TARGETS, DataPaths, ModelPaths
 from errors import run
-from model_train import TrainingConfig, read_data, split_songs, train_ensembles
+from model_train import read_data, split_songs
 from parallel import cpu_count
+from training import TrainingConfig, train_ensembles
 
 RECIPE_EPOCHS_TIMED = 3
 

@@ -185,3 +185,7 @@ def own_data(loaded, tmp_path) -> Path:
 def own_models(trained, tmp_path) -> Path:
     """A copy of the models, to change."""
     return Path(shutil.copytree(trained, tmp_path / "models"))
+
+
+def some_weights_differ(one, other):
+    return any(not torch.equal(tensor, other[name]) for name, tensor in one.items())
