@@ -123,6 +123,14 @@ class ModelPaths:
         return self.root / "pictures" / f"{name}.png"
 
     @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    @property
+    def familiarity(self) -> Path:
+        return self.root / "familiarity.safetensors"
+
+    @property
     def previous(self) -> Path:
         return self.root / "previous"
 

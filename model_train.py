@@ -17,7 +17,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,11 @@ from artifacts import (
 from data_loading import SpectrogramDataset, artist_groups, read_splits
 from errors import UserError, run
 from evaluation import Metrics, evaluate
+from familiarity import fit_familiarity
 from network import Ensemble, NetworkConfig, load_model, save_model
 from parallel import cpu_count
+from predictor import embed, load_models, weights_of
+from song_index import build_index
 from training import (
     Songs,
     TrainingConfig,
@@ -120,6 +123,15 @@ def train_targets(
     for checkpoint in checkpoint_paths(songs, config, paths, "training"):
         checkpoint.unlink(missing_ok=True)
     return rows
+
+
+def describe_training_songs(songs: Songs, groups: dict[str, str], paths: ModelPaths) -> None:
+    """Write what a recording is compared with: the index of the songs learned from, and how near they are."""
+    models, descriptions, _ = load_models(paths)
+    learned = songs.train + songs.validation
+    index = build_index(learned, songs.spectrograms, partial(embed, models))
+    index.save(paths.index, weights_of(descriptions))
+    fit_familiarity(learned, songs.spectrograms, groups).save(paths.familiarity)
 
 
 def saved_model(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:
@@ -410,6 +422,8 @@ def main() -> int:
     update_results(paths.results, train_targets(targets, placed, config, groups, device=device, paths=paths))
     rows = measure_baselines(targets, placed, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed)
     update_results(paths.results, rows)
+    if all(paths.description(target).exists() for target in TARGETS):
+        describe_training_songs(placed, groups, paths)
     print(f"models in {paths.root}, results in {paths.results}")
     return 0
 

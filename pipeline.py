@@ -4,7 +4,7 @@ Every stage uses this one class, so that a spectrogram means the same in trainin
 `PipelineConfig`, travel with every set of spectrograms and every model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
@@ -17,7 +17,7 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from errors import AudioError
+from errors import AudioError, UserError
 
 SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
 
@@ -27,6 +27,7 @@ SOUND_CHUNK_S = 0.1
 
 BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
 MAX_RATE_HZ = 1_000_000
+MAX_CHANNELS = 64  # of a waveform; more are samples, in the wrong order
 MAX_RATIO_TERM = 128
 
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
@@ -145,7 +146,7 @@ class AudioPipeline(nn.Module):
         """
         sound_s, decoded_s = 0.0, 0.0
         for waveform, duration_s in waveforms:
-            is_rest = 0 < decoded_s and duration_s < self.config.min_s
+            is_rest = decoded_s > 0 and duration_s < self.config.min_s
             decoded_s += duration_s
             window_sound_s = self.sound_s(waveform)
             sound_s += window_sound_s
@@ -179,7 +180,28 @@ class AudioPipeline(nn.Module):
         Raises:
             AudioError: where the file is missing, no audio, or holds NaN or infinite samples.
         """
-        for window, rate_hz in _windows(_decode(Path(path)), self.config.clip_s):
+        yield from self._resampled(_decode(Path(path)))
+
+    def waveforms_of(self, waveform: np.ndarray | Tensor, sample_rate_hz: int) -> Iterator[tuple[Tensor, float]]:
+        """As `waveforms`, from samples in memory: floats in [-1, 1], (samples,) or (channels, samples).
+
+        Raises UserError where they are of another shape or type.
+        """
+        samples = np.asarray(waveform)
+        if (
+            samples.dtype.kind != "f"
+            or samples.ndim not in (1, 2)
+            or (samples.ndim == 2 and len(samples) > MAX_CHANNELS)
+        ):
+            raise UserError(
+                "a waveform must be floats from -1 to 1, of shape (samples,) or (channels, samples); "
+                f"this one is {samples.dtype} of shape {samples.shape}"
+            )
+        mono = samples if samples.ndim == 1 else samples.mean(axis=0)
+        yield from self._resampled(iter([(mono.astype(np.float32), _checked_rate(sample_rate_hz))]))
+
+    def _resampled(self, blocks: Iterator[tuple[np.ndarray, int]]) -> Iterator[tuple[Tensor, float]]:
+        for window, rate_hz in _windows(blocks, self.config.clip_s):
             waveform = torch.from_numpy(window)
             if rate_hz != self.config.sample_rate_hz:
                 waveform = _resampler(rate_hz, self.config.sample_rate_hz)(waveform)[: self.config.clip_samples]
