@@ -10,12 +10,14 @@ can reach the page unless `--host` says otherwise.
 import argparse
 import os
 import re
+import socket
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
+from html import escape
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
 # Read by Gradio when it is imported.
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -23,8 +25,9 @@ os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": 
 import gradio as gr
 import numpy as np
 import torch
+import uvicorn
+from fastapi import FastAPI
 from jinja2 import Environment, FileSystemLoader
-from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from torch import Tensor
@@ -54,6 +57,15 @@ CONTENT_POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self' ws: data: blob:; form-action 'self'; object-src 'none'"
 )
+
+INTRO = """
+<div class="intro">
+  <h1>What does my song sound like?</h1>
+  <p>Drop a song, or record one, and see how energetic, danceable and positive it sounds, and what it resembles.</p>
+  <p class="quiet">Nothing leaves this machine: the song is heard right here, and deleted after ten minutes.</p>
+</div>
+"""
+HINT = '<p class="hint">Your result will stand here. mp3, wav, flac, ogg, opus, m4a; 3 seconds to 2 hours.</p>'
 
 
 def clock(seconds: float) -> str:
@@ -117,7 +129,7 @@ class Page:
             analysis=analysis,
             title=title,
             took_s=took_s,
-            true=true,
+            spotify=true,
             targets=TARGETS,
             comparison=COMPARISON,
             n_songs=f"{songs:,}",
@@ -133,7 +145,7 @@ class Page:
         )
 
 
-class TooMuch:
+class Guard:
     """Turns away what would fill the disk, and requests that would have the server fetch an address for somebody.
 
     Gradio limits each file, but not all together; and it hands on files from other servers, which nobody needs here.
@@ -195,13 +207,178 @@ def sweep(folder: Path, older_than_s: float) -> None:
             continue
 
 
-class LocalAudio(gr.Audio):
-    """An audio input that takes uploads only: an address would have the server fetch it."""
+def uploads_only(move: Callable[[str | Path | None], Awaitable[str | None]]) -> Callable:
+    """Wrap the method with which a component takes a file, so that it takes no address: the server would fetch it."""
 
-    def get_block_name(self) -> str:
-        return "audio"
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        if url_or_file_path is not None and "://" in str(url_or_file_path):
+    async def move_upload(path: str | Path | None) -> str | None:
+        if path is not None and "://" in str(path):
             raise gr.Error("Send a file, not an address.")
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+        return await move(path)
+
+    return move_upload
+
+
+class Service:
+    """What the page's events call, and the folder in which their files lie for some minutes."""
+
+    def __init__(self, predictor: Predictor, data: DataPaths, folder: Path) -> None:
+        self.predictor = predictor
+        self.page = Page(predictor)
+        self.folder = folder
+        self.demo = DataPaths(data.demo)
+        self.songs: list[dict[str, str]] = []
+        if self.demo.songs.exists():
+            self.songs = read_table(self.demo.songs, SONG_COLUMNS, "data_loading.py")
+            self.spectrograms = SpectrogramSet.open(self.demo.spectrograms)
+
+    def hear_file(self, path: str | None) -> tuple:
+        """What the page's outputs show of an uploaded or recorded file."""
+        if path is None:
+            return self.nothing()
+        start = time.perf_counter()
+        try:
+            analysis = self.predictor.listen(bounded(self.predictor.pipeline.waveforms(path)))
+        except AudioError as error:
+            return self.trouble(str(error))
+        if analysis.duration_s >= MAX_HEARD_S:
+            cut = f"Only the first {clock(MAX_HEARD_S)} hours were listened to."
+            analysis = replace(analysis, warnings=(*analysis.warnings, cut))
+        return self.outputs(analysis, title=Path(path).stem, took_s=time.perf_counter() - start)
+
+    def hear_example(self, number: int) -> tuple:
+        """The same of a saved song, with Spotify's values."""
+        song, start = self.songs[number], time.perf_counter()
+        spectrogram = torch.from_numpy(self.spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+        duration_s = spectrogram.shape[1] / self.spectrograms.config.frames_per_s
+        analysis = self.predictor.analyse([(spectrogram, duration_s)])
+        true = {target: float(song[target]) for target in TARGETS}
+        title = f"{song['title']} by {song['artist']}"
+        return self.outputs(analysis, title=title, took_s=time.perf_counter() - start, true=true)
+
+    def outputs(self, analysis: Analysis, *, title: str, took_s: float, true: dict[str, float] | None = None) -> tuple:
+        html = self.page.render(analysis, title=title, took_s=took_s, true=true)
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        name = re.sub(r"[^\\w -]+", "_", title)[:60] or "song"
+        picture, numbers = folder / f"{name}.png", folder / f"{name}.json"
+        draw_analysis(analysis, self.predictor.training_songs.songs, title=title, path=picture, true=true)
+        values = analysis.to_dict()
+        write_json(numbers, values)
+        return (
+            html,
+            gr.DownloadButton(value=str(picture), visible=True),
+            gr.DownloadButton(value=str(numbers), visible=True),
+            values,
+        )
+
+    def trouble(self, reason: str) -> tuple:
+        sentence = f"This can't be used: {reason}."
+        html = f'<p class="trouble" role="alert">{escape(sentence)}</p>'
+        return html, *([gr.DownloadButton(visible=False)] * 2), {"error": reason}
+
+    def nothing(self) -> tuple:
+        return HINT, *([gr.DownloadButton(visible=False)] * 2), None
+
+
+def bounded(windows: Iterable[tuple[Tensor, float]]) -> Iterator[tuple[Tensor, float]]:
+    """The windows of a recording, up to what the page listens to. Raises AudioError where that takes too long."""
+    start, heard_s = time.monotonic(), 0.0
+    for waveform, duration_s in windows:
+        if time.monotonic() - start > MAX_WORK_S:
+            raise AudioError(f"it takes longer than {MAX_WORK_S} s to listen to; cut it or save it as mp3")
+        yield waveform, duration_s
+        heard_s += duration_s
+        if heard_s >= MAX_HEARD_S:
+            return
+
+
+def build_page(service: Service) -> gr.Blocks:
+    """The page with its events."""
+    with gr.Blocks(title="What does my song sound like?", analytics_enabled=False) as page:
+        gr.HTML(INTRO)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=300):
+                audio = gr.Audio(
+                    sources=["upload", "microphone"], type="filepath", label="Your song", editable=False, elem_id="song"
+                )
+                audio.async_move_resource_to_block_cache = uploads_only(audio.async_move_resource_to_block_cache)
+                if service.songs:
+                    samples = [[f"{song['title']} by {song['artist']}"] for song in service.songs]
+                    examples = gr.Dataset(
+                        components=[gr.Textbox(visible=False)],
+                        samples=samples,
+                        type="index",
+                        label="Or a song that the models never heard",
+                        samples_per_page=8,
+                        elem_id="examples",
+                    )
+            with gr.Column(scale=5, min_width=320):
+                result = gr.HTML(HINT, elem_id="result")
+                with gr.Row():
+                    picture = gr.DownloadButton("Download the picture", visible=False, elem_id="picture")
+                    numbers = gr.DownloadButton("Download the numbers (JSON)", visible=False, elem_id="numbers")
+                values = gr.JSON(visible=False)
+        outputs = [result, picture, numbers, values]
+        queued = {"outputs": outputs, "concurrency_limit": AT_ONCE, "concurrency_id": "listening"}
+        gr.on([audio.upload, audio.stop_recording], service.hear_file, audio, api_name="hear", **queued)
+        audio.clear(service.nothing, outputs=outputs, api_visibility="private")
+        if service.songs:
+            examples.click(service.hear_example, examples, api_name="hear_example", **queued)
+    return page.queue(max_size=MAX_WAITING)
+
+
+def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
+    """The page as a web application whose files lie in `folder`."""
+    server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    server.add_middleware(Guard, folder=folder)
+    return gr.mount_gradio_app(
+        server,
+        page,
+        path="/",
+        max_file_size=f"{MAX_FILE_MB}mb",
+        footer_links=["api"],
+        ssr_mode=False,
+        theme=gr.themes.Soft(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        css_paths=PAGE / "page.css",
+    )
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """A socket to serve the page at; port 0 takes any that is free. Raises UserError where there is none."""
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise UserError(
+            f"the page can't be served at {host}, port {port}: {error.strerror}; try another --port"
+        ) from None
+
+
+def sweep_forever(folder: Path) -> None:
+    while True:
+        time.sleep(SWEEP_S)
+        sweep(folder, KEEP_S)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds demo/ (default: data)")
+    parser.add_argument("--index", type=Path, help="folder of another index to look for similar songs in")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=7860, help="default: 7860")
+    arguments = parser.parse_args()
+    with (
+        open_socket(arguments.host, arguments.port) as listening,
+        tempfile.TemporaryDirectory(prefix="music-learning-", ignore_cleanup_errors=True) as name,
+    ):
+        predictor, folder = Predictor.load(arguments.models, index=arguments.index), Path(name)
+        os.environ["GRADIO_TEMP_DIR"] = name
+        server = make_server(build_page(Service(predictor, DataPaths(arguments.data), folder)), folder)
+        Thread(target=sweep_forever, args=(folder,), daemon=True).start()
+        host, port = listening.getsockname()[:2]
+        print(f"open http://{host}:{port} in a browser; Ctrl-C ends it", flush=True)
+        uvicorn.Server(uvicorn.Config(server, log_level="warning")).run(sockets=[listening])
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -6,7 +6,7 @@ analysis = Predictor.load("models").predict("song.mp3")
 print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -47,6 +47,7 @@ class Predictor:
         self.familiarity = familiarity
         self.training_songs = training_songs
         self.index = index
+        self.intervals: dict[str, Callable[[float], tuple[float, float]]] = {}  # target -> the ends around a value
 
     @classmethod
     def load(cls, models: str | Path = "models", *, index: str | Path | None = None) -> Self:
@@ -120,7 +121,7 @@ class Predictor:
         return Analysis(
             duration_s=start_s,
             values=values,
-            intervals={},
+            intervals={t: ends(values[t]) for t, ends in self.intervals.items()},
             percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
             mood=mood_words(valence=values["valence"], energy=values["energy"]),
             warnings=warnings_about(n_unfamiliar, n_windows),
