@@ -127,6 +127,14 @@ class ModelPaths:
         return self.root / "intervals.json"
 
     @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    @property
+    def familiarity(self) -> Path:
+        return self.root / "familiarity.safetensors"
+
+    @property
     def previous(self) -> Path:
         return self.root / "previous"
 

@@ -4,7 +4,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.linear_model import QuantileRegressor
+
+from artifacts import TARGETS, ModelPaths, read_json
+from errors import UserError
 
 COVERAGE = 0.9
 
@@ -38,6 +40,16 @@ class Interval:
         low, high = (_powers(predicted) @ np.array(end) for end in (self.low, self.high))
         low, high = (low - self.margin).clip(0, 1), (high + self.margin).clip(0, 1)
         return np.minimum(low, predicted), np.maximum(high, predicted)
+
+
+def read_intervals(paths: ModelPaths) -> dict[str, Interval]:
+    """target -> its interval, for those that have one. Raises UserError where the file is damaged."""
+    made_by = "model_train.py --folds 5"
+    values = read_json(paths.intervals, made_by)
+    try:
+        return {target: Interval.from_dict(values[target]) for target in TARGETS if target in values}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{paths.intervals} is damaged ({error!r}); make it again with {made_by}") from None
 
 
 def fit_interval(
@@ -95,5 +107,7 @@ def _powers(predicted: np.ndarray) -> np.ndarray:
 
 def _quantile(truth: np.ndarray, predicted: np.ndarray, level: float) -> np.ndarray:
     """The coefficients (3,) of the parabola below which a share `level` of the truths lies."""
+    from sklearn.linear_model import QuantileRegressor  # takes a second that predicting need not wait for
+
     regressor = QuantileRegressor(quantile=level, alpha=0, fit_intercept=False, solver="highs")
     return regressor.fit(_powers(predicted), truth).coef_

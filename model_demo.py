@@ -2,15 +2,17 @@
 
     python model_demo.py                          a random song that the models never heard, beside Spotify's values
     python model_demo.py --song Yellow            a certain one of the saved songs, by id or a part of its title
-    python model_demo.py song.mp3 album/          your own files and folders
+    python model_demo.py song.mp3                 all that can be said of a file of yours, and a picture of it
+    python model_demo.py song.mp3 album/          several files and folders: a line for each
     python model_demo.py album/ --csv moods.csv --json moods.json
 
-Reads models/ and, without files, data/demo/. Writes a picture (demo.png) for a saved song, and the tables you ask for.
+Reads models/ and, without files, data/demo/. Writes a picture (demo.png) of a single song, and the tables you ask for.
 Each of your files gets its row, in the order given and folders in sorted order; a file that can't be used has the
 reason in its `error` column, does not stop the rest, and makes the exit status 1.
 """
 
 import argparse
+import json
 import os
 import random
 import sys
@@ -20,60 +22,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from analysis import Analysis
 from artifacts import (
     SONG_COLUMNS,
     TARGETS,
     DataPaths,
-    ModelPaths,
     SpectrogramSet,
     check_output,
     read_table,
-    save_figure,
     write_json,
     write_table,
 )
 from errors import AudioError, UserError, run
-from network import Ensemble, load_model
 from parallel import cpu_count, ordered_map
-from pipeline import SUFFIXES, AudioPipeline, PipelineConfig
+from pipeline import SUFFIXES
+from predictor import Predictor
 
-PREDICTION_COLUMNS = ("file", "duration_s", *TARGETS, "error")
-DECIMALS = 4
-
-
-def load_models(paths: ModelPaths) -> tuple[dict[str, Ensemble], PipelineConfig]:
-    """The model of each target, and the pipeline config they share. Raises UserError where they don't share one."""
-    models, configs = {}, {}
-    for target in TARGETS:
-        models[target], description = load_model(paths, target)
-        configs[target] = PipelineConfig.from_dict(description["pipeline"])
-    config = configs[TARGETS[0]]
-    for target in TARGETS[1:]:
-        if difference := config.differences(configs[target]):
-            raise UserError(
-                f"the models of {TARGETS[0]} and {target} were trained with different pipeline settings: {difference}; "
-                "run model_train.py for all targets"
-            )
-    return models, config
-
-
-@torch.inference_mode()
-def predict(models: dict[str, Ensemble], spectrograms: list[torch.Tensor]) -> dict[str, float]:
-    """Each target's value for one recording: the mean over its windows, each weighted by its length.
-
-    Args:
-        models: a model per target.
-        spectrograms: the windows, each (n_mels, frames) in dB.
-
-    Returns:
-        target -> value in [0, 1].
-    """
-    lengths = torch.tensor([spectrogram.shape[1] for spectrogram in spectrograms], dtype=torch.float32)
-    weights = lengths / lengths.sum()
-    return {
-        target: float(weights @ torch.cat([model(spectrogram[None]) for spectrogram in spectrograms]))
-        for target, model in models.items()
-    }
+PREDICTION_COLUMNS = (
+    *("file", "duration_s", *TARGETS, "error"),
+    *(f"{target}_{end}" for target in TARGETS for end in ("low", "high")),
+    *(f"{target}_percentile" for target in TARGETS),
+    *("mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+)
 
 
 def find_files(arguments: list[Path]) -> list[Path]:
@@ -97,20 +67,23 @@ def find_files(arguments: list[Path]) -> list[Path]:
     return files
 
 
-def predict_file(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipeline) -> dict:
-    """The row of one file: PREDICTION_COLUMNS, with None for what is unknown."""
+def predict_file(path: Path, *, predictor: Predictor) -> tuple[dict, Analysis | None]:
+    """The row of one file, PREDICTION_COLUMNS with None for what is unknown, and its analysis if it could be used."""
     row = dict.fromkeys(PREDICTION_COLUMNS) | {"file": os.fsencode(path).decode("utf-8", "replace")}
     try:
-        spectrograms, duration_s = pipeline.log_mels(path)
+        analysis = predictor.predict(path)
     except AudioError as error:
-        return row | {"error": str(error)}
-    values = {target: round(value, DECIMALS) for target, value in predict(models, spectrograms).items()}
-    return row | {"duration_s": round(duration_s, 2)} | values
+        return row | {"error": str(error)}, None
+    return row | analysis.to_dict(), analysis
 
 
-def predict_files(files: list[Path], models: dict[str, Ensemble], config: PipelineConfig) -> list[dict]:
+def predict_row(path: Path, *, predictor: Predictor) -> dict:
+    return predict_file(path, predictor=predictor)[0]
+
+
+def predict_files(files: list[Path], predictor: Predictor) -> list[dict]:
     """The rows of all files, in order, on all cores."""
-    one = partial(predict_file, models=models, pipeline=AudioPipeline(config))
+    one = partial(predict_row, predictor=predictor)
     return list(ordered_map(one, files, workers=cpu_count(), description="listening", unit="file"))
 
 
@@ -127,22 +100,75 @@ def print_rows(rows: list[dict]) -> None:
             print(f"{name:{width}}  {row['error']}")
 
 
+def print_analysis(analysis: Analysis, n_songs: int, true: dict[str, float] | None) -> None:
+    """All that can be said of one recording, for the terminal; `true` has Spotify's values where they are known."""
+    print(f"{'':14}{'predicted':>10}" + (f"{'Spotify':>10}{'error':>10}" if true else ""))
+    for target in TARGETS:
+        value, line = analysis.values[target], ""
+        if true:
+            line += f"{true[target]:10.2f}{value - true[target]:+10.2f}"
+        if target in analysis.intervals:
+            line += "   {:.2f} to {:.2f} in 9 of 10 songs,".format(*analysis.intervals[target])
+        print(f"{target:14}{value:10.2f}{line}   higher than {analysis.percentiles[target]:.0f} % of {n_songs:,} songs")
+    print(f"mood: {analysis.mood}")
+    for warning in analysis.warnings:
+        print(f"warning: {warning}")
+    print("similar songs:")
+    for song in analysis.similar_songs[:5]:
+        print(f"  {song.title} by {song.artist} ({song.closeness})")
+    print("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
+
+
+def csv_row(row: dict) -> dict:
+    """A row with its lists as texts that a table can hold."""
+    if row["error"] is not None:
+        return row
+    return row | {
+        "warnings": " ".join(row["warnings"]),
+        "similar_songs": "; ".join(f"{song['title']} by {song['artist']}" for song in row["similar_songs"]),
+        "similar_artists": "; ".join(artist["artist"] for artist in row["similar_artists"]),
+        "timeline": json.dumps(row["timeline"]),
+    }
+
+
 def run_files(arguments: argparse.Namespace) -> int:
     """Predict files and folders; the exit status is 1 where any failed."""
-    for output in (arguments.csv, arguments.json):
-        if output is not None:
-            check_output(output)
     files = find_files(arguments.files)
-    rows = predict_files(files, *load_models(ModelPaths(arguments.models)))
-    print_rows(rows)
+    outputs = [arguments.csv, arguments.json, arguments.picture if len(files) == 1 else None]
+    for output in filter(None, outputs):
+        check_output(output)
+    predictor = Predictor.load(arguments.models, index=arguments.index)
+    if len(files) == 1:
+        row, analysis = predict_file(files[0], predictor=predictor)
+        rows = [row]
+        if analysis is None:
+            print_rows(rows)
+        else:
+            show(analysis, predictor, title=files[0].stem, picture=arguments.picture)
+    else:
+        rows = predict_files(files, predictor)
+        print_rows(rows)
     if arguments.csv is not None:
-        write_table(arguments.csv, PREDICTION_COLUMNS, rows)
+        write_table(arguments.csv, PREDICTION_COLUMNS, map(csv_row, rows))
     if arguments.json is not None:
         write_json(arguments.json, rows)
     failed = sum(row["error"] is not None for row in rows)
     if failed:
         print(f"error: {failed} of {len(rows)} files could not be used; the table says why", file=sys.stderr)
     return 1 if failed else 0
+
+
+def show(
+    analysis: Analysis, predictor: Predictor, *, title: str, picture: Path, true: dict[str, float] | None = None
+) -> None:
+    """Print an analysis and draw it."""
+    from picture import draw_analysis  # matplotlib takes a quarter of a second that a folder need not wait for
+
+    songs = predictor.training_songs.songs
+    print(title)
+    print_analysis(analysis, len(songs), true)
+    draw_analysis(analysis, songs, title=title, path=picture, true=true)
+    print(f"picture: {picture}")
 
 
 def choose_song(songs: list[dict[str, str]], wanted: str | None, seed: int | None) -> dict[str, str]:
@@ -171,8 +197,8 @@ def run_saved_song(arguments: argparse.Namespace) -> int:
     demo = DataPaths(DataPaths(arguments.data).demo)
     spectrograms = SpectrogramSet.open(demo.spectrograms)
     songs = read_table(demo.songs, SONG_COLUMNS, "data_loading.py")
-    models, config = load_models(ModelPaths(arguments.models))
-    if difference := spectrograms.config.differences(config):
+    predictor = Predictor.load(arguments.models, index=arguments.index)
+    if difference := spectrograms.config.differences(predictor.pipeline.config):
         raise UserError(
             f"{demo.spectrograms} and the models in {arguments.models} have different pipeline settings: {difference}; "
             "run data_loading.py and model_train.py again"
@@ -181,69 +207,33 @@ def run_saved_song(arguments: argparse.Namespace) -> int:
     if song["song_id"] not in spectrograms.rows:
         raise UserError(f"{demo.spectrograms} lacks song {song['song_id']}; run data_loading.py again")
     spectrogram = spectrograms.spectrogram(song["song_id"]).astype(np.float32)
-    predicted = predict(models, [torch.from_numpy(spectrogram)])
+    analysis = predictor.analyse(
+        [(torch.from_numpy(spectrogram), spectrogram.shape[1] / spectrograms.config.frames_per_s)]
+    )
     true = {target: float(song[target]) for target in TARGETS}
 
-    print(f"{song['title']} by {song['artist']}")
-    print(f"{'':14}{'predicted':>10}{'Spotify':>10}{'error':>10}")
-    for target in TARGETS:
-        difference = predicted[target] - true[target]
-        print(f"{target:14}{predicted[target]:10.2f}{true[target]:10.2f}{difference:+10.2f}")
-    draw(song, spectrogram, predicted, true, config, arguments.picture)
-    print(f"picture: {arguments.picture}")
+    show(analysis, predictor, title=f"{song['title']} by {song['artist']}", picture=arguments.picture, true=true)
     return 0
-
-
-def draw(
-    song: dict[str, str],
-    spectrogram: np.ndarray,
-    predicted: dict[str, float],
-    true: dict[str, float],
-    config: PipelineConfig,
-    path: Path,
-) -> None:
-    """A picture of one song: its spectrogram (n_mels, frames), and its three values beside Spotify's."""
-    from matplotlib.figure import Figure  # takes a quarter of a second that predicting files need not wait for
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-    duration_s = spectrogram.shape[1] / config.frames_per_s
-    image = left.imshow(
-        spectrogram, origin="lower", aspect="auto", cmap="magma", vmin=-90, extent=(0, duration_s, 0, config.n_mels)
-    )
-    figure.colorbar(image, ax=left, label="dB", pad=0.01)
-    left.set(xlabel="seconds", ylabel="mel band", title="what the network sees")
-    blue, orange = "#4c72b0", "#c4601f"
-    right.barh(TARGETS, [predicted[t] for t in TARGETS], color=blue, height=0.5, label="predicted")
-    right.scatter([true[t] for t in TARGETS], TARGETS, marker="D", color=orange, zorder=3, label="Spotify's value")
-    for row, target in enumerate(TARGETS):
-        right.text(1.03, row - 0.09, f"{predicted[target]:.2f}", color=blue, va="center", weight="bold")
-        right.text(1.03, row + 0.09, f"{true[target]:.2f}", color=orange, va="center")
-    right.set(xlim=(0, 1), xticks=np.linspace(0, 1, 6), title="what it hears")
-    right.invert_yaxis()
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, frameon=False)
-    right.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{song['title']} by {song['artist']}", parse_math=False)
-    save_figure(figure, path)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="*", help="audio files and folders; none: one of the saved songs")
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    parser.add_argument("--index", type=Path, help="folder of another index to look for similar songs in")
+    parser.add_argument("--picture", type=Path, help="where to draw a single song (default: demo.png)")
     own = parser.add_argument_group("your own files")
-    own.add_argument("--csv", type=Path, help="write a table: " + ",".join(PREDICTION_COLUMNS))
+    own.add_argument("--csv", type=Path, help="write a table with all values")
     own.add_argument("--json", type=Path, help="write the same as a JSON list")
     saved = parser.add_argument_group("a saved song")
     saved.add_argument("--song", help="id or a part of the title (default: a random one)")
     saved.add_argument("--seed", type=int, help="the same seed draws the same song")
     saved.add_argument("--data", type=Path, default=Path("data"), help="folder that holds demo/ (default: data)")
-    saved.add_argument("--picture", type=Path, help="where to draw it (default: demo.png)")
     arguments = parser.parse_args()
     if not arguments.files and (arguments.csv or arguments.json):
         parser.error("--csv and --json go with files or folders")
-    if arguments.files and (arguments.song is not None or arguments.seed is not None or arguments.picture):
-        parser.error("--song, --seed and --picture go without files")
+    if arguments.files and (arguments.song is not None or arguments.seed is not None):
+        parser.error("--song and --seed go without files")
     arguments.picture = arguments.picture or Path("demo.png")
     return run_files(arguments) if arguments.files else run_saved_song(arguments)
 

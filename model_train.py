@@ -17,7 +17,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +44,12 @@ from cross_validation import Fold, make_folds, predict_folds, read_predictions, 
 from data_loading import SpectrogramDataset, artist_groups
 from errors import UserError, run
 from evaluation import Metrics, evaluate
+from familiarity import fit_familiarity
 from intervals import Interval, fit_interval, measure_interval
 from network import Ensemble, NetworkConfig, load_model, save_model
 from parallel import cpu_count
+from predictor import embed, load_models, weights_of
+from song_index import build_index
 from training import (
     Songs,
     TrainingConfig,
@@ -122,6 +125,20 @@ def train_targets(
     for checkpoint in checkpoint_paths(songs, config, paths, "training"):
         checkpoint.unlink(missing_ok=True)
     return rows
+
+
+def describe_training_songs(songs: Songs, paths: ModelPaths) -> None:
+    """Write what a recording is compared with: the index of the songs learned from, and how near they are."""
+    models, descriptions, _ = load_models(paths)
+    learned = songs.taught + songs.validation
+    index = build_index(learned, songs.spectrograms, partial(embed, models))
+    index.save(paths.index, weights_of(descriptions))
+    fit_familiarity(learned, songs.spectrograms, groups_of(learned)).save(paths.familiarity)
+
+
+def groups_of(songs: list[dict[str, str]]) -> dict[str, str]:
+    """song_id -> the name of its group of artists."""
+    return {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
 
 
 def saved_model(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:
@@ -370,7 +387,7 @@ def main() -> int:
     device = select_device(arguments.device)
     songs, splits, spectrograms = read_data(data)
     extra, spectrograms = read_extra(arguments.extra, songs, spectrograms)
-    groups = {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+    groups = groups_of(songs)
     network = NetworkConfig(n_mels=spectrograms.config.n_mels)
     config = TrainingConfig(network=network, epochs=arguments.epochs, n_members=arguments.members, seed=arguments.seed)
     if arguments.folds is not None:
@@ -395,6 +412,8 @@ def main() -> int:
     update_results(paths.results, train_targets(targets, placed, config, groups, device=device, paths=paths))
     rows = measure_baselines(targets, placed, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed)
     update_results(paths.results, rows)
+    if all(paths.description(target).exists() for target in TARGETS):
+        describe_training_songs(placed, paths)
     print(f"models in {paths.root}, results in {paths.results}")
     return 0
 

@@ -129,6 +129,10 @@ class MoodNetwork(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_mels, frames) in dB, at least 16 frames -> (B, outputs) in [0, 1]"""
+        return self.output(self.last_hidden(spectrograms)).sigmoid()
+
+    def last_hidden(self, spectrograms: Tensor) -> Tensor:
+        """(B, n_mels, frames) in dB, at least 16 frames -> (B, hidden), what the outputs are a weighted sum of"""
         x = ((spectrograms - self.band_mean_db) / self.band_deviation_db)[:, None]
         levels = [statistics_over_time(x.transpose(1, 2))]
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
@@ -136,7 +140,7 @@ class MoodNetwork(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(self.halve_time(x) if i else x)
             levels.append(statistics_over_time(x))
-        return self.output(self.head(torch.cat(levels, dim=1))).sigmoid()
+        return self.head(torch.cat(levels, dim=1))
 
 
 class KernelRegression(nn.Module):
@@ -160,11 +164,24 @@ class KernelRegression(nn.Module):
         """(B, statistics) -> the same as deviations from the training set's mean, 4 at the most."""
         return ((statistics - self.input_mean) / self.input_deviation).clamp(-4, 4)
 
-    def forward(self, spectrograms: Tensor) -> Tensor:
-        """(B, n_mels, frames) in dB -> (B,) in [0, 1]"""
-        inputs = self.standardised(clip_statistics(spectrograms))
+    def forward(self, statistics: Tensor) -> Tensor:
+        """(B, statistics) of `clip_statistics` -> (B,) in [0, 1]"""
+        inputs = self.standardised(statistics)
         likeness = torch.exp(-self.gamma * torch.cdist(inputs, self.support).square())
         return (likeness @ self.weights + self.offset).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What an `Ensemble` makes of B clips that were cut into pieces of 4 s."""
+
+    timeline: Tensor  # (B, pieces) in [0, 1]
+    embedding: Tensor  # (B, members * hidden), the mean over the pieces of the networks' last hidden layers
+
+    @property
+    def values(self) -> Tensor:
+        """(B,) in [0, 1]"""
+        return self.timeline.mean(dim=1)
 
 
 class Ensemble(nn.Module):
@@ -177,17 +194,29 @@ class Ensemble(nn.Module):
         self.kernel_regression = KernelRegression(config, n_support)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """Predict each clip; the `MoodNetwork`s hear it in pieces of 4 s, since they are trained on short pieces, too.
+        """(B, n_mels, frames) in dB, at least 16 frames -> (B,) in [0, 1]"""
+        return self.hear(spectrograms, clip_statistics(spectrograms)).values
+
+    def hear(self, spectrograms: Tensor, statistics: Tensor) -> Heard:
+        """Predict each clip, and what is heard in the course of it.
+
+        The `MoodNetwork`s hear a clip in pieces of 4 s, since they are trained on short pieces, too; the
+        `KernelRegression` has one opinion of the whole clip, which counts for each piece. So a clip's value is the mean
+        of its timeline.
 
         Args:
             spectrograms: (B, n_mels, frames) in dB, at least 16 frames.
-
-        Returns:
-            (B,) in [0, 1].
+            statistics: (B, statistics), their `clip_statistics`; the models of all targets share them.
         """
+        n_clips = len(spectrograms)
         pieces = cut(spectrograms, self.members[0].config.piece_frames)
-        by_networks = torch.stack([member(pieces).view(len(spectrograms), -1).mean(dim=1) for member in self.members])
-        return (by_networks.mean(dim=0) + self.kernel_regression(spectrograms)) / 2
+        hidden = [member.last_hidden(pieces) for member in self.members]
+        by_networks = torch.stack(
+            [member.output(x).sigmoid().view(n_clips, -1) for member, x in zip(self.members, hidden, strict=True)]
+        )
+        timeline = (by_networks.mean(dim=0) + self.kernel_regression(statistics)[:, None]) / 2
+        embedding = torch.cat(hidden, dim=1).unflatten(0, (n_clips, -1)).mean(dim=1)
+        return Heard(timeline, embedding)
 
 
 def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:

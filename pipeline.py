@@ -4,7 +4,7 @@ Every stage uses this one class, so that a spectrogram means the same in trainin
 `PipelineConfig`, travel with every set of spectrograms and every model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import lru_cache
@@ -17,14 +17,15 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
-from errors import AudioError
+from errors import AudioError, UserError
 
 SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
 
 SOUND_CHUNK_S = 0.1
 
-BLOCK_FRAMES = 65_536  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
+BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
 MAX_RATE_HZ = 1_000_000
+MAX_CHANNELS = 64  # of a waveform; more are samples, in the wrong order
 MAX_RATIO_TERM = 128
 
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
@@ -112,7 +113,6 @@ class AudioPipeline(nn.Module):
         power = self.mel(waveform).div_(self.full_scale)
         return power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
 
-    @torch.inference_mode()
     def log_mels(self, path: str | Path) -> tuple[list[Tensor], float]:
         """Decode a file and transform it window by window.
 
@@ -126,41 +126,65 @@ class AudioPipeline(nn.Module):
         Raises:
             AudioError: not audio, damaged from the start, silent, or with less than `min_s` of sound.
         """
-        spectrograms, sound_s, decoded_s = [], 0.0, 0.0
-        for waveform, duration_s in self.waveforms(path):
+        windows = list(self.windows(self.waveforms(path)))
+        return [spectrogram for spectrogram, _ in windows if spectrogram is not None], sum(s for _, s in windows)
+
+    @torch.inference_mode()
+    def windows(self, waveforms: Iterable[tuple[Tensor, float]]) -> Iterator[tuple[Tensor | None, float]]:
+        """Transform one window after the other, in memory that does not grow with their number.
+
+        Args:
+            waveforms: as `waveforms` gives them: (samples,) of up to `clip_s`, and their length in seconds.
+
+        Yields:
+            The spectrogram (n_mels, frames) and the length in seconds of what is heard in each window; None in place of
+            the spectrogram for the silence at its ends, and for a window with less than `min_s` between them.
+
+        Raises:
+            AudioError: as soon as a window is beyond repair, and at the end if all was silent or too short.
+        """
+        sound_s, decoded_s, n_heard = 0.0, 0.0, 0
+        for waveform, duration_s in waveforms:
             decoded_s += duration_s
-            sound, window_sound_s = self.without_silence(waveform)
+            sound, before_s, window_sound_s = self.without_silence(waveform)
             sound_s += window_sound_s
-            if sound.numel() >= round(self.config.min_s * self.config.sample_rate_hz):
-                spectrogram = self(sound)
-                if not spectrogram.sum().isfinite():
-                    raise AudioError("its samples are far beyond full scale; export it again")
-                spectrograms.append(spectrogram)
+            length_s = sound.numel() / self.config.sample_rate_hz
+            if length_s < self.config.min_s:
+                yield None, duration_s
+                continue
+            spectrogram = self(sound)
+            if not spectrogram.sum().isfinite():
+                raise AudioError("its samples are far beyond full scale; export it again")
+            n_heard += 1
+            if before_s:
+                yield None, before_s
+            yield spectrogram, length_s
+            if (after_s := duration_s - before_s - length_s) > 0:
+                yield None, after_s
         if decoded_s < self.config.min_s:
             raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
         if sound_s == 0:
             raise AudioError("silent: nothing in it is above -60 dB")
         if sound_s < self.config.min_s:
             raise AudioError(f"only {sound_s:.1f} s of sound in {decoded_s:.1f} s; {self.config.min_s:g} s are needed")
-        if not spectrograms:
+        if not n_heard:
             raise AudioError(f"nowhere {self.config.min_s:g} s of sound in a row")
-        return spectrograms, decoded_s
 
-    def without_silence(self, waveform: Tensor) -> tuple[Tensor, float]:
+    def without_silence(self, waveform: Tensor) -> tuple[Tensor, float, float]:
         """Cut off the silence at both ends of a waveform (samples,): it says nothing of the music's mood.
 
         Returns:
-            What lies between the first and the last tenth of a second that is louder than `silence_db` RMS, and the
-            seconds of all such tenths.
+            What lies between the first and the last tenth of a second that is louder than `silence_db` RMS; the seconds
+            of silence before it; and the seconds of all such tenths.
         """
         chunk = round(SOUND_CHUNK_S * self.config.sample_rate_hz)
         n_chunks = waveform.numel() // chunk
         energy = torch.linalg.vector_norm(waveform[: n_chunks * chunk].view(n_chunks, chunk), dim=1)
         loud = (energy > 10 ** (self.config.silence_db / 20) * chunk**0.5).nonzero()[:, 0]
         if len(loud) == 0:
-            return waveform[:0], 0.0
+            return waveform[:0], 0.0, 0.0
         end = waveform.numel() if loud[-1] == n_chunks - 1 else (int(loud[-1]) + 1) * chunk
-        return waveform[int(loud[0]) * chunk : end], len(loud) * SOUND_CHUNK_S
+        return waveform[int(loud[0]) * chunk : end], int(loud[0]) * SOUND_CHUNK_S, len(loud) * SOUND_CHUNK_S
 
     def waveforms(self, path: str | Path) -> Iterator[tuple[Tensor, float]]:
         """Decode a file as a stream of windows of `clip_s`, in memory that does not grow with its length.
@@ -171,7 +195,28 @@ class AudioPipeline(nn.Module):
         Raises:
             AudioError: where the file is missing, no audio, or holds NaN or infinite samples.
         """
-        for window, rate_hz in _windows(_decode(Path(path)), self.config.clip_s):
+        yield from self._resampled(_decode(Path(path)))
+
+    def waveforms_of(self, waveform: np.ndarray | Tensor, sample_rate_hz: int) -> Iterator[tuple[Tensor, float]]:
+        """As `waveforms`, from samples in memory: floats in [-1, 1], (samples,) or (channels, samples).
+
+        Raises UserError where they are of another shape or type.
+        """
+        samples = np.asarray(waveform)
+        if (
+            samples.dtype.kind != "f"
+            or samples.ndim not in (1, 2)
+            or (samples.ndim == 2 and len(samples) > MAX_CHANNELS)
+        ):
+            raise UserError(
+                "a waveform must be floats from -1 to 1, of shape (samples,) or (channels, samples); "
+                f"this one is {samples.dtype} of shape {samples.shape}"
+            )
+        mono = samples if samples.ndim == 1 else samples.mean(axis=0)
+        yield from self._resampled(iter([(mono.astype(np.float32), _checked_rate(sample_rate_hz))]))
+
+    def _resampled(self, blocks: Iterator[tuple[np.ndarray, int]]) -> Iterator[tuple[Tensor, float]]:
+        for window, rate_hz in _windows(blocks, self.config.clip_s):
             waveform = torch.from_numpy(window)
             if rate_hz != self.config.sample_rate_hz:
                 waveform = _resampler(rate_hz, self.config.sample_rate_hz)(waveform)[: self.config.clip_samples]
@@ -232,7 +277,7 @@ def _decode(path: Path) -> Iterator[tuple[np.ndarray, int]]:
 def _decode_libsndfile(file: soundfile.SoundFile) -> Iterator[tuple[np.ndarray, int]]:
     rate_hz = _checked_rate(file.samplerate)
     weights = np.full(file.channels, 1 / file.channels, np.float32)
-    buffer = np.empty((BLOCK_FRAMES, file.channels), np.float32)
+    buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
     while True:
         try:
             block = file.read(out=buffer)

@@ -20,12 +20,11 @@ import soundfile
 import torch
 import torchaudio
 
-from artifacts import TARGETS, DataPaths, ModelPaths, read_songs
+from artifacts import TARGETS, DataPaths, read_songs
 from data_loading import read_splits
 from errors import UserError, run
-from model_demo import load_models, predict
 from parallel import cpu_count, ordered_map
-from pipeline import AudioPipeline
+from predictor import Predictor
 
 RATE_HZ = 44_100
 
@@ -99,11 +98,10 @@ def main() -> int:
     clips = [paths.preview(song) for song in read_songs(paths) if splits.get(song["song_id"]) == "test"]
     if not clips:
         raise UserError(f"{paths.splits} has no test song; run data_loading.py first")
-    models, config = load_models(ModelPaths(arguments.models))
-    pipeline = AudioPipeline(config)
+    predictor = Predictor.load(arguments.models)
 
     def values(path: Path) -> np.ndarray:
-        predicted = predict(models, pipeline.log_mels(path)[0])
+        predicted = predictor.predict(path).values
         return np.array([predicted[target] for target in TARGETS])
 
     def movements(clip: Path) -> np.ndarray:

@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from intervals import Interval, fit_interval, measure_interval
+from artifacts import ModelPaths
+from errors import UserError
+from intervals import Interval, fit_interval, measure_interval, read_intervals
 
 N_FOLDS = 5
 
@@ -61,3 +63,13 @@ def test_damaged_interval_is_refused(damage):
     values = Interval((0, 1, 0), (0, 1, 0), 0.1).to_dict() | damage
     with pytest.raises((TypeError, ValueError)):
         Interval.from_dict(values)
+
+
+def test_damaged_file_is_a_sentence(tmp_path):
+    paths = ModelPaths(tmp_path)
+    interval = Interval((0, 1, 0), (0, 1, 0), 0.1)
+    paths.intervals.write_text(json.dumps({"energy": interval.to_dict() | {"measured": {}}}))
+    assert read_intervals(paths) == {"energy": interval}
+    paths.intervals.write_text(json.dumps({"energy": {"low": [0, 1, 0]}}))
+    with pytest.raises(UserError, match=r"intervals\.json is damaged .*; make it again with model_train\.py --folds 5"):
+        read_intervals(paths)

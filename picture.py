@@ -1,0 +1,127 @@
+"""The picture of an analysis: what was seen, its course, the values, the mood plane and similar songs."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import MIDDLE, NEUTRAL_RADIUS, Analysis
+from artifacts import TARGETS, save_figure
+
+COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}
+QUADRANTS = (  # where on the plane of valence and energy each word stands
+    (0.02, 0.97, "tense and angry", "left", "top"),
+    (0.98, 0.97, "happy and excited", "right", "top"),
+    (0.02, 0.03, "sad and gloomy", "left", "bottom"),
+    (0.98, 0.03, "calm and content", "right", "bottom"),
+)
+MAX_TEXT = 52
+
+
+def draw_analysis(
+    analysis: Analysis,
+    training_songs: list[dict[str, str]],
+    *,
+    title: str,
+    path: Path,
+    true: dict[str, float] | None = None,
+) -> None:
+    """Draw an analysis as PNG.
+
+    Args:
+        training_songs: rows with their energy and valence, the dots of the mood plane.
+        title: of the recording.
+        true: Spotify's values, where they are known.
+    """
+    figure = Figure(figsize=(12, 7.4), layout="constrained")
+    grid = figure.add_gridspec(2, 2, width_ratios=[3, 2], height_ratios=[1, 1])
+    _draw_spectrogram(figure.add_subplot(grid[0, 0]), analysis)
+    _draw_timeline(figure.add_subplot(grid[1, 0]), analysis)
+    right = grid[:, 1].subgridspec(3, 1, height_ratios=[1.1, 2.6, 1.5])
+    _draw_values(figure.add_subplot(right[0]), analysis, true or {})
+    _draw_plane(figure.add_subplot(right[1]), analysis, training_songs)
+    _draw_similar(figure.add_subplot(right[2]), analysis)
+    figure.suptitle(f"{_short(title, 80)}: {analysis.mood}", fontsize=14, weight="bold", parse_math=False)
+    save_figure(figure, path)
+
+
+def _short(text: str, length: int = MAX_TEXT) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _clean(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _time_axis(axes: Axes, duration_s: float) -> None:
+    axes.set_xlim(0, duration_s)
+    if duration_s <= 90:
+        axes.set_xlabel("seconds")
+    else:
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(8, steps=[1, 1.5, 3, 6, 10]))
+        axes.xaxis.set_major_formatter(lambda seconds, _: f"{int(seconds) // 60}:{int(seconds) % 60:02}")
+        axes.set_xlabel("minutes")
+
+
+def _draw_spectrogram(axes: Axes, analysis: Analysis) -> None:
+    spectrogram = analysis.spectrogram.numpy()
+    extent = (0, analysis.duration_s, 0, len(spectrogram))
+    axes.imshow(spectrogram, origin="lower", aspect="auto", cmap="magma", vmin=-90, vmax=-10, extent=extent)
+    _time_axis(axes, analysis.duration_s)
+    axes.set(ylabel="mel band", title="what the networks see")
+
+
+def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
+    starts = [moment.start_s for moment in analysis.timeline]
+    edges = np.append(starts, analysis.duration_s)
+    for target in TARGETS:
+        course = [moment.values[target] for moment in analysis.timeline]
+        axes.stairs(course, edges, baseline=None, color=COLORS[target], linewidth=2, label=target)
+    _time_axis(axes, analysis.duration_s)
+    axes.set(ylim=(0, 1), title="its course")
+    axes.grid(axis="y", alpha=0.25)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
+    _clean(axes)
+
+
+def _draw_values(axes: Axes, analysis: Analysis, true: dict[str, float]) -> None:
+    values = [analysis.values[target] for target in TARGETS]
+    axes.barh(TARGETS, values, color=[COLORS[target] for target in TARGETS], height=0.55)
+    for row, target in enumerate(TARGETS):
+        if target in analysis.intervals:
+            axes.hlines(row, *analysis.intervals[target], color="black", linewidth=1.4)
+        text = f"{analysis.values[target]:.2f}"
+        if target in true:
+            axes.scatter(true[target], row, marker="D", color="white", edgecolor="black", zorder=3)
+            text += f"  (Spotify: {true[target]:.2f})"
+        axes.text(1.02, row, text, va="center", color=COLORS[target], weight="bold")
+    axes.set(xlim=(0, 1), title="what they hear")
+    axes.invert_yaxis()
+    _clean(axes)
+
+
+def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, str]]) -> None:
+    valence, energy = ([float(song[target]) for song in training_songs] for target in ("valence", "energy"))
+    axes.scatter(valence, energy, s=7, color="#999999", alpha=0.45, linewidths=0)
+    axes.axhline(MIDDLE, color="#bbbbbb", linewidth=0.8)
+    axes.axvline(MIDDLE, color="#bbbbbb", linewidth=0.8)
+    axes.add_patch(mpl.patches.Circle((MIDDLE, MIDDLE), NEUTRAL_RADIUS, fill=False, color="#bbbbbb", linewidth=0.8))
+    for x, y, words, horizontal, vertical in QUADRANTS:
+        weight = "bold" if words == analysis.mood else "normal"
+        axes.text(x, y, words, ha=horizontal, va=vertical, fontsize=9, weight=weight, color="#444444")
+    point = analysis.values["valence"], analysis.values["energy"]
+    axes.scatter(*point, s=110, color="#d62f4b", edgecolor="white", linewidth=1.5, zorder=3)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="valence", ylabel="energy")
+    axes.set_title(f"among {len(training_songs):,} songs")
+    _clean(axes)
+
+
+def _draw_similar(axes: Axes, analysis: Analysis) -> None:
+    axes.axis("off")
+    axes.set_title("similar songs", loc="left")
+    for row, song in enumerate(analysis.similar_songs[:5]):
+        text = _short(f"{song.title} by {song.artist}")
+        axes.text(0, 0.95 - 0.2 * row, text, va="top", fontsize=9.5, parse_math=False, transform=axes.transAxes)

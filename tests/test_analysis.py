@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from analysis import MAX_COLUMNS, Overview, mood_words, percentile, warnings_about
+
+
+@pytest.mark.parametrize(
+    ("valence", "energy", "words"),
+    [
+        (0.9, 0.9, "happy and excited"),
+        (0.1, 0.9, "tense and angry"),
+        (0.1, 0.1, "sad and gloomy"),
+        (0.9, 0.1, "calm and content"),
+        (0.5, 0.5, "neutral"),
+        (0.56, 0.44, "neutral"),
+        (0.5, 0.61, "happy and excited"),
+        (0.0, 0.5, "tense and angry"),
+    ],
+)
+def test_mood_is_a_quadrant_or_neutral(valence, energy, words):
+    assert mood_words(valence=valence, energy=energy) == words
+
+
+def test_percentile_counts_what_is_lower():
+    ordered = [0.1, 0.2, 0.2, 0.4]
+    assert [percentile(value, ordered) for value in (0.0, 0.1, 0.2, 0.3, 0.9)] == [0, 0, 25, 75, 100]
+
+
+def test_warning_needs_half_of_the_windows():
+    assert warnings_about(0, 1) == warnings_about(4, 9) == ()
+    assert warnings_about(1, 1)[0].startswith("This sounds unlike the music")
+    assert warnings_about(5, 10)[0].startswith("5 of 10 half-minutes sound unlike")
+
+
+def test_overview_of_a_short_recording_is_its_spectrogram():
+    spectrogram = torch.randn(4, 936)
+    overview = Overview(4)
+    overview.add(spectrogram)
+    assert torch.equal(overview.columns, spectrogram)
+
+
+@pytest.mark.parametrize("lengths", [[936] * 30, [1, 2, 3, 5000, 7], [936] * 7 + [100]])
+def test_overview_stays_small_and_keeps_the_course(lengths):
+    frames = sum(lengths)
+    ramp = torch.linspace(0, 1, frames).expand(3, frames)
+    overview = Overview(3)
+    for part in ramp.split(lengths, dim=1):
+        overview.add(part)
+    width = overview.columns.shape[1]
+    assert MAX_COLUMNS / 2 <= width <= MAX_COLUMNS
+    assert (overview.columns.diff(dim=1) > 0).all()
+    covered = width * overview.frames_per_column
+    assert frames - overview.frames_per_column < covered <= frames
+    torch.testing.assert_close(overview.columns.mean(dim=1), ramp[:, :covered].mean(dim=1))

@@ -1,0 +1,212 @@
+import json
+import shutil
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from conftest import call_main, chord, write_audio
+
+import build_index
+from artifacts import TARGETS, DataPaths, ModelPaths, read_table
+from errors import AudioError, UserError
+from network import load_model, save_model
+from pipeline import AudioPipeline
+from predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return Predictor.load(trained)
+
+
+def noisy_chord(seconds, *, level=0.3, rate_hz=16_000, seed=0):
+    noise = np.random.default_rng(seed).standard_normal(round(seconds * rate_hz))
+    return chord(seconds=seconds, level=level, rate_hz=rate_hz) + 0.02 * noise
+
+
+def test_values_are_those_of_the_models(predictor, trained):
+    samples = torch.from_numpy(noisy_chord(12).astype(np.float32))
+    analysis = predictor.predict(samples, sample_rate_hz=16_000)
+    spectrogram = AudioPipeline()(samples)
+    for target in TARGETS:
+        model, _ = load_model(ModelPaths(trained), target)
+        with torch.inference_mode():
+            assert analysis.values[target] == pytest.approx(float(model(spectrogram[None])), abs=1e-5)
+
+
+def test_file_and_waveform_say_the_same(predictor, tmp_path):
+    samples = noisy_chord(5, rate_hz=44_100)
+    path = write_audio(tmp_path / "a.wav", np.stack([samples, 0.5 * samples], axis=1), 44_100, subtype="FLOAT")
+    by_file = predictor.predict(path)
+    by_waveform = predictor.predict(np.stack([samples, 0.5 * samples]), sample_rate_hz=44_100)
+    assert by_file.to_dict() == by_waveform.to_dict()
+    assert predictor.predict(str(path)).to_dict() == by_file.to_dict()
+
+
+@pytest.mark.parametrize(("seconds", "moments"), [(3, 1), (4.2, 2), (30, 8), (62, 16), (66, 17)])
+def test_timeline_covers_the_recording_and_its_mean_is_the_value(predictor, seconds, moments):
+    analysis = predictor.predict(noisy_chord(seconds), sample_rate_hz=16_000)
+    starts = [moment.start_s for moment in analysis.timeline]
+    assert analysis.duration_s == pytest.approx(seconds)
+    assert len(starts) == moments
+    assert starts[0] == 0
+    assert all(2 < gap <= 4.1 for gap in np.diff(starts))
+    if seconds <= 30:
+        for target in TARGETS:
+            mean = np.mean([moment.values[target] for moment in analysis.timeline])
+            assert analysis.values[target] == pytest.approx(mean, abs=1e-6)
+
+
+def test_timeline_follows_the_recording(predictor):
+    """Two halves that differ: the course tells them apart, and the value lies between."""
+    quiet, loud = noisy_chord(30, level=0.01), noisy_chord(30, level=0.9)
+    analysis = predictor.predict(np.concatenate([quiet, loud]), sample_rate_hz=16_000)
+    alone = [predictor.predict(half, sample_rate_hz=16_000) for half in (quiet, loud)]
+    for target in TARGETS:
+        course = [moment.values[target] for moment in analysis.timeline]
+        assert len(set(course)) > 1
+        assert analysis.values[target] == pytest.approx(np.mean([half.values[target] for half in alone]), abs=1e-5)
+        assert course == pytest.approx([m.values[target] for half in alone for m in half.timeline], abs=1e-5)
+
+
+def test_silent_half_minutes_are_left_out(predictor):
+    song = noisy_chord(30)
+    analysis = predictor.predict(np.concatenate([np.zeros(30 * 16_000), song]), sample_rate_hz=16_000)
+    assert analysis.duration_s == 60
+    assert analysis.values == pytest.approx(predictor.predict(song, sample_rate_hz=16_000).values)
+    assert analysis.timeline[0].start_s == 30
+
+
+def test_windows_are_dropped_as_soon_as_they_are_heard(predictor):
+    """An hour is analysed without being held: each window is gone when the next but one is asked for."""
+    window, seen = torch.from_numpy(noisy_chord(30).astype(np.float32)), []
+
+    def hour():
+        for _ in range(12):
+            waveform = window.clone()
+            seen.append(weakref.ref(waveform))
+            yield waveform, 30.0
+            del waveform
+            assert sum(reference() is not None for reference in seen) <= 1
+
+    analysis = predictor.listen(hour())
+    assert analysis.duration_s == 360
+    assert analysis.spectrogram.shape[1] <= 1024
+
+
+def test_percentiles_count_the_training_songs(predictor):
+    analysis = predictor.predict(noisy_chord(5), sample_rate_hz=16_000)
+    for target in TARGETS:
+        lower = [float(song[target]) < analysis.values[target] for song in predictor.training_songs.songs]
+        assert analysis.percentiles[target] == pytest.approx(100 * np.mean(lower))
+
+
+def test_training_songs_are_those_learned_from(predictor, loaded):
+    splits = {row["song_id"]: row["split"] for row in read_table(DataPaths(loaded).splits, ("song_id",), "")}
+    indexed = [song["song_id"] for song in predictor.training_songs.songs]
+    assert sorted(indexed) == sorted(song for song, split in splits.items() if split != "test")
+
+
+def test_indexed_song_finds_itself(predictor, library):
+    analysis = predictor.predict(library / "clips" / "song03.wav")
+    assert analysis.similar_songs[0].song_id == "song03"
+    assert analysis.similar_songs[0].closeness == "as close as 1 in 10,000 pairs of songs"
+    assert analysis.similar_artists[0].artist == "Artist 3"
+    assert analysis.warnings == ()
+
+
+def test_noise_is_warned_of(predictor):
+    noise = 0.3 * np.random.default_rng(1).standard_normal(16_000 * 31)
+    assert "unlike the music" in predictor.predict(noise, sample_rate_hz=16_000).warnings[0]
+
+
+def test_intervals_are_in_the_result_where_there_are_some(predictor, trained):
+    assert predictor.predict(noisy_chord(4), sample_rate_hz=16_000).intervals == {}
+    other = Predictor.load(trained)
+    other.intervals = {"energy": lambda value: (value - 0.1, value + 0.2)}
+    analysis = other.predict(noisy_chord(4), sample_rate_hz=16_000)
+    assert analysis.intervals["energy"] == pytest.approx(
+        (analysis.values["energy"] - 0.1, analysis.values["energy"] + 0.2)
+    )
+    assert {"energy_low", "energy_high"} <= set(analysis.to_dict())
+
+
+def test_result_is_json(predictor):
+    values = json.loads(json.dumps(predictor.predict(noisy_chord(9), sample_rate_hz=16_000).to_dict()))
+    assert list(values)[:4] == ["duration_s", *TARGETS]
+    assert len(values["timeline"]) == 3
+    assert set(values["timeline"][0]) == {"start_s", *TARGETS}
+
+
+def test_threads_share_a_predictor(predictor):
+    samples = [noisy_chord(4, seed=k, level=0.05 * (k + 1)) for k in range(8)]
+    alone = [predictor.predict(x, sample_rate_hz=16_000).to_dict() for x in samples]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda x: predictor.predict(x, sample_rate_hz=16_000).to_dict(), samples))
+    assert together == alone
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate_hz", "reason"),
+    [
+        (np.zeros(16_000 * 4), 16_000, "silent"),
+        (np.zeros(16_000), 16_000, "at least 3 s are needed"),
+        (np.full(16_000 * 4, np.nan), 16_000, "NaN"),
+        (chord(), 0, "sample rate is 0 Hz"),
+        (chord(), None, "needs its sample_rate_hz"),
+        ((chord() * 30_000).astype(np.int16), 16_000, "must be floats from -1 to 1"),
+        (np.stack([chord()] * 2, axis=1), 16_000, r"\(channels, samples\)"),
+        (np.zeros((2, 2, 9)), 16_000, r"\(channels, samples\)"),
+    ],
+)
+def test_what_can_t_be_heard_is_an_error(predictor, samples, rate_hz, reason):
+    with pytest.raises(UserError, match=reason):
+        predictor.predict(samples, sample_rate_hz=rate_hz)
+
+
+def test_missing_file_is_an_error(predictor, tmp_path):
+    with pytest.raises(AudioError, match="there is no such file"):
+        predictor.predict(tmp_path / "gone.mp3")
+
+
+def test_own_index_is_searched_and_percentiles_stay(trained, loaded, tmp_path, predictor):
+    index = tmp_path / "index"
+    assert call_main(build_index, "--data", loaded, "--models", trained, "--index", index) == 0
+    own = Predictor.load(trained, index=index)
+    assert len(own.index.songs) == 18
+    assert len(own.training_songs.songs) == 14
+    samples = noisy_chord(5)
+    mine, theirs = (p.predict(samples, sample_rate_hz=16_000) for p in (own, predictor))
+    assert mine.percentiles == theirs.percentiles
+    assert len(mine.similar_songs) == 10
+
+
+def test_index_needs_songs_with_spectrograms(own_data, trained, tmp_path):
+    shutil.rmtree(DataPaths(own_data).spectrograms)
+    with pytest.raises(UserError, match=r"is missing; run data_loading\.py"):
+        call_main(build_index, "--data", own_data, "--models", trained, "--index", tmp_path / "index")
+
+
+def test_index_of_other_settings_is_refused(own_data, trained, tmp_path):
+    described = DataPaths(own_data).spectrograms / "pipeline.json"
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"f_min_hz": 55.0}))
+    with pytest.raises(UserError, match=r"different pipeline settings: f_min_hz .*data_loading\.py"):
+        call_main(build_index, "--data", own_data, "--models", trained, "--index", tmp_path / "index")
+
+
+def test_index_of_other_models_is_refused(own_models):
+    paths = ModelPaths(own_models)
+    model, description = load_model(paths, "energy")
+    with torch.no_grad():
+        model.kernel_regression.offset += 0.01
+    save_model(paths, "energy", model, {"pipeline": description["pipeline"]})
+    with pytest.raises(UserError, match=r"made with other models than these; make it again with model_train\.py"):
+        Predictor.load(own_models)
+
+
+def test_missing_index_names_the_next_command(own_models):
+    shutil.rmtree(ModelPaths(own_models).index)
+    with pytest.raises(UserError, match=r"is missing; run model_train\.py first"):
+        Predictor.load(own_models)

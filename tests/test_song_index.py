@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import song_index
+from artifacts import TARGETS, read_table, write_table
+from errors import UserError
+from song_index import INDEXED_COLUMNS, SimilarSong, SongIndex, by_artist
+
+WEIGHTS = dict.fromkeys(TARGETS, "0" * 64)
+N_SONGS = 30
+
+
+def song(number):
+    return {"song_id": f"id{number}", "title": f"Title {number}", "artist": f"Artist {number // 3}"} | dict.fromkeys(
+        TARGETS, f"{number / N_SONGS:.3f}"
+    )
+
+
+def make_index(n=N_SONGS, *, components=8):
+    points = torch.randn(n, components, generator=torch.Generator().manual_seed(0))
+    return SongIndex([song(k) for k in range(n)], points, torch.zeros(components), torch.eye(components))
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    make_index().save(tmp_path / "index", WEIGHTS)
+    return tmp_path / "index"
+
+
+def test_nearest_song_is_the_song_itself_and_the_others_follow_by_distance():
+    index = make_index()
+    found = index.nearest(index.components[7], 5)
+    assert found[0].song_id == "id7"
+    order = torch.cdist(index.components[7:8], index.components)[0].argsort()[:5]
+    assert [neighbour.song_id for neighbour in found] == [f"id{row}" for row in order.tolist()]
+    closer = [neighbour.closer_than for neighbour in found]
+    assert closer == sorted(closer, reverse=True)
+    assert closer[0] == 100
+
+
+def test_closer_than_is_a_share_of_pairs():
+    index = make_index(200)
+    middle = index.pair_distances.median()
+    far = index.components[0] + torch.tensor([1000.0] + [0.0] * 7)
+    assert index._closer_than(middle) == pytest.approx(50, abs=1)
+    assert index.nearest(far, 1)[0].closer_than == 0
+
+
+def test_more_neighbours_than_songs_are_all_songs():
+    assert len(make_index(4).nearest(torch.zeros(8), 10)) == 4
+
+
+@pytest.mark.parametrize(
+    ("closer_than", "words"),
+    [
+        (99.9, "as close as 1 in 1,000 pairs of songs"),
+        (50, "as close as 1 in 2 pairs of songs"),
+        (100, "as close as 1 in 10,000 pairs of songs"),
+        (3, "no closer than most pairs of songs"),
+    ],
+)
+def test_closeness_in_words(closer_than, words):
+    assert SimilarSong("", "", "", closer_than).closeness == words
+
+
+def test_artists_come_by_their_nearest_song():
+    songs = [SimilarSong(str(k), f"t{k}", artist, 99 - k) for k, artist in enumerate("ABACBD")]
+    artists = by_artist(songs, 3)
+    assert [(artist.artist, artist.song.title) for artist in artists] == [("A", "t0"), ("B", "t1"), ("C", "t3")]
+
+
+def test_graph_of_a_large_index_finds_the_same(monkeypatch):
+    pytest.importorskip("usearch")
+    exact = make_index(500)
+    monkeypatch.setattr(song_index, "EXACT_LIMIT", 100)
+    graph = make_index(500)
+    assert graph.graph is not None
+    for row in range(20):
+        mine, theirs = (index.nearest(exact.components[row], 5) for index in (exact, graph))
+        assert mine[0] == theirs[0]
+        assert len({song.song_id for song in mine} & {song.song_id for song in theirs}) >= 4
+
+
+def test_saved_index_finds_the_same(saved):
+    opened, index = SongIndex.open(saved, WEIGHTS), make_index()
+    assert opened.nearest(index.components[3], 5) == index.nearest(index.components[3], 5)
+    assert opened.songs == index.songs
+
+
+def test_nothing_is_pickled(saved):
+    assert sorted(path.name for path in saved.iterdir()) == ["embeddings.safetensors", "songs.csv"]
+    assert set(load_file(saved / "embeddings.safetensors")) == {"components", "mean", "basis"}
+
+
+def rename_a_song(folder):
+    rows = read_table(folder / "songs.csv", INDEXED_COLUMNS, "")
+    write_table(folder / "songs.csv", INDEXED_COLUMNS, [rows[0] | {"title": "Other"}, *rows[1:]])
+
+
+DAMAGED = {
+    "no songs": (lambda folder: (folder / "songs.csv").unlink(), r"songs\.csv is missing; run build_index\.py"),
+    "no embeddings": (lambda folder: (folder / "embeddings.safetensors").unlink(), r"is missing; run build_index\.py"),
+    "no safetensors": (lambda folder: (folder / "embeddings.safetensors").write_bytes(b"x" * 50), "is damaged"),
+    "changed songs": (rename_a_song, "was changed or is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_index_is_refused(saved, case):
+    damage, reason = DAMAGED[case]
+    damage(saved)
+    with pytest.raises(UserError, match=reason):
+        SongIndex.open(saved, WEIGHTS)
+
+
+def test_index_of_other_models_is_refused(saved):
+    with pytest.raises(UserError, match=r"made with other models than these; make it again with model_train\.py"):
+        SongIndex.open(saved, WEIGHTS | {"valence": "1" * 64}, made_by="model_train.py")
