@@ -26,7 +26,6 @@ PAGE = 100
 SEARCHED = 50  # results a search brings: the artist's songs among them, and those of others by a similar name
 FALLBACK_SONGS = 5
 CHART_PLAYLISTS = 10
-PREVIEW_URL_S = 600  # how long a new preview URL is trusted; it expires after 900
 
 Artist = tuple[str, str]  # id, name
 
@@ -77,12 +76,16 @@ class Deezer:
         songs = self._get("/search", parse, q=query, limit=SEARCHED) or []
         return songs or [self._with_isrc(song) for song in self._top(artist_id)]
 
-    def preview_url(self, song: dict[str, str]) -> str:
-        """A new preview URL of a song, found by its Deezer id or else its ISRC; empty where there is none."""
+    def preview_url(self, song: dict[str, str], *, anew: bool = False) -> str:
+        """The preview URL of a song, found by its Deezer id or else its ISRC; empty where there is none.
+
+        Args:
+            anew: don't rely on a kept answer: its URL has expired.
+        """
         track = song["song_id"].removeprefix("deezer-") if song["source"] == self.name else f"isrc:{song['isrc']}"
         if track == "isrc:":
             return ""
-        return (self._get(f"/track/{track}", _song, max_age_s=PREVIEW_URL_S) or {}).get("preview_url", "")
+        return (self._get(f"/track/{track}", _song, max_age_s=0 if anew else MAX_AGE_S) or {}).get("preview_url", "")
 
     def _top(self, artist_id: str) -> list[dict[str, str]]:
         def parse(answer: Any) -> list[dict[str, str]]:

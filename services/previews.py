@@ -18,8 +18,8 @@ MAX_S = 30
 MIN_LENGTH_S, MAX_LENGTH_S = 25, 35  # previews are of 30 s
 MIN_SOUND_S = 5  # stage 2 needs 3 s above this level: the margin is for the little in which it measures differently
 SOUND_RMS = 1e-3  # -60 dB
-RATE_HZ = 16_000
 EXPIRED = (403, 404, 410)
+RENEWALS = 5
 
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
 FORMATS = "aac,mov,mp4,m4a,mp3"
@@ -70,16 +70,19 @@ class Previews:
 
     def _download(self, song: dict[str, str], url: str, may_resort: bool) -> dict[str, str] | None:
         """The preview's name and hash; None where there is no preview."""
-        if url:
+        if not url and song["source"] != Deezer.name:  # a Deezer song that is listed without a preview has none there
+            url = self.deezer.preview_url(song)
+        for _ in range(RENEWALS):
+            if not url:
+                break
             with suppress(Expired):
                 return self._save(song, url, ".mp3")
-        # A Deezer song that is listed without a preview has none there.
-        if (url or song["source"] != Deezer.name) and (new_url := self.deezer.preview_url(song)):
+            url = self.deezer.preview_url(song, anew=True)
+        else:
+            raise NoAnswer("its preview's address is refused, and so are new ones")
+        if may_resort and (url := self.itunes.preview_url(song)):
             with suppress(Expired):
-                return self._save(song, new_url, ".mp3")
-        if may_resort and (new_url := self.itunes.preview_url(song)):
-            with suppress(Expired):
-                return self._save(song, new_url, ".m4a")
+                return self._save(song, url, ".m4a")
         return None
 
     def _save(self, song: dict[str, str], url: str, suffix: str) -> dict[str, str]:
@@ -115,16 +118,17 @@ def check_preview(path: Path) -> None:
         with av.open(f"file:{path}", options={"format_whitelist": FORMATS}) as container:
             if not container.streams.audio:
                 raise Unusable("no audio in it")
-            to_mono = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ, frame_size=RATE_HZ)
-            for frame in container.decode(container.streams.audio[0]):
+            rate_hz = container.streams.audio[0].rate
+            to_mono = av.AudioResampler(format="flt", layout="mono", rate=rate_hz, frame_size=rate_hz)
+            for frame in container.decode(audio=0):
                 for second in to_mono.resample(frame):
                     samples = second.to_ndarray()[0]
-                    length_s += samples.size / RATE_HZ
+                    length_s += samples.size / rate_hz
                     tenths = samples[: samples.size // 10 * 10].reshape(10, -1)
                     sound_s += (np.square(tenths).mean(axis=1) > SOUND_RMS**2).sum() / 10
                     if length_s > MAX_LENGTH_S:
                         raise Unusable(f"longer than {MAX_LENGTH_S} s; about 30 s are expected")
-    except (av.FFmpegError, ValueError):
+    except (av.FFmpegError, TypeError, ValueError):
         raise Unusable("not an audio file, or too damaged to decode") from None
     if length_s < MIN_LENGTH_S:
         raise Unusable(f"only {length_s:.0f} s of audio; about 30 s are expected")

@@ -139,16 +139,17 @@ def clip(kind: str, level: int) -> bytes:
     return buffer.getvalue()
 
 
-class Services:
-    """The servers' state: the world, the faults, each service's limit, and a log of all requests."""
+LIMITS = {"deezer": (50, 5.0), "reccobeats": (10, 5.0), "itunes": (20, 60.0)}  # requests in seconds
 
-    LIMITS = {"deezer": (50, 5.0), "reccobeats": (10, 5.0), "itunes": (20, 60.0)}  # requests in seconds
+
+class Services:
+    """The servers' state: the world, the faults, how much was asked lately, and a log of all requests."""
 
     def __init__(self, world: World, faults: Faults, *, speed: float = 1.0, seed: int = 0) -> None:
         self.world, self.faults, self.speed = world, faults, speed
         self.random = random.Random(seed)
         self.lock = threading.Lock()
-        self.recent = {name: deque() for name in self.LIMITS}
+        self.recent = {name: deque() for name in LIMITS}
         self.counts: Counter[str] = Counter()
         self.down_until: float | None = None
         self.log: list[tuple[str, str, str]] = []  # service, request, outcome
@@ -168,8 +169,8 @@ class Services:
                 self.down_until = now + faults.down_s
             if faults.down == service and self.down_until is not None and now < self.down_until:
                 return "down"
-            if service in self.LIMITS:
-                most, seconds = self.LIMITS[service]
+            if service in LIMITS:
+                most, seconds = LIMITS[service]
                 recent = self.recent[service]
                 while recent and recent[0] < now - seconds / self.speed:
                     recent.popleft()
@@ -178,9 +179,9 @@ class Services:
                     return "throttled"
             if service == "deezer" and faults.code_4_every and self.counts[service] % faults.code_4_every < 5:
                 return "throttled"
-            if service == "reccobeats" and faults.retry_after_every:
-                if self.counts[service] % faults.retry_after_every == 0:
-                    return "throttled"
+            every = faults.retry_after_every
+            if service == "reccobeats" and every and self.counts[service] % every == 0:
+                return "throttled"
             draw = self.random.random()
             for name, chance in (("error", faults.http_error), ("reset", faults.reset)):
                 if draw < chance:
@@ -228,9 +229,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(*changed)
             return
         fault = services.fault(service)
-        if not fault and service == "previews" and "exp=" in parts.query:
-            if int(re.search(r"exp=(-?\d+)", parts.query)[1]) <= time.time():
-                fault = "expired"
+        expiry = re.search(r"exp=(-?\d+)", parts.query)
+        if not fault and expiry and int(expiry[1]) <= time.time():
+            fault = "expired"
         services.note(service, self.path, fault or "ok")
         if fault == "down":
             self.close_connection = True
@@ -511,6 +512,22 @@ class Handler(BaseHTTPRequestHandler):
         with services.lock:
             log = list(services.log)
         self.json(log)
+
+
+def repeated_requests(log: list) -> int:
+    """How many requests asked again for what had been answered well."""
+    answered: set[str] = set()
+    repeated = 0
+    for _, request, outcome in log:
+        if outcome == "ok":
+            parts = urlsplit(request)
+            query = parse_qs(parts.query)
+            query.pop("hdnea", None)  # a new address of the same preview
+            ids = query.pop("ids", [""])[0].split(",")  # labels are asked for in batches that may be put together anew
+            asked = {f"{parts.path} {sorted(query.items())} {asked_id}" for asked_id in ids}
+            repeated += not asked.isdisjoint(answered)
+            answered |= asked
+    return repeated
 
 
 def spotify_id(kind: str, number: int) -> str:
