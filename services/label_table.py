@@ -21,7 +21,7 @@ class LabelTable:
         self.name = path.name
         self.database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         columns = ", ".join(FEATURES)
-        self.database.execute(f"CREATE TABLE labels (key TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
+        self.database.execute(f"CREATE TABLE labels (joined_by TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
         self.database.execute("BEGIN")
         marks = ", ".join("?" * (1 + len(FEATURES)))
         for row in read_catalog(path, TARGETS, option="--labels"):
@@ -40,7 +40,7 @@ class LabelTable:
         return [next(filter(None, map(self._labels, _keys(song))), None) for song in songs]
 
     def _labels(self, key: str) -> dict[str, str] | None:
-        row = self.database.execute(f"SELECT {', '.join(FEATURES)} FROM labels WHERE key = ?", (key,)).fetchone()
+        row = self.database.execute(f"SELECT {', '.join(FEATURES)} FROM labels WHERE joined_by = ?", (key,)).fetchone()
         return None if row is None else dict(zip(FEATURES, row, strict=True))
 
 

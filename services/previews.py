@@ -96,7 +96,9 @@ class Previews:
         with self.service.open(url) as response:
             if response.status_code in EXPIRED:
                 raise Expired
-            self.service.check_status(response)  # a 404 is among EXPIRED
+            if 400 <= response.status_code < 500 and response.status_code != 429:
+                raise Unusable(f"its address answers with HTTP {response.status_code}", tries=1, lasting=False)
+            self.service.check_status(response)
             if response.headers.get("Content-Type", "").startswith("text/"):
                 raise Unusable("a web page instead of audio", lasting=False)
             with atomic(path) as temporary:

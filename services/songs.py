@@ -5,6 +5,7 @@ import unicodedata
 
 from artifacts import OTHER_FEATURES, SAFE_ID, SONG_COLUMNS, TARGETS, parse_number
 
+MAX_COMPARED = 300  # characters of a title
 ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 
 # What a title says of a version, in brackets or after a dash. Remixes and re-recordings sound different: they stay.
@@ -68,7 +69,7 @@ def same_song_keys(song: dict[str, str]) -> set[str]:
 
 def name_key(artist: str, title: str) -> str:
     """Artist and title without case, accents, punctuation, and what only says which version it is."""
-    title = unicodedata.normalize("NFKC", title).casefold()
+    title = unicodedata.normalize("NFKC", title[:MAX_COMPARED]).casefold()
     bare = _FEATURED.sub("", _AFTER_DASH.sub("", _IN_BRACKETS.sub("", title)))
     return f"{plain(artist)}\t{plain(bare) or plain(title)}"
 

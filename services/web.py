@@ -220,10 +220,12 @@ class Service:
                 return None
             body = b"".join(read(response, max_bytes=MAX_JSON_BYTES, max_s=MAX_JSON_S, stop=self.web.stop))
         try:
-            return json.loads(body)
+            if (value := json.loads(body)) is not None:
+                return value
         except ValueError:
-            what = "a web page" if body.lstrip()[:1] == b"<" else "something"
-            raise Malformed(f"answered with {what} instead of JSON (is there a proxy in between?)") from None
+            pass
+        what = "a web page" if body.lstrip()[:1] == b"<" else "something"
+        raise Malformed(f"answered with {what} instead of JSON (is there a proxy in between?)")
 
     def open(self, url: str, params: dict[str, str | int] | None = None) -> requests.Response:
         """Begin one GET. Raises Failed."""

@@ -202,7 +202,6 @@ class Services:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    services: Services  # set by `serve`
 
     def log_message(self, *_) -> None:
         pass
@@ -212,7 +211,8 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        services, parts = self.services, urlsplit(self.path)
+        self.services = services = self.server.services
+        parts = urlsplit(self.path)
         self.base = f"http://{self.headers['Host']}"
         service, _, rest = parts.path.lstrip("/").partition("/")
         self.query = {key: values[0] for key, values in parse_qs(parts.query).items()}
@@ -333,7 +333,7 @@ class Handler(BaseHTTPRequestHandler):
     def found(self, query: str) -> list[dict]:
         """An artist's songs, and one of somebody else whose name is similar. One name in 50 finds nothing."""
         world = self.services.world
-        match = re.search(r"Artist (\d+)", query)
+        match = re.search(r"(?i)Artist (\d+)", query)
         if not match or int(match[1]) >= world.artists or int(match[1]) % 50 == 49:
             return []
         artist = int(match[1])
@@ -471,7 +471,7 @@ class Handler(BaseHTTPRequestHandler):
         if int(self.query.get("limit", 20)) > 10:
             self.refused(400, "Invalid limit")
         elif self.query["type"] == "artist":
-            match = re.search(r"Artist (\d+)", query)
+            match = re.search(r"(?i)Artist (\d+)", query)
             self.json({"artists": {"items": [self.spotify_artist(int(match[1]))] if match else []}})
         else:
             song = world.song_of_isrc(query.removeprefix("isrc:"))
@@ -548,7 +548,8 @@ class Server(ThreadingHTTPServer):
 
 def serve(services: Services, *, port: int = 0) -> Server:
     """Start serving in a thread; `shutdown()` and `server_close()` end it."""
-    server = Server(("127.0.0.1", port), type("BoundHandler", (Handler,), {"services": services}))
+    server = Server(("127.0.0.1", port), Handler)
+    server.services = services
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     return server
 
