@@ -9,6 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,10 +81,12 @@ class Spotify:
         Raises:
             UserError: Spotify doesn't know one of them, or doesn't show it to this app.
         """
-        for name in names:
-            yield self._artist(name)
-        for playlist in playlists or ([] if names else [TOP_50]):
-            yield from self._playlist(playlist_id(playlist))
+        playlists = playlists or ([] if names else [TOP_50])
+        lists = [map(self._artist, names), *(self._playlist(playlist_id(playlist)) for playlist in playlists)]
+        for number, artist in enumerate(chain.from_iterable(lists)):
+            if number == 0:
+                self.related(artist)  # closed to many apps; else that would show only when the seeds have run out
+            yield artist
 
     def related(self, artist: Artist) -> list[Artist]:
         def attempt() -> list[Artist]:
@@ -183,8 +186,10 @@ class Spotify:
                     ) from None
                 raise NoAnswer(f"Spotify answered with HTTP {status} to {endpoint}") from None
             except SpotifyOauthError as error:
+                if error.error not in ("invalid_client", "invalid_request", "unauthorized_client"):
+                    raise Failed("its token service answered with an error") from None
                 raise UserError(
-                    f"Spotify refuses the app's id or secret ({text_of(error.error)[:50] or 'no reason given'}); check "
+                    f"Spotify refuses the app's id or secret ({error.error}); check "
                     "SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
                 ) from None
             except requests.RequestException as error:

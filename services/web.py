@@ -218,11 +218,14 @@ class Service:
             self.check_status(response, throttles=throttles)
             if response.status_code == 404:
                 return None
-            body = b"".join(read(response, max_bytes=MAX_JSON_BYTES, max_s=MAX_JSON_S, stop=self.web.stop))
+            try:
+                body = b"".join(read(response, max_bytes=MAX_JSON_BYTES, max_s=MAX_JSON_S, stop=self.web.stop))
+            except Unusable as error:
+                raise Malformed(f"answered with something {error}") from None
         try:
             if (value := json.loads(body)) is not None:
                 return value
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         what = "a web page" if body.lstrip()[:1] == b"<" else "something"
         raise Malformed(f"answered with {what} instead of JSON (is there a proxy in between?)")

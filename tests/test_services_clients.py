@@ -198,7 +198,7 @@ def test_no_data_is_kept(server, web, services, world):
     assert len(asked(services)) == 1
 
 
-WRONG_SHAPES = [None, [], "text", 5, {}, {"data": None}, {"data": {}}, {"data": "x"}]
+WRONG_SHAPES = [[], "text", 5, {}, {"data": None}, {"data": {}}, {"data": "x"}]
 
 
 @pytest.mark.parametrize("value", WRONG_SHAPES, ids=repr)

@@ -200,7 +200,9 @@ BAD_ANSWERS = {
     "HTTP 403": ((403, "text/html", b""), Refused, "Test refuses to answer .HTTP 403"),
     "HTTP 400": ((400, "text/html", b""), Refused, "Test refuses to answer .HTTP 400"),
     "HTTP 302 to nowhere": ((302, "text/html", b"", {"Location": "http://127.0.0.1:9/"}), Failed, "connection failed"),
-    "too large": ((200, "application/json", b" " * (MAX_JSON_BYTES + 1)), Unusable, "larger than 5 MB"),
+    "too large": ((200, "application/json", b" " * (MAX_JSON_BYTES + 1)), Malformed, "larger than 5 MB"),
+    "null": ((200, "application/json", b"null"), Malformed, "something instead of JSON"),
+    "too deep": ((200, "application/json", b"[" * 100_000), Malformed, "something instead of JSON"),
 }
 
 
