@@ -548,6 +548,8 @@ class Server(ThreadingHTTPServer):
 
 def serve(services: Services, *, port: int = 0) -> Server:
     """Start serving in a thread; `shutdown()` and `server_close()` end it."""
+    for level in range(8):  # made now rather than at the first requests, by many threads at a time
+        clip(services.world.kind, level)
     server = Server(("127.0.0.1", port), Handler)
     server.services = services
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
