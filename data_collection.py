@@ -124,6 +124,8 @@ class Collection:
                         f"the last {GIVE_UP:,} songs found were all rejected, for the most part with: "
                         f"{Counter(row[-1] for row in self.rejected[-GIVE_UP:]).most_common(1)[0][0]}"
                     )
+        except NoAnswer as error:  # about what to begin with; elsewhere one song or artist is left out
+            raise UserError(f"{error}; name others to begin with: --playlist, --chart or --seed-artist") from None
         finally:
             self.previews.service.web.stop.set()
             self.asking.shutdown(cancel_futures=True)
@@ -339,9 +341,11 @@ def collect_online(arguments: argparse.Namespace, paths: DataPaths) -> int:
                 rejected = [dict(zip(REJECTED_COLUMNS, row, strict=True)) for row in collection.rejected]
                 report(paths, kept, rejected, save(paths, kept, rejected, online=True))
                 report_requests(web, collection)
-    if not kept:
+    if not (collection.kept or collection.rejected):
+        raise UserError("no song was found; name others to begin with: --playlist, --chart or --seed-artist")
+    if not collection.kept:
         raise UserError(f"no song could be used; {paths.rejected} says why")
-    if len(kept) < arguments.songs:
+    if len(collection.kept) < arguments.songs:
         print("There are no more artists to look at; begin with others, too: --playlist, --chart or --seed-artist.")
     return 0
 

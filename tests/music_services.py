@@ -1,6 +1,6 @@
 """Deezer, ReccoBeats, iTunes and Spotify on one loopback port, as they answer in 2026, with faults to order.
 
-    python tests/music_services.py --artists 2000 --speed 100
+    python tests/music_services.py --artists 4000 --speed 100
 
 Serves an invented world, in which everything follows from a song's number: half of the songs have labels, one in thirty
 has no preview. Prints the environment variables that point data_collection.py at it. The tests and
@@ -571,7 +571,7 @@ def environment(server: Server, *, speed: float) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--artists", type=int, default=2000)
+    parser.add_argument("--artists", type=int, default=4000)
     parser.add_argument("--speed", type=float, default=100, help="how much faster than the real limits (default: 100)")
     parser.add_argument("--kind", choices=["mp3", "small"], default="mp3", help="size of the previews")
     parser.add_argument("--port", type=int, default=0)

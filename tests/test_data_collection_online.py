@@ -1,6 +1,7 @@
 """Stage 1 before the local servers, from the command line to the tables."""
 
 import csv
+import json
 import random
 import re
 import signal
@@ -254,6 +255,21 @@ def test_songs_without_end_that_cannot_be_used_end_the_run(services, tmp_path, m
     services.world.labelled = 0
     with pytest.raises(UserError, match=r"the last 50 songs found were all rejected.*reccobeats has no labels"):
         collect(tmp_path)
+
+
+NOTHING = {
+    "empty playlist": ({"data": [], "total": 0}, "no song was found; name others"),
+    "private playlist": ({"error": {"message": "Permission", "code": 300}}, r"Permission \(code 300\).*name others"),
+    "no playlist": ({"error": {"message": "no data", "code": 800}}, "Deezer has no playlist 9"),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_nothing_to_begin_with_is_a_sentence(services, tmp_path, case):
+    answer, message = NOTHING[case]
+    services.world.changed["/deezer/playlist/9/tracks"] = (200, "application/json", json.dumps(answer).encode())
+    with pytest.raises(UserError, match=message):
+        collect(tmp_path, "--playlist", "9")
 
 
 def test_too_few_songs_are_kept_and_said(use, tmp_path, capsys):
