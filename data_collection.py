@@ -450,6 +450,8 @@ def read_arguments() -> argparse.Namespace:
         parser.error("--max-wait must be 0 or more")
     if not re.fullmatch("[A-Za-z]{2}", arguments.country):
         parser.error("--country must be two letters, such as US")
+    if arguments.labels not in (None, "reccobeats", "spotify") and not Path(arguments.labels).exists():
+        parser.error(f"--labels {arguments.labels}: expected reccobeats, spotify, or a CSV file that exists")
     arguments.labels = arguments.labels or ("spotify" if arguments.source == "spotify" else "reccobeats")
     return arguments
 

@@ -80,6 +80,8 @@ class Answers:
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except FileExistsError:
+            raise UserError(f"{self.path.parent} is a file; name a folder to write to") from None
         except OSError as error:
             raise UserError(f"{self.path} can't be written: {error.strerror}") from None
         except sqlite3.OperationalError as error:

@@ -429,6 +429,7 @@ BAD_FLAGS = {
     "--songs-per-artist": ["--songs-per-artist", "-1"],
     "--max-wait": ["--max-wait", "nan"],
     "--country": ["--country", "Germany"],
+    "--labels": ["--labels", "recobeats"],
     "--catalog": ["--catalog", "x.csv"],
     "--audio": ["--audio", "clips"],
     "--chart": ["--source", "spotify", "--chart", "0"],

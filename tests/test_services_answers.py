@@ -92,7 +92,7 @@ def test_damaged_answer_is_a_sentence(path):
 
 def test_folder_that_is_a_file_is_a_sentence(path):
     path.parent.write_text("a file")
-    with pytest.raises(UserError, match="can't be written"):
+    with pytest.raises(UserError, match="data is a file; name a folder to write to"):
         Answers(path)
 
 
