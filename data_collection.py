@@ -363,8 +363,9 @@ def report_requests(web: Web, collection: Collection) -> None:
         if service.counts:
             print(f"  {service.name:10} {service.counts['requests']:6,}   retries {service.counts['retries']:,}")
     requests = sum(service.counts.total() for service in web.services)
-    if collection.kept:
-        print(f"  together   {requests:6,}   {requests / len(collection.kept):.2f} per kept song")
+    # Of a run that went on where another was stopped, only the songs it fetched itself.
+    if new := min(len(collection.kept), collection.previews.service.counts["requests"]):
+        print(f"  together   {requests:6,}   {requests / new:.2f} per kept song")
     if collection.artists_skipped:
         print(f"  {collection.artists_skipped} artists were left out: a service could not answer")
 
