@@ -126,8 +126,8 @@ def throughput(folder: Path) -> None:
     asked = Counter(service for service, _, _ in log)["deezer"]
     limited = sum(outcome == "throttled" for _, _, outcome in log)
     print(
-        f"throughput at the real limits: {asked} Deezer requests and {THROUGHPUT_SONGS} songs in {seconds:.1f} s with start "
-        f"and end, {asked / seconds / PER_S:.0%} of the ceiling; {limited} times over a limit"
+        f"throughput at the real limits: {asked} Deezer requests and {THROUGHPUT_SONGS} songs in {seconds:.1f} s, "
+        f"{asked / seconds / PER_S:.0%} of the ceiling; {limited} times over a limit"
     )
 
 
