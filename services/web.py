@@ -151,6 +151,7 @@ class Service:
         self.limiter = Limiter(per_s * self.speed, web.stop)
         self.counts: Counter[str] = Counter()
         self.lock = threading.Lock()
+        self.reached = False  # it has answered something, be it an error
         self.last_success: float | None = None
         web.services.append(self)
 
@@ -172,7 +173,7 @@ class Service:
             UserError: the service can't be reached; ComeBack where it could before.
             ComeBack: it wants a longer pause than the user allows.
         """
-        failures, throttles, waited_s, first_failure = 0, 0, 0.0, 0.0
+        failures, throttles, waited_s, halfway = 0, 0, 0.0, 0.0
         while True:
             self.limiter.wait()
             self._count("retries" if failures or throttles else "requests")
@@ -189,20 +190,21 @@ class Service:
                     self.web.note(f"{self.name} asks to wait {delay_s:.0f} s")
             except Failed as failure:
                 failures += 1
-                first_failure = first_failure or time.monotonic()
-                tries = min(failure.tries, TRIES if self.last_success is not None else TRIES_AT_FIRST)
+                tries = min(failure.tries, TRIES if self.reached else TRIES_AT_FIRST)
+                if failures <= tries // 2:
+                    halfway = time.monotonic()
                 if isinstance(failure, Unusable):
                     if failures >= failure.tries:
                         raise
                 elif failures >= tries:
-                    raise self._give_up(failure, failures, first_failure) from None
+                    raise self._give_up(failure, failures, halfway) from None
                 delay_s = self._backoff_s(failures)
                 if delay_s * self.speed > SPOKEN_OF_S:
                     self.web.note(f"{self.name}: {failure}; trying again in {delay_s:.0f} s ({failures} of {tries})")
                 if self.web.stop.wait(delay_s):
                     raise Stopped from None
             else:
-                self.last_success = time.monotonic()
+                self.reached, self.last_success = True, time.monotonic()
                 return answer
 
     def get_json(self, path: str, params: dict[str, str | int] | None = None, *, throttles=(429,)) -> Any:
@@ -233,11 +235,13 @@ class Service:
     def open(self, url: str, params: dict[str, str | int] | None = None) -> requests.Response:
         """Begin one GET. Raises Failed."""
         try:
-            return self.web.session.get(url, params=params, timeout=TIMEOUT_S, stream=True)
+            response = self.web.session.get(url, params=params, timeout=TIMEOUT_S, stream=True)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
             raise Unusable("its address is no web address", tries=1) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             raise Failed(describe(error)) from None
+        self.reached = True
+        return response
 
     def check_status(self, response: requests.Response, *, throttles=(429,)) -> None:
         """Raises Throttled, Failed, NoAnswer or Refused unless the answer is good or a 404."""
@@ -255,13 +259,14 @@ class Service:
         """1, 2, 4, ... s, a quarter more or less, so that the threads don't all come back at once."""
         return min(2.0 ** (failures - 1), MAX_BACKOFF_S) * random.uniform(0.75, 1.25) / self.speed
 
-    def _give_up(self, failure: Failed, failures: int, first_failure: float) -> Exception:
+    def _give_up(self, failure: Failed, failures: int, halfway: float) -> Exception:
         if self.last_success is None:
             return UserError(
                 f"{self.name} ({urlsplit(self.url).hostname}) can't be used: {failure}, {failures} times; "
                 "check the network and run the same command again"
             )
-        if self.last_success > first_failure:
+        # Answers that came soon after the first failure may have been under way when the service went down.
+        if self.last_success > halfway:
             return NoAnswer(f"{self.name}: {failure}, {failures} times")
         return ComeBack(
             f"{self.name} has stopped answering: {failure}, {failures} times; what was collected is saved, "

@@ -221,7 +221,7 @@ def test_longer_rest_saves_says_when_and_has_its_own_status(services, tmp_path, 
 
 
 def test_service_that_goes_down_for_good_saves_too(services, tmp_path, whole, capsys):
-    services.faults = Faults(down="previews", down_after=10, down_s=1000)
+    services.faults = Faults(down="previews", down_after=30, down_s=1000)
     assert collect(tmp_path) == 75
     assert "previews has stopped answering" in capsys.readouterr().err
     assert 0 < len(read_rows(tmp_path / "songs.csv")) < SONGS
