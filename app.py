@@ -210,14 +210,12 @@ def folder_bytes(folder: Path) -> int:
 
 
 def sweep(folder: Path, older_than_s: float) -> None:
-    """Delete the files in a folder that were last changed so long ago, and the folders left empty."""
+    """Delete what was last changed so long ago in a folder: files, and the folders that they leave empty."""
     limit = time.time() - older_than_s
-    for path in sorted(folder.rglob("*"), reverse=True):
+    for path in sorted(folder.rglob("*"), reverse=True):  # a folder comes behind what is in it
         try:
-            if path.is_dir():
-                path.rmdir()
-            elif path.stat().st_mtime < limit:
-                path.unlink()
+            if path.stat().st_mtime < limit:
+                path.rmdir() if path.is_dir() else path.unlink()
         except OSError:  # not empty, or gone already
             continue
 
@@ -273,7 +271,7 @@ class Service:
     def outputs(self, analysis: Analysis, *, title: str, took_s: float, true: dict[str, float] | None = None) -> tuple:
         html = self.page.render(analysis, title=title, took_s=took_s, true=true)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        name = re.sub(r"[^\\w -]+", "_", title)[:60] or "song"
+        name = re.sub(r"[^\w -]+", "_", title)[:60] or "song"
         picture, numbers = folder / f"{name}.png", folder / f"{name}.json"
         draw_analysis(analysis, self.predictor.training_songs.songs, title=title, path=picture, true=true)
         values = analysis.to_dict()

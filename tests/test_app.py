@@ -153,11 +153,14 @@ def test_old_files_are_swept_and_new_ones_kept(tmp_path):
     for name in ("old/a.png", "old/b.json", "new/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    for name in ("a.png", "b.json"):
-        os.utime(tmp_path / "old" / name, (time.time() - 1000,) * 2)
+    (tmp_path / "empty and new").mkdir()
+    long_ago = (time.time() - 1000,) * 2
+    for name in ("old/a.png", "old/b.json"):
+        os.utime(tmp_path / name, long_ago)
     app.sweep(tmp_path, 600)
+    os.utime(tmp_path / "old", long_ago)  # emptying it was a change
     app.sweep(tmp_path, 600)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["c.png", "new"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["c.png", "empty and new", "new"]
 
 
 def test_taken_port_is_a_sentence():
