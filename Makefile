@@ -2,14 +2,25 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SUDO := $(shell command -v sudo)
 
-.PHONY: demo test lint bench
+.PHONY: demo app test page-test lint bench
 
 demo: $(VENV)/demo-installed
 	$(BIN)/python model_demo.py
 
+app: $(VENV)/app-installed
+	$(BIN)/python app.py
+
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest
+
+# The page in a real browser, which is installed where it is missing.
+page-test: $(VENV)/dev-installed
+	command -v chromium || command -v chromium-browser || command -v google-chrome || \
+		{ $(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium; } || \
+		{ echo "error: install Chromium so that \`chromium\` starts it, then try again" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/test_app.py tests/test_page.py
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
@@ -18,10 +29,15 @@ lint: $(VENV)/dev-installed
 bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/front_end.py
 	$(BIN)/python benchmarks/demo_start.py
+	$(BIN)/python benchmarks/one_clip.py
 	$(BIN)/python benchmarks/folder.py
+	$(BIN)/python benchmarks/long_mix.py
+	$(BIN)/python benchmarks/page_load.py
 	$(BIN)/python benchmarks/loading_memory.py
-	if [ -e data/splits.csv ]; then $(BIN)/python benchmarks/training_time.py; else \
-		echo "training_time.py left out: it needs songs; run data_collection.py and data_loading.py first"; fi
+	if [ -e data/splits.csv ]; then \
+		$(BIN)/python benchmarks/training_time.py && $(BIN)/python benchmarks/similar.py && \
+		$(BIN)/python benchmarks/unfamiliar.py; \
+	else echo "the rest needs songs; run data_collection.py and data_loading.py first"; fi
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -32,10 +48,14 @@ $(VENV)/demo-installed: requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/dev-installed: requirements-dev.txt requirements.txt | $(BIN)/python
+$(VENV)/app-installed: requirements-app.txt requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
+	touch $@
+
+$(VENV)/dev-installed: requirements-dev.txt requirements-app.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-$(VENV)/bench-installed: benchmarks/requirements.txt requirements.txt | $(BIN)/python
+$(VENV)/bench-installed: benchmarks/requirements.txt requirements-app.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	touch $@

@@ -10,7 +10,9 @@ can reach the page unless `--host` says otherwise.
 import argparse
 import os
 import re
+import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -49,8 +51,16 @@ KEEP_S = 600  # uploads and downloads, on the disk
 SWEEP_S = 30
 
 COMPARISON = {"energy": "More energetic", "danceability": "More danceable", "valence": "More positive"}
+MEANING = {
+    "energy": "0 calm and quiet, 1 fast, loud and noisy",
+    "danceability": "0 hardly, 1 a steady beat to move to",
+    "valence": "0 sad or angry, 1 happy",
+}
 COURSE_WIDTH, COURSE_HEIGHT, PLANE_SIZE = 600, 160, 200
 N_TICKS = 5
+
+# Tells a screen reader where the result is, and brings it into view on a phone.
+GO_TO_RESULT = "() => document.querySelector('#result [tabindex]')?.focus({preventScroll: innerWidth > 700})"
 
 # The page loads nothing from elsewhere, and can send nothing there.
 CONTENT_POLICY = (
@@ -70,7 +80,7 @@ HINT = '<p class="hint">Your result will stand here. mp3, wav, flac, ogg, opus, 
 
 def clock(seconds: float) -> str:
     """A length as people write it: 0:07, 3:45, 1:02:03."""
-    minutes, seconds = divmod(int(seconds), 60)
+    minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
@@ -132,6 +142,7 @@ class Page:
             spotify=true,
             targets=TARGETS,
             comparison=COMPARISON,
+            meaning=MEANING,
             n_songs=f"{songs:,}",
             n_indexed=f"{len(self.predictor.index.songs):,}",
             clock=clock,
@@ -149,6 +160,7 @@ class Guard:
     """Turns away what would fill the disk, and requests that would have the server fetch an address for somebody.
 
     Gradio limits each file, but not all together; and it hands on files from other servers, which nobody needs here.
+    The page's own answers get headers with which a browser loads nothing from elsewhere.
     """
 
     def __init__(self, app: ASGIApp, folder: Path) -> None:
@@ -173,12 +185,15 @@ class Guard:
         await (refusal or self.app)(scope, receive, send_with_policy)
 
     def refusal(self, scope: Scope) -> PlainTextResponse | None:
+        """The answer to a request that is turned away, or None."""
         if scope["path"].endswith("/upload"):
-            size = int(dict(scope["headers"]).get(b"content-length", b"0") or 0)
-            if size > 1.01 * MAX_FILE_MB * 1e6:
+            length = dict(scope["headers"]).get(b"content-length", b"")
+            if not length.isdigit():
+                return PlainTextResponse("The upload must say how long it is.", 411)
+            if int(length) > 1.01 * MAX_FILE_MB * 1e6:
                 return PlainTextResponse(f"The file is larger than {MAX_FILE_MB} MB.", 413)
-            if size + folder_bytes(self.folder) > MAX_FOLDER_MB * 1e6:
-                return PlainTextResponse("Too many files are being listened to; try again in some minutes.", 503)
+            if int(length) + folder_bytes(self.folder) > MAX_FOLDER_MB * 1e6:
+                return PlainTextResponse("Too many songs are being listened to; try again in some minutes.", 503)
         if re.search(r"/(file|proxy)=\s*[a-z+]+:/", scope["path"], re.IGNORECASE):
             return PlainTextResponse("Only files of this page can be fetched.", 403)
         return None
@@ -195,14 +210,12 @@ def folder_bytes(folder: Path) -> int:
 
 
 def sweep(folder: Path, older_than_s: float) -> None:
-    """Delete the files in a folder that were last changed so long ago, and the folders left empty."""
+    """Delete what was last changed so long ago in a folder: files, and the folders that they leave empty."""
     limit = time.time() - older_than_s
-    for path in sorted(folder.rglob("*"), reverse=True):
+    for path in sorted(folder.rglob("*"), reverse=True):  # a folder comes behind what is in it
         try:
-            if path.is_dir():
-                path.rmdir()
-            elif path.stat().st_mtime < limit:
-                path.unlink()
+            if path.stat().st_mtime < limit:
+                path.rmdir() if path.is_dir() else path.unlink()
         except OSError:  # not empty, or gone already
             continue
 
@@ -258,7 +271,7 @@ class Service:
     def outputs(self, analysis: Analysis, *, title: str, took_s: float, true: dict[str, float] | None = None) -> tuple:
         html = self.page.render(analysis, title=title, took_s=took_s, true=true)
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        name = re.sub(r"[^\\w -]+", "_", title)[:60] or "song"
+        name = re.sub(r"[^\w -]+", "_", title)[:60] or "song"
         picture, numbers = folder / f"{name}.png", folder / f"{name}.json"
         draw_analysis(analysis, self.predictor.training_songs.songs, title=title, path=picture, true=true)
         values = analysis.to_dict()
@@ -272,7 +285,7 @@ class Service:
 
     def trouble(self, reason: str) -> tuple:
         sentence = f"This can't be used: {reason}."
-        html = f'<p class="trouble" role="alert">{escape(sentence)}</p>'
+        html = f'<p class="trouble" role="alert" tabindex="-1">{escape(sentence)}</p>'
         return html, *([gr.DownloadButton(visible=False)] * 2), {"error": reason}
 
     def nothing(self) -> tuple:
@@ -298,7 +311,12 @@ def build_page(service: Service) -> gr.Blocks:
         with gr.Row(equal_height=False):
             with gr.Column(scale=2, min_width=300):
                 audio = gr.Audio(
-                    sources=["upload", "microphone"], type="filepath", label="Your song", editable=False, elem_id="song"
+                    sources=["upload", "microphone"],
+                    type="filepath",
+                    label="Your song",
+                    editable=False,
+                    buttons=[],
+                    elem_id="song",
                 )
                 audio.async_move_resource_to_block_cache = uploads_only(audio.async_move_resource_to_block_cache)
                 if service.songs:
@@ -319,10 +337,12 @@ def build_page(service: Service) -> gr.Blocks:
                 values = gr.JSON(visible=False)
         outputs = [result, picture, numbers, values]
         queued = {"outputs": outputs, "concurrency_limit": AT_ONCE, "concurrency_id": "listening"}
-        gr.on([audio.upload, audio.stop_recording], service.hear_file, audio, api_name="hear", **queued)
+        heard = [gr.on([audio.upload, audio.stop_recording], service.hear_file, audio, api_name="hear", **queued)]
         audio.clear(service.nothing, outputs=outputs, api_visibility="private")
         if service.songs:
-            examples.click(service.hear_example, examples, api_name="hear_example", **queued)
+            heard.append(examples.click(service.hear_example, examples, api_name="hear_example", **queued))
+        for event in heard:
+            event.then(None, js=GO_TO_RESULT, api_visibility="private")
     return page.queue(max_size=MAX_WAITING)
 
 
@@ -337,7 +357,7 @@ def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
         max_file_size=f"{MAX_FILE_MB}mb",
         footer_links=["api"],
         ssr_mode=False,
-        theme=gr.themes.Soft(primary_hue="orange", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
         css_paths=PAGE / "page.css",
     )
 
@@ -374,6 +394,7 @@ def main() -> int:
         os.environ["GRADIO_TEMP_DIR"] = name
         server = make_server(build_page(Service(predictor, DataPaths(arguments.data), folder)), folder)
         Thread(target=sweep_forever, args=(folder,), daemon=True).start()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # else the temporary files stay
         host, port = listening.getsockname()[:2]
         print(f"open http://{host}:{port} in a browser; Ctrl-C ends it", flush=True)
         uvicorn.Server(uvicorn.Config(server, log_level="warning")).run(sockets=[listening])

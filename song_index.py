@@ -40,8 +40,7 @@ class SimilarSong:
     @property
     def closeness(self) -> str:
         """How near it is, in words."""
-        one_in = min(round(100 / max(100 - self.closer_than, 1e-9)), N_PAIRS // 2)
-        return f"as close as 1 in {one_in:,} pairs of songs" if one_in > 1 else "no closer than most pairs of songs"
+        return f"more alike than {min(self.closer_than, 99.99):.4g} % of song pairs"
 
     def to_dict(self) -> dict:
         return asdict(self) | {"closer_than": round(self.closer_than, 2)}

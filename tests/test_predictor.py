@@ -112,7 +112,7 @@ def test_training_songs_are_those_learned_from(predictor, loaded):
 def test_indexed_song_finds_itself(predictor, library):
     analysis = predictor.predict(library / "clips" / "song03.wav")
     assert analysis.similar_songs[0].song_id == "song03"
-    assert analysis.similar_songs[0].closeness == "as close as 1 in 10,000 pairs of songs"
+    assert analysis.similar_songs[0].closer_than == pytest.approx(100)
     assert analysis.similar_artists[0].artist == "Artist 3"
     assert analysis.warnings == ()
 

@@ -1,0 +1,77 @@
+"""Whether similar songs are: how often the nearest of the test songs is by the same artist, beside chance.
+
+python benchmarks/similar.py
+
+Compares the index's distances with those in the three predicted numbers alone. The test songs' artists are in no other
+split, so each is compared with the other test songs. Reads data/ and models/.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from artifacts import DataPaths, SpectrogramSet, read_songs
+from data_loading import artist_groups, read_splits
+from parallel import cpu_count, ordered_map
+from predictor import Predictor, hear
+from statistics_layer import clip_statistics
+
+ROOT = Path(__file__).parents[1]
+N_RESAMPLES = 2000
+
+
+@torch.inference_mode()
+def describe(song: dict[str, str], *, predictor: Predictor, spectrograms: SpectrogramSet) -> tuple:
+    """A song's components in the index, and its three values."""
+    spectrogram = torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+    heard = hear(predictor.models, spectrogram, clip_statistics(spectrogram[None]))
+    return predictor.index.project(heard.embedding.flatten()), heard.values
+
+
+def main() -> None:
+    data = DataPaths(ROOT / "data")
+    splits = read_splits(data)
+    songs = [song for song in read_songs(data) if splits.get(song["song_id"]) == "test"]
+    groups = {song["song_id"]: k for k, group in enumerate(artist_groups(songs)) for song in group}
+    names = np.array([groups[song["song_id"]] for song in songs])
+    predictor = Predictor.load(ROOT / "models")
+    one = partial(describe, predictor=predictor, spectrograms=SpectrogramSet.open(data.spectrograms))
+    described = list(ordered_map(one, songs, workers=cpu_count(), description="songs", unit="song"))
+    components, values = (torch.stack(part) for part in zip(*described, strict=True))
+
+    same = names[:, None] == names[None]
+    np.fill_diagonal(same, False)
+    chance = same.sum(axis=1) / (len(songs) - 1)
+    print(f"{len(songs)} test songs, {same.any(axis=1).sum()} of them with another by the same artist")
+    print(f"  chance: {chance.mean():.1%} of songs drawn are by the same artist")
+    generator = np.random.default_rng(0)
+    drawn = generator.integers(len(songs), size=(N_RESAMPLES, len(songs)))
+    hits = {}
+    for name, points in (("index", components), ("three numbers", values / values.std(dim=0))):
+        distances = torch.cdist(points, points).fill_diagonal_(torch.inf)
+        hits[name] = same[np.arange(len(songs)), distances.argmin(dim=1).numpy()]
+        times = hits[name][drawn].mean(axis=1) / chance[drawn].mean(axis=1).clip(1e-9)
+        low, high = np.percentile(times, [2.5, 97.5])
+        ranks = rank_of_relatives(distances.numpy(), same)
+        rate = hits[name].mean()
+        print(f"  {name}: {hits[name].sum()} nearest songs ({rate:.1%}), {rate / chance.mean():.1f} x chance", end=" ")
+        print(f"[{low:.1f}, {high:.1f}]; one by the same artist is nearer than {ranks:.0%} of the others")
+    print(f"  index over three numbers: {hits['index'].sum() / max(hits['three numbers'].sum(), 1):.1f} x")
+
+
+def rank_of_relatives(distances: np.ndarray, same: np.ndarray) -> float:
+    """The share of songs by other artists that are farther away than one by the same artist: 0.5 by chance."""
+    shares = []
+    for row, relatives in zip(distances, same, strict=True):
+        others = row[~relatives & np.isfinite(row)]
+        shares += [float((others > distance).mean()) for distance in row[relatives]]
+    return float(np.mean(shares))
+
+
+if __name__ == "__main__":
+    main()
