@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from errors import UserError
-from pipeline import PipelineConfig
 
-if TYPE_CHECKING:  # importing matplotlib takes a quarter of a second, which predicting files need not wait for
+# Importing matplotlib takes a quarter of a second, which predicting files need not wait for; the pipeline brings torch,
+# half a gigabyte of memory, which collecting songs has no use for.
+if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from pipeline import PipelineConfig
 
 TARGETS = ("energy", "danceability", "valence")
 SPLITS = ("train", "validation", "test")
@@ -70,6 +73,10 @@ class DataPaths:
     @property
     def previews(self) -> Path:
         return self.root / "previews"
+
+    @property
+    def answers(self) -> Path:
+        return self.root / "answers.sqlite"
 
     @property
     def splits(self) -> Path:
@@ -121,6 +128,10 @@ class ModelPaths:
 
     def picture(self, name: str) -> Path:
         return self.root / "pictures" / f"{name}.png"
+
+    @property
+    def intervals(self) -> Path:
+        return self.root / "intervals.json"
 
     @property
     def index(self) -> Path:
@@ -213,8 +224,10 @@ def read_json(path: Path, made_by: str) -> dict:
     return value
 
 
-def read_pipeline_config(values: object, path: Path, made_by: str) -> PipelineConfig:
+def read_pipeline_config(values: object, path: Path, made_by: str) -> "PipelineConfig":
     """The pipeline settings stored in the JSON file `path`. Raises UserError where they are damaged."""
+    from pipeline import PipelineConfig
+
     try:
         return PipelineConfig.from_dict(values)
     except TypeError as error:
@@ -268,7 +281,7 @@ class SpectrogramSet:
     each line has its row. A song that was computed again has a new row; its last one counts.
     """
 
-    def __init__(self, folder: Path, config: PipelineConfig, index: list[dict[str, str]]) -> None:
+    def __init__(self, folder: Path, config: "PipelineConfig", index: list[dict[str, str]]) -> None:
         self.folder = folder
         self.config = config
         self.shape = (config.n_mels, config.clip_frames)
@@ -292,7 +305,7 @@ class SpectrogramSet:
         return spectrograms
 
     @classmethod
-    def create(cls, folder: Path, config: PipelineConfig) -> "SpectrogramSet":
+    def create(cls, folder: Path, config: "PipelineConfig") -> "SpectrogramSet":
         """Open a set for appending, made where there is none.
 
         A half-written row or index line at the end, left by a killed run, is cut off. Raises UserError where the set
@@ -366,3 +379,29 @@ class SpectrogramSet:
     def frames(self, song_id: str) -> int:
         """The number of valid frames of one song's row."""
         return int(self.index[self.rows[song_id]]["frames"])
+
+
+class SpectrogramSets:
+    """Several sets, made with the same settings, that are read as one; the first that has a song counts."""
+
+    def __init__(self, sets: list[SpectrogramSet]) -> None:
+        """Raises UserError where the sets were made with different settings."""
+        self.sets = sets
+        self.config = sets[0].config
+        for other in sets[1:]:
+            if difference := self.config.differences(other.config):
+                raise UserError(
+                    f"{sets[0].folder} and {other.folder} were made with different settings: {difference}; "
+                    f"delete {other.folder} and run data_loading.py again"
+                )
+
+    def _holding(self, song_id: str) -> SpectrogramSet:
+        return next(spectrograms for spectrograms in self.sets if song_id in spectrograms.rows)
+
+    def spectrogram(self, song_id: str) -> np.ndarray:
+        """One song's spectrogram, (n_mels, valid frames) float16 in dB, read only."""
+        return self._holding(song_id).spectrogram(song_id)
+
+    def frames(self, song_id: str) -> int:
+        """The number of valid frames of one song's row."""
+        return self._holding(song_id).frames(song_id)

@@ -10,7 +10,7 @@ from torch import Tensor
 class AugmentationConfig:
     """How strong each change is at the most, or by its standard deviation where it says so."""
 
-    gain_db: float = 1.0  # deviation; small, since loudness carries energy
+    gain_db: float = 3.0  # deviation; loudness carries energy, but a song played more softly is the same song
     tilt_db: float = 1.0  # deviation, at the highest band, against the lowest: another mastering
     shift_bands: int = 2  # up or down: another key
     mask_bands: int = 12  # SpecAugment

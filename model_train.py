@@ -25,7 +25,6 @@ import safetensors
 import torch
 import torchaudio
 from matplotlib.figure import Figure
-from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 from torch import Tensor
 from tqdm import tqdm
 
@@ -35,16 +34,18 @@ from artifacts import (
     TARGETS,
     DataPaths,
     ModelPaths,
-    SpectrogramSet,
-    read_songs,
+    read_json,
     read_table,
     save_figure,
+    write_json,
     write_table,
 )
-from data_loading import SpectrogramDataset, artist_groups, read_splits
+from cross_validation import Fold, make_folds, predict_folds, read_predictions, write_predictions
+from data_loading import SpectrogramDataset, artist_groups
 from errors import UserError, run
 from evaluation import Metrics, evaluate
 from familiarity import fit_familiarity
+from intervals import Interval, fit_interval, measure_interval
 from network import Ensemble, NetworkConfig, load_model, save_model
 from parallel import cpu_count
 from predictor import embed, load_models, weights_of
@@ -56,25 +57,26 @@ from training import (
     checkpoint_paths,
     fingerprint,
     predict,
+    read_data,
+    read_extra,
     select_device,
+    split_songs,
     train_ensembles,
 )
 
 RESULT_COLUMNS = ("target", "model", "split", *(f.name for f in fields(Metrics)))
-PREDICTION_COLUMNS = ("song_id", "true", "predicted")
 BASELINES = ("mean", "ridge", "original")
-VALIDATION_SHARE = 0.08  # of the training artists' groups, in cross-validation
 
 
 def describe(target: str, songs: Songs, config: TrainingConfig, runs: list[TrainingRun], metrics: Metrics) -> dict:
     """What a model's JSON says besides its network and the hash of its weights."""
-    labels = np.array([float(song[target]) for song in songs.train])
+    labels = np.array([float(song[target]) for song in songs.taught])
     return {
         "pipeline": songs.spectrograms.config.to_dict(),
         "training": {name: value for name, value in asdict(config).items() if name != "network"},
         "best_epochs": [training.best_epoch[target] for training in runs],
         "best_validation_losses": [training.best_loss[target] for training in runs],
-        "data": {"sha256": songs.fingerprint, **{split: len(getattr(songs, split)) for split in SPLITS}},
+        "data": {"sha256": songs.fingerprint, **{part: len(getattr(songs, part)) for part in (*SPLITS, "extra")}},
         "training_labels": {"mean": labels.mean(), "deviation": labels.std()},
         "metrics": {"test": metrics.to_dict()},
         "fingerprint": fingerprint(songs, config),
@@ -125,13 +127,18 @@ def train_targets(
     return rows
 
 
-def describe_training_songs(songs: Songs, groups: dict[str, str], paths: ModelPaths) -> None:
+def describe_training_songs(songs: Songs, paths: ModelPaths) -> None:
     """Write what a recording is compared with: the index of the songs learned from, and how near they are."""
     models, descriptions, _ = load_models(paths)
-    learned = songs.train + songs.validation
+    learned = songs.taught + songs.validation
     index = build_index(learned, songs.spectrograms, partial(embed, models))
     index.save(paths.index, weights_of(descriptions))
-    fit_familiarity(learned, songs.spectrograms, groups).save(paths.familiarity)
+    fit_familiarity(learned, songs.spectrograms, groups_of(learned)).save(paths.familiarity)
+
+
+def groups_of(songs: list[dict[str, str]]) -> dict[str, str]:
+    """song_id -> the name of its group of artists."""
+    return {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
 
 
 def saved_model(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:
@@ -207,85 +214,56 @@ def original_recipe_predictions(
     return predicted
 
 
-def write_predictions(path: Path, target: str, songs: list[dict[str, str]], predicted: np.ndarray) -> None:
-    rows = (
-        {"song_id": song["song_id"], "true": song[target], "predicted": f"{value:.6f}"}
-        for song, value in zip(songs, predicted, strict=True)
-    )
-    write_table(path, PREDICTION_COLUMNS, rows)
-
-
-def read_predictions(path: Path, songs: list[dict[str, str]]) -> np.ndarray:
-    rows = read_table(path, PREDICTION_COLUMNS, "model_train.py")
-    by_id = {row["song_id"]: float(row["predicted"]) for row in rows}
-    return np.array([by_id[song["song_id"]] for song in songs])
-
-
 def cross_validate(
     targets: list[str],
     songs: list[dict[str, str]],
-    spectrograms: SpectrogramSet,
+    folds: list[Fold],
     config: TrainingConfig,
     groups: dict[str, str],
     *,
-    n_folds: int,
     names: list[str],
     device: torch.device,
     paths: ModelPaths,
 ) -> list[dict]:
     """Predict each song by models, and baselines of these names, that never heard its artists.
 
+    The models' residuals also tell how wide an interval around a prediction has to be: see models/intervals.json.
+
     Returns:
         Result rows, over all songs together.
     """
-    song_groups = np.array([groups[song["song_id"]] for song in songs])
     truth = np.array([[float(song[target]) for target in TARGETS] for song in songs])
-    features = baselines.statistics(spectrograms, [song["song_id"] for song in songs])
-    predictions = {model: np.zeros(truth.shape) for model in ("ours", *names)}
-    folds = GroupKFold(n_folds, shuffle=True, random_state=config.seed).split(songs, groups=song_groups)
-    for fold, (others, held_out) in enumerate(folds, 1):
-        inner = GroupShuffleSplit(1, test_size=VALIDATION_SHARE, random_state=config.seed)
-        train, validation = next(inner.split(others, groups=song_groups[others]))
-        parts = ([songs[i] for i in part] for part in (others[train], others[validation], held_out))
-        fold_songs = Songs(spectrograms, *parts)
-        ours = fold_predictions(fold_songs, config, device=device, paths=paths, name=f"fold{fold}of{n_folds}")
-        for column, target in enumerate(TARGETS):
-            predictions["ours"][held_out, column] = ours[target]
-            labels = truth[others, column]
+    predictions = {"ours": predict_folds(folds, config, device=device, paths=paths)}
+    predictions |= {name: np.zeros(truth.shape) for name in names}
+    features = baselines.statistics(folds[0].songs.spectrograms, [song["song_id"] for song in songs])
+    fold_of_song = np.zeros(len(songs), int)
+    for number, fold in enumerate(folds):
+        fold_of_song[fold.held_out] = number
+        for column in range(len(TARGETS)):
+            labels = truth[fold.others, column]
             if "mean" in names:
-                predictions["mean"][held_out, column] = baselines.predict_mean(labels, len(held_out))
+                predictions["mean"][fold.held_out, column] = baselines.predict_mean(labels, len(fold.held_out))
             if "ridge" in names:
-                by_ridge = baselines.predict_ridge(features[others], labels, features[held_out])
-                predictions["ridge"][held_out, column] = by_ridge
-    split, rows = f"{n_folds}-fold", []
+                by_ridge = baselines.predict_ridge(features[fold.others], labels, features[fold.held_out])
+                predictions["ridge"][fold.held_out, column] = by_ridge
+    split, rows, intervals = f"{len(folds)}-fold", [], {}
     for target in targets:
+        column = TARGETS.index(target)
         for model, values in predictions.items():
-            predicted = values[:, TARGETS.index(target)]
-            metrics = measure(target, songs, predicted, groups)
+            metrics = measure(target, songs, values[:, column], groups)
             print(f"{target}: {model}, {split} cross-validation {metrics}")
             rows.append(result_row(target, model, split, metrics))
             if model == "ours":
-                write_predictions(paths.predictions(target, split), target, songs, predicted)
-                draw_predictions(target, songs, predicted, metrics, paths.picture(f"{target}_{split}"))
+                write_predictions(paths.predictions(target, split), target, songs, values[:, column])
+                draw_predictions(target, songs, values[:, column], metrics, paths.picture(f"{target}_{split}"))
+        ours = truth[:, column], predictions["ours"][:, column], fold_of_song
+        interval, measured = fit_interval(*ours), measure_interval(*ours)
+        intervals[target] = interval.to_dict() | {"measured": measured}
+        draw_calibration(target, *ours[:2], interval, measured, paths.picture(f"{target}_calibration"))
+        print(f"{target}: 90 % intervals hold {measured['coverage']:.1%}, mean width {measured['width']:.2f}")
+    known = read_json(paths.intervals, "model_train.py --folds 5") if paths.intervals.exists() else {}
+    write_json(paths.intervals, known | intervals)
     return rows
-
-
-def fold_predictions(
-    songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
-) -> dict[str, np.ndarray]:
-    """Each target's predictions for the test songs of one fold, trained for or read from an earlier run."""
-    known = {
-        target: paths.predictions(target, f"{name}-{fingerprint(songs, config)[:16]}", cached=True)
-        for target in TARGETS
-    }
-    if not all(path.exists() for path in known.values()):
-        models, _ = train_ensembles(songs, config, device=device, paths=paths, name=name)
-        for target, path in known.items():
-            dataset = SpectrogramDataset(songs.spectrograms, songs.test, (target,))
-            write_predictions(path, target, songs.test, predict(models[target], dataset, device))
-    for checkpoint in checkpoint_paths(songs, config, paths, name):
-        checkpoint.unlink(missing_ok=True)
-    return {target: read_predictions(path, songs.test) for target, path in known.items()}
 
 
 def update_results(path: Path, rows: list[dict]) -> None:
@@ -336,24 +314,28 @@ def draw_predictions(
     save_figure(figure, path)
 
 
-def read_data(paths: DataPaths) -> tuple[list[dict[str, str]], dict[str, str], SpectrogramSet]:
-    """The songs that have a split and a spectrogram, their splits, and the spectrograms."""
-    splits = read_splits(paths)
-    songs = [song for song in read_songs(paths) if song["song_id"] in splits]
-    spectrograms = SpectrogramSet.open(paths.spectrograms)
-    if missing := [song["song_id"] for song in songs if not spectrograms.has(song)]:
-        raise UserError(
-            f"{len(missing)} songs, {missing[0]} first, lack an up-to-date spectrogram; run data_loading.py first"
-        )
-    for split in SPLITS:
-        if (count := sum(splits[song["song_id"]] == split for song in songs)) < 2:
-            raise UserError(f"only {count} songs in the {split} split, at least 2 are needed; collect more songs")
-    return songs, splits, spectrograms
-
-
-def split_songs(songs: list[dict[str, str]], splits: dict[str, str], spectrograms: SpectrogramSet) -> Songs:
-    """Sort the songs into their splits."""
-    return Songs(spectrograms, *([song for song in songs if splits[song["song_id"]] == split] for split in SPLITS))
+def draw_calibration(
+    target: str, truth: np.ndarray, predicted: np.ndarray, interval: Interval, measured: dict, path: Path
+) -> None:
+    """Whether predictions mean what they say: songs in ten groups by prediction, and the intervals around them."""
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+    grid = np.linspace(predicted.min(), predicted.max(), 100)
+    axes.fill_between(grid, *interval.around(grid), color="#4c72b0", alpha=0.15, linewidth=0, label="90 % interval")
+    axes.scatter(predicted, truth, s=8, alpha=0.3, color="#4c72b0", linewidths=0)
+    tenths = np.array_split(np.argsort(predicted, kind="stable"), 10)
+    means = [(predicted[tenth].mean(), truth[tenth].mean(), truth[tenth].std()) for tenth in tenths]
+    x, y, deviation = np.array(means).T
+    axes.errorbar(x, y, deviation, fmt="o", color="#c4601f", capsize=2, label="mean and deviation of a tenth")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="predicted", ylabel="Spotify's value")
+    axes.set_title(
+        f"{target}: intervals hold {measured['coverage']:.0%} of {measured['n']} songs by unheard artists,\n"
+        f"mean width {measured['width']:.2f}",
+        fontsize=10,
+    )
+    axes.legend(loc="upper left", fontsize=8)
+    save_figure(figure, path)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -366,6 +348,13 @@ def parse_arguments() -> argparse.Namespace:
         help="which to save and measure; may be repeated (default: all; they are always learned together)",
     )
     parser.add_argument("--folds", type=int, help="cross-validate with this many folds instead of training the models")
+    parser.add_argument(
+        "--extra",
+        type=Path,
+        action="append",
+        default=[],
+        help="another data folder, whose songs only join the training; may be repeated",
+    )
     parser.add_argument("--epochs", type=int, default=default.epochs, help=f"at most (default: {default.epochs})")
     parser.add_argument(
         "--members", type=int, default=default.n_members, help=f"networks per target (default: {default.n_members})"
@@ -397,20 +386,21 @@ def main() -> int:
     targets = arguments.target or list(TARGETS)
     device = select_device(arguments.device)
     songs, splits, spectrograms = read_data(data)
-    groups = {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+    extra, spectrograms = read_extra(arguments.extra, songs, spectrograms)
+    groups = groups_of(songs)
     network = NetworkConfig(n_mels=spectrograms.config.n_mels)
     config = TrainingConfig(network=network, epochs=arguments.epochs, n_members=arguments.members, seed=arguments.seed)
     if arguments.folds is not None:
         n_groups = len(set(groups.values()))
         if n_groups < 2 * arguments.folds:
             raise UserError(f"--folds {arguments.folds} needs twice as many artists; there are {n_groups}")
+        folds = make_folds(songs, spectrograms, groups, n_folds=arguments.folds, seed=arguments.seed, extra=extra)
         rows = cross_validate(
             targets,
             songs,
-            spectrograms,
+            folds,
             config,
             groups,
-            n_folds=arguments.folds,
             names=[name for name in arguments.baselines if name != "original"],
             device=device,
             paths=paths,
@@ -418,12 +408,12 @@ def main() -> int:
         update_results(paths.results, rows)
         return 0
 
-    placed = split_songs(songs, splits, spectrograms)
+    placed = split_songs(songs, splits, spectrograms, extra)
     update_results(paths.results, train_targets(targets, placed, config, groups, device=device, paths=paths))
     rows = measure_baselines(targets, placed, arguments.baselines, groups, paths=paths, data=data, seed=arguments.seed)
     update_results(paths.results, rows)
     if all(paths.description(target).exists() for target in TARGETS):
-        describe_training_songs(placed, groups, paths)
+        describe_training_songs(placed, paths)
     print(f"models in {paths.root}, results in {paths.results}")
     return 0
 

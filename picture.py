@@ -97,8 +97,9 @@ def _draw_values(axes: Axes, analysis: Analysis, true: dict[str, float]) -> None
         if target in true:
             axes.scatter(true[target], row, marker="D", color="white", edgecolor="black", zorder=3)
             text += f"  (Spotify: {true[target]:.2f})"
-        axes.text(1.02, row, text, va="center", color=COLORS[target], weight="bold")
-    axes.set(xlim=(0, 1), title="what they hear")
+        axes.text(1.04, row, text, va="center", color=COLORS[target], weight="bold")
+    axes.set(xlim=(0, 1.9), xticks=np.linspace(0, 1, 5))  # room for the texts
+    axes.set_title("what they hear", x=0.26)
     axes.invert_yaxis()
     _clean(axes)
 
@@ -114,7 +115,7 @@ def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, s
         axes.text(x, y, words, ha=horizontal, va=vertical, fontsize=9, weight=weight, color="#444444")
     point = analysis.values["valence"], analysis.values["energy"]
     axes.scatter(*point, s=110, color="#d62f4b", edgecolor="white", linewidth=1.5, zorder=3)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="valence", ylabel="energy")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence", ylabel="energy")
     axes.set_title(f"among {len(training_songs):,} songs")
     _clean(axes)
 

@@ -21,8 +21,6 @@ from errors import AudioError, UserError
 
 SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
 
-# A tenth of a second counts as sound when its RMS level is above this (-60 dB relative to full scale).
-SOUND_RMS = 1e-3
 SOUND_CHUNK_S = 0.1
 
 BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
@@ -47,6 +45,7 @@ class PipelineConfig:
     clip_s: float = 30.0  # longer audio is cut into windows of this length
     min_s: float = 3.0  # less sound than this is refused
     floor_db: float = -100.0
+    silence_db: float = -60.0  # RMS, relative to full scale: silence at the ends of a window is cut off
 
     @property
     def clip_samples(self) -> int:
@@ -121,8 +120,8 @@ class AudioPipeline(nn.Module):
             path: an audio file of any length, rate and number of channels.
 
         Returns:
-            The spectrograms, each (n_mels, frames), of the consecutive windows of `clip_s`, and the length in seconds
-            of everything decoded. Windows without sound are left out, and a last one below `min_s`.
+            The spectrograms, each (n_mels, frames), of the consecutive windows of `clip_s`, without the silence at
+            their ends (those with less than `min_s` are left out), and the length in seconds of everything decoded.
 
         Raises:
             AudioError: not audio, damaged from the start, silent, or with less than `min_s` of sound.
@@ -138,38 +137,54 @@ class AudioPipeline(nn.Module):
             waveforms: as `waveforms` gives them: (samples,) of up to `clip_s`, and their length in seconds.
 
         Yields:
-            The spectrogram (n_mels, frames) and the length in seconds of each window; None in place of the spectrogram
-            where there is nothing to hear: the window is silent, or a last one below `min_s`.
+            The spectrogram (n_mels, frames) and the length in seconds of what is heard in each window; None in place of
+            the spectrogram for the silence at its ends, and for a window with less than `min_s` between them.
 
         Raises:
             AudioError: as soon as a window is beyond repair, and at the end if all was silent or too short.
         """
-        sound_s, decoded_s = 0.0, 0.0
+        sound_s, decoded_s, n_heard = 0.0, 0.0, 0
         for waveform, duration_s in waveforms:
-            is_rest = decoded_s > 0 and duration_s < self.config.min_s
             decoded_s += duration_s
-            window_sound_s = self.sound_s(waveform)
+            sound, before_s, window_sound_s = self.without_silence(waveform)
             sound_s += window_sound_s
-            if is_rest or window_sound_s == 0 or waveform.numel() < self.config.n_fft:
+            length_s = sound.numel() / self.config.sample_rate_hz
+            if length_s < self.config.min_s:
                 yield None, duration_s
                 continue
-            spectrogram = self(waveform)
+            spectrogram = self(sound)
             if not spectrogram.sum().isfinite():
                 raise AudioError("its samples are far beyond full scale; export it again")
-            yield spectrogram, duration_s
+            n_heard += 1
+            if before_s:
+                yield None, before_s
+            yield spectrogram, length_s
+            if (after_s := duration_s - before_s - length_s) > 0:
+                yield None, after_s
         if decoded_s < self.config.min_s:
             raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
         if sound_s == 0:
             raise AudioError("silent: nothing in it is above -60 dB")
         if sound_s < self.config.min_s:
             raise AudioError(f"only {sound_s:.1f} s of sound in {decoded_s:.1f} s; {self.config.min_s:g} s are needed")
+        if not n_heard:
+            raise AudioError(f"nowhere {self.config.min_s:g} s of sound in a row")
 
-    def sound_s(self, waveform: Tensor) -> float:
-        """Seconds of a waveform (samples,) that are louder than -60 dB RMS, counted in tenths of a second."""
+    def without_silence(self, waveform: Tensor) -> tuple[Tensor, float, float]:
+        """Cut off the silence at both ends of a waveform (samples,): it says nothing of the music's mood.
+
+        Returns:
+            What lies between the first and the last tenth of a second that is louder than `silence_db` RMS; the seconds
+            of silence before it; and the seconds of all such tenths.
+        """
         chunk = round(SOUND_CHUNK_S * self.config.sample_rate_hz)
         n_chunks = waveform.numel() // chunk
         energy = torch.linalg.vector_norm(waveform[: n_chunks * chunk].view(n_chunks, chunk), dim=1)
-        return float((energy > SOUND_RMS * chunk**0.5).sum()) * SOUND_CHUNK_S
+        loud = (energy > 10 ** (self.config.silence_db / 20) * chunk**0.5).nonzero()[:, 0]
+        if len(loud) == 0:
+            return waveform[:0], 0.0, 0.0
+        end = waveform.numel() if loud[-1] == n_chunks - 1 else (int(loud[-1]) + 1) * chunk
+        return waveform[int(loud[0]) * chunk : end], int(loud[0]) * SOUND_CHUNK_S, len(loud) * SOUND_CHUNK_S
 
     def waveforms(self, path: str | Path) -> Iterator[tuple[Tensor, float]]:
         """Decode a file as a stream of windows of `clip_s`, in memory that does not grow with its length.

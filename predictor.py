@@ -6,7 +6,7 @@ analysis = Predictor.load("models").predict("song.mp3")
 print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ from analysis import Analysis, Moment, Overview, mood_words, percentile, warning
 from artifacts import TARGETS, ModelPaths
 from errors import UserError
 from familiarity import Familiarity
+from intervals import Interval, read_intervals
 from network import Ensemble, Heard, load_model
 from pipeline import AudioPipeline, PipelineConfig
 from song_index import SongIndex, by_artist
@@ -40,6 +41,7 @@ class Predictor:
         familiarity: Familiarity,
         training_songs: SongIndex,
         index: SongIndex,
+        intervals: dict[str, Interval],
     ) -> None:
         self.models = models
         self.descriptions = descriptions
@@ -47,7 +49,7 @@ class Predictor:
         self.familiarity = familiarity
         self.training_songs = training_songs
         self.index = index
-        self.intervals: dict[str, Callable[[float], tuple[float, float]]] = {}  # target -> the ends around a value
+        self.intervals = intervals
 
     @classmethod
     def load(cls, models: str | Path = "models", *, index: str | Path | None = None) -> Self:
@@ -71,6 +73,7 @@ class Predictor:
             Familiarity.open(paths.familiarity),
             training_songs,
             training_songs if index is None else SongIndex.open(Path(index), weights),
+            read_intervals(paths) if paths.intervals.exists() else {},
         )
 
     def predict(self, source: str | Path | np.ndarray | Tensor, *, sample_rate_hz: int | None = None) -> Analysis:
@@ -121,7 +124,10 @@ class Predictor:
         return Analysis(
             duration_s=start_s,
             values=values,
-            intervals={t: ends(values[t]) for t, ends in self.intervals.items()},
+            intervals={
+                target: tuple(float(end) for end in interval.around(values[target]))
+                for target, interval in self.intervals.items()
+            },
             percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
             mood=mood_words(valence=values["valence"], energy=values["energy"]),
             warnings=warnings_about(n_unfamiliar, n_windows),

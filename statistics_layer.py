@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 N_COARSE = 32  # groups of mel bands whose level and changes are described
+LEVEL_COPIES = 4
 N_RHYTHM = 8  # groups of mel bands whose rhythm is described
 RHYTHM_FRAMES = 234  # 7.5 s at 32 ms: long enough for the slowest beat
 RHYTHM_EDGES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 50, 70, 100, 117)  # in periods per 7.5 s: 0.13 to 15.6 Hz
@@ -51,10 +52,17 @@ def _deviation(x: Tensor) -> Tensor:
 
 
 def _levels(x: Tensor) -> Tensor:
-    """Mean and deviation of the bands' levels, how much they change from frame to frame, and how much they rise."""
+    """The bands' mean levels against that of all, their deviation, how much they change from frame to frame and rise.
+
+    And the level of all, which would be in every band's otherwise: a song played more softly is hardly another song.
+    It is there several times, since it counts for more than any other number.
+    """
     bands = _grouped(x, N_COARSE)
     change = bands.diff(dim=-1)
-    return torch.cat([bands.mean(dim=-1), _deviation(bands), _deviation(change), change.clamp(min=0).mean(dim=-1)], 1)
+    means = bands.mean(dim=-1)
+    level = means.mean(dim=1, keepdim=True)
+    rise = change.clamp(min=0).mean(dim=-1)
+    return torch.cat([means - level, _deviation(bands), _deviation(change), rise, level.repeat(1, LEVEL_COPIES)], dim=1)
 
 
 def _rhythm(x: Tensor) -> Tensor:
@@ -70,7 +78,8 @@ def _rhythm(x: Tensor) -> Tensor:
 def _cepstra(x: Tensor) -> Tensor:
     """Mean, deviation and change of the first cepstral coefficients (an orthonormal DCT over the bands): the timbre.
 
-    And which of them change together from frame to frame, as correlations.
+    The first one's mean, the level of all bands, is left out. And which of them change together from frame to frame,
+    as correlations.
     """
     n_mels = x.shape[1]
     band = torch.arange(n_mels, device=x.device) + 0.5
@@ -82,7 +91,7 @@ def _cepstra(x: Tensor) -> Tensor:
     moving = F.normalize(moving, dim=-1, eps=1e-3)
     first, second = torch.triu_indices(N_MOVING, N_MOVING, offset=1)
     together = (moving @ moving.transpose(1, 2))[:, first, second]
-    return torch.cat([cepstra.mean(dim=-1), _deviation(cepstra), _deviation(change), together], dim=1)
+    return torch.cat([cepstra[:, 1:].mean(dim=-1), _deviation(cepstra), _deviation(change), together], dim=1)
 
 
 def _peaks(x: Tensor) -> Tensor:

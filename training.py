@@ -17,9 +17,9 @@ from sklearn.svm import SVR
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from artifacts import SPLITS, TARGETS, ModelPaths, SpectrogramSet, atomic
+from artifacts import SPLITS, TARGETS, DataPaths, ModelPaths, SpectrogramSet, SpectrogramSets, atomic, read_songs
 from augmentation import AugmentationConfig, augment
-from data_loading import SpectrogramDataset, make_loader
+from data_loading import SpectrogramDataset, artist_names, make_loader, read_splits
 from errors import UserError
 from network import Ensemble, KernelRegression, MoodNetwork, NetworkConfig
 from statistics_layer import clip_statistics
@@ -53,18 +53,24 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Songs:
-    """Rows of songs.csv with their spectrograms, and the split they are in."""
+    """Rows of songs.csv with their spectrograms, and the split they are in; `extra` ones join the training."""
 
-    spectrograms: SpectrogramSet
+    spectrograms: SpectrogramSet | SpectrogramSets
     train: list[dict[str, str]]
     validation: list[dict[str, str]]
     test: list[dict[str, str]]
+    extra: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def taught(self) -> list[dict[str, str]]:
+        """All songs that the networks are trained on."""
+        return self.train + self.extra
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the songs, their labels and clips, the split and the pipeline's settings."""
         digest = hashlib.sha256(json.dumps(self.spectrograms.config.to_dict()).encode())
-        for split in SPLITS:
+        for split in (*SPLITS, "extra"):
             for song in getattr(self, split):
                 line = [split, song["song_id"], song["preview_sha256"], *(song[target] for target in TARGETS)]
                 digest.update("\t".join(line).encode() + b"\n")
@@ -74,7 +80,7 @@ class Songs:
     def band_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of each mel band over the training songs, in dB, both (n_mels,)."""
         total, squares, n_frames = 0.0, 0.0, 0
-        for song in self.train:
+        for song in self.taught:
             clip = self.spectrograms.spectrogram(song["song_id"]).astype(np.float64)
             total, squares = total + clip.sum(axis=1), squares + (clip**2).sum(axis=1)
             n_frames += clip.shape[1]
@@ -174,7 +180,7 @@ def train_network(
     Returns:
         The finished run; its `best` states are what to use.
     """
-    train_set = SpectrogramDataset(songs.spectrograms, songs.train, TARGETS, crop_frames=config.crop_frames)
+    train_set = SpectrogramDataset(songs.spectrograms, songs.taught, TARGETS, crop_frames=config.crop_frames)
     validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, TARGETS)
     variances = label_variances(train_set)
     torch.manual_seed(config.seed)
@@ -201,7 +207,7 @@ def fit_kernel_regressions(songs: Songs, config: TrainingConfig) -> dict[str, Ke
 
     It has no epoch to choose, so the validation songs teach it, too.
     """
-    dataset = SpectrogramDataset(songs.spectrograms, songs.train + songs.validation, TARGETS)
+    dataset = SpectrogramDataset(songs.spectrograms, songs.taught + songs.validation, TARGETS)
     statistics = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
     regressions = {}
     for target, labels in zip(TARGETS, dataset.labels.T.numpy(), strict=True):
@@ -329,3 +335,48 @@ def select_device(name: str) -> torch.device:
     if not available[name]:
         raise UserError(f"there is no {name} device here; use --device auto")
     return torch.device(name)
+
+
+def by_other_artists(songs: list[dict[str, str]], taken: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Those of the songs that share no artist with the songs that are taken."""
+    names = {name for song in taken for name in artist_names(song)}
+    return [song for song in songs if names.isdisjoint(artist_names(song))]
+
+
+def read_data(paths: DataPaths) -> tuple[list[dict[str, str]], dict[str, str], SpectrogramSet]:
+    """The songs that have a split and a spectrogram, their splits, and the spectrograms."""
+    splits = read_splits(paths)
+    songs = [song for song in read_songs(paths) if song["song_id"] in splits]
+    spectrograms = SpectrogramSet.open(paths.spectrograms)
+    if missing := [song["song_id"] for song in songs if not spectrograms.has(song)]:
+        raise UserError(
+            f"{len(missing)} songs, {missing[0]} first, lack an up-to-date spectrogram; run data_loading.py first"
+        )
+    for split in SPLITS:
+        if (count := sum(splits[song["song_id"]] == split for song in songs)) < 2:
+            raise UserError(f"only {count} songs in the {split} split, at least 2 are needed; collect more songs")
+    return songs, splits, spectrograms
+
+
+def read_extra(
+    roots: list[Path], songs: list[dict[str, str]], spectrograms: SpectrogramSet
+) -> tuple[list[dict[str, str]], SpectrogramSets]:
+    """The songs of other data folders that aren't among `songs`, and the spectrograms of all."""
+    extra, known, sets = [], {song["song_id"] for song in songs}, [spectrograms]
+    for root in roots:
+        others, _, other_set = read_data(DataPaths(root))
+        extra += [song for song in others if song["song_id"] not in known]
+        known |= {song["song_id"] for song in others}
+        sets.append(other_set)
+    return extra, SpectrogramSets(sets)
+
+
+def split_songs(
+    songs: list[dict[str, str]],
+    splits: dict[str, str],
+    spectrograms: SpectrogramSet | SpectrogramSets,
+    extra: list[dict[str, str]],
+) -> Songs:
+    """Sort the songs into their splits; the extra ones by artists of validation or test songs are left out."""
+    train, validation, test = ([song for song in songs if splits[song["song_id"]] == split] for split in SPLITS)
+    return Songs(spectrograms, train, validation, test, by_other_artists(extra, validation + test))

@@ -20,9 +20,8 @@ import torch
 import baselines
 from artifacts import TARGETS, DataPaths, ModelPaths
 from errors import run
-from model_train import read_data, split_songs
 from parallel import cpu_count
-from training import TrainingConfig, train_ensembles
+from training import TrainingConfig, read_data, split_songs, train_ensembles
 
 RECIPE_EPOCHS_TIMED = 3
 
@@ -32,7 +31,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
     arguments = parser.parse_args()
     data = DataPaths(arguments.data)
-    songs = split_songs(*read_data(data))
+    songs = split_songs(*read_data(data), [])
     recipe_inputs = baselines.recipe_spectrograms(songs.train, data, workers=cpu_count())
     print(f"{len(songs.train)} training songs, {torch.get_num_threads()} threads")
     with TemporaryDirectory() as folder:

@@ -1,25 +1,15 @@
 """Songs that the user already has: a catalog with labels and a folder of clips."""
 
-import ast
-import csv
+from functools import partial
 from pathlib import Path
 
-from artifacts import OTHER_FEATURES, SONG_COLUMNS, TARGETS
-from errors import UserError
-from pipeline import SUFFIXES
+from artifacts import TARGETS, DataPaths, copy_atomically, sha256_of
+from errors import AudioError, UserError
+from parallel import cpu_count, ordered_map
+from pipeline import SUFFIXES, AudioPipeline
+from services.catalog import read_catalog
+from services.songs import check_labels, check_song, clear_unknown_features
 
-# The names that Spotify's API, the usual Kaggle sets and our own songs.csv give to each column, best first.
-COLUMN_NAMES = {
-    "song_id": ("song_id", "track_id", "spotify_id", "id"),
-    "title": ("title", "track_name", "name", "song_name", "song"),
-    "artist": ("artist", "artists", "artist_name", "artist_names"),
-    "artist_id": ("artist_id", "artist_ids"),
-    "album": ("album", "album_name"),
-    "isrc": ("isrc",),
-    "release_year": ("release_year", "year", "release_date", "album_release_date"),
-    **{feature: (feature, feature.removesuffix("_db").removesuffix("_bpm")) for feature in TARGETS + OTHER_FEATURES},
-    "preview_file": ("preview_file", "audio_file", "file", "filename"),
-}
 NEEDED = ("song_id", "title", "artist", *TARGETS)
 
 
@@ -45,30 +35,8 @@ class LocalCatalog:
         Raises:
             UserError: the catalog can't be read or lacks a needed column.
         """
-        try:
-            with open(self.catalog, encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file)
-                names = [name.strip() for name in reader.fieldnames or ()]
-                reader.fieldnames = names
-                column = {ours: _first(theirs, names) for ours, theirs in COLUMN_NAMES.items()}
-                if missing := [ours for ours in NEEDED if column[ours] is None]:
-                    wanted = "; ".join(f"{ours} ({', '.join(COLUMN_NAMES[ours])})" for ours in missing)
-                    raise UserError(
-                        f"{self.catalog} has no column for {wanted}; it has: {', '.join(names)[:500] or 'none'}"
-                    )
-                return [self._song(row, column) for row in reader if any(row.values())]
-        except FileNotFoundError:
-            raise UserError(f"--catalog {self.catalog}: there is no such file") from None
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"--catalog {self.catalog} can't be read as a UTF-8 CSV file: {error}") from None
-
-    def _song(self, row: dict[str, str], column: dict[str, str | None]) -> dict[str, str]:
-        song = {ours: (row[column[ours]] or "").strip() if column.get(ours) else "" for ours in SONG_COLUMNS}
-        song["release_year"] = song["release_year"][:4] if song["release_year"][:4].isdigit() else ""
-        song["artist"], song["artist_id"] = (_names(song[key]) for key in ("artist", "artist_id"))
-        song["source"] = "local"
-        song["label_source"] = self.catalog.name
-        return song
+        origin = {"source": "local", "label_source": self.catalog.name}
+        return [song | origin for song in read_catalog(self.catalog, NEEDED, option="--catalog")]
 
     def preview(self, song: dict[str, str]) -> Path:
         """The clip of a song. Raises UserError where the folder has none by that name."""
@@ -81,18 +49,56 @@ class LocalCatalog:
         return path
 
 
-def _names(text: str) -> str:
-    """Several names in one text; some sets write them as a Python list, `['A', 'B']`."""
-    if not text.startswith("["):
-        return text
+def check_clip(song: dict[str, str], *, source: LocalCatalog, paths: DataPaths, pipeline: AudioPipeline) -> str:
+    """Copy a song's clip to data/previews/ if it can be used.
+
+    Sets the song's preview_file and preview_sha256. A clip that is there already passed this check before.
+
+    Returns:
+        Why the clip can't be used; empty when it can.
+    """
     try:
-        names = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-    return "; ".join(str(name) for name in names) if isinstance(names, list) else text
+        clip = source.preview(song)
+        song["preview_sha256"] = sha256_of(clip)
+        song["preview_file"] = song["song_id"] + clip.suffix.lower()
+        kept = paths.preview(song)
+        if not kept.exists() or sha256_of(kept) != song["preview_sha256"]:
+            pipeline.log_mels(clip)
+            copy_atomically(clip, kept)
+    except AudioError as error:
+        return str(error)
+    except OSError as error:
+        return f"it can't be read: {error.strerror}"
+    return ""
 
 
-def _first(candidates: tuple[str, ...], names: list[str]) -> str | None:
-    """The first candidate that is among the names, whatever their case."""
-    by_lower_case = {name.lower(): name for name in reversed(names)}
-    return next((by_lower_case[name] for name in candidates if name in by_lower_case), None)
+def collect(source: LocalCatalog, paths: DataPaths, *, workers: int | None) -> tuple[list[dict], list[dict]]:
+    """Check every song that a source has, with all cores unless `workers` says otherwise.
+
+    Returns:
+        The kept songs, and the rejected ones with their stage and reason.
+    """
+    kept, rejected, usable, seen = [], [], [], set()
+    for song in source.songs():
+        # Some file systems don't tell Ab from aB, and the id becomes a file's name.
+        duplicate = song["song_id"].lower() in seen
+        reason = check_song(song) or check_labels(song) or ("duplicate id" if duplicate else "")
+        if reason:
+            rejected.append(song | {"stage": "labels", "reason": reason})
+            continue
+        seen.add(song["song_id"].lower())
+        clear_unknown_features(song)
+        try:
+            source.preview(song)
+            usable.append(song)
+        except UserError as error:
+            rejected.append(song | {"stage": "clip", "reason": str(error)})
+
+    check = partial(check_clip, source=source, paths=paths, pipeline=AudioPipeline())
+    checked = ordered_map(check, usable, workers=workers or cpu_count(), description="checking clips", unit="clip")
+    for song, reason in zip(usable, checked, strict=True):
+        if reason:
+            rejected.append(song | {"stage": "clip", "reason": reason})
+        else:
+            kept.append(song)
+    return kept, rejected

@@ -17,6 +17,7 @@ from artifacts import (
     write_table,
 )
 from errors import UserError
+from services import local
 from services.local import LocalCatalog
 
 GOOD = {"title": "A title", "artist": "An artist", "energy": "0.5", "danceability": "0", "valence": "1"}
@@ -314,7 +315,7 @@ def test_clip_that_is_there_is_not_decoded_again(folder, monkeypatch):
     def fail(*_):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(data_collection.AudioPipeline, "log_mels", fail)
+    monkeypatch.setattr(local.AudioPipeline, "log_mels", fail)
     collect(folder)
     assert tables(paths) == before
 
@@ -330,13 +331,13 @@ def test_order_of_the_catalog_and_workers_do_not_matter(folder):
 
 def test_workers_flag_reaches_the_pool(folder, monkeypatch):
     seen = []
-    ordered_map = data_collection.ordered_map
+    ordered_map = local.ordered_map
 
     def note(*arguments, **options):
         seen.append(options["workers"])
         return ordered_map(*arguments, **options)
 
-    monkeypatch.setattr(data_collection, "ordered_map", note)
+    monkeypatch.setattr(local, "ordered_map", note)
     write_catalog(folder / "catalog.csv", [good("a")])
     source = ["--source", "local", "--catalog", folder / "catalog.csv", "--audio", folder / "clips"]
     call_main(data_collection, *source, "--data", folder / "data", "--workers", 3)

@@ -11,9 +11,10 @@ from conftest import call_main, library_splits, read_rows, some_weights_differ, 
 import baselines
 import model_train
 import training
-from artifacts import SPLITS, TARGETS, DataPaths, ModelPaths, SpectrogramSet, read_songs
+from artifacts import SONG_COLUMNS, SPLITS, TARGETS, DataPaths, ModelPaths, SpectrogramSet, read_songs
 from errors import UserError
 from evaluation import Metrics
+from intervals import Interval
 from model_train import RESULT_COLUMNS
 from network import load_model
 from pipeline import PipelineConfig
@@ -228,7 +229,7 @@ def test_cross_validation_never_hears_the_held_out_artists(loaded, tmp_path, mon
         folds.append(songs)
         raise Done
 
-    monkeypatch.setattr(model_train, "train_ensembles", note)
+    monkeypatch.setattr("cross_validation.train_ensembles", note)
     for seed in range(4):
         flags = ["--folds", 3, "--target", "energy", "--device", "cpu", "--seed", seed]
         with pytest.raises(Done):
@@ -241,6 +242,66 @@ def test_cross_validation_never_hears_the_held_out_artists(loaded, tmp_path, mon
         assert not artists[0] & artists[2]
         assert not artists[1] & artists[2]
         assert sum(len(getattr(songs, split)) for split in SPLITS) == 18
+
+
+def test_cross_validation_says_how_wide_the_intervals_are(cross_validated):
+    intervals = json.loads(cross_validated.intervals.read_text())
+    assert set(intervals) == {"energy"}
+    low, high = Interval.from_dict(without(intervals["energy"], "measured")).around([0.2, 0.8])
+    assert (low < high).all()
+    assert intervals["energy"]["measured"]["n"] == 18
+    assert cross_validated.picture("energy_calibration").exists()
+
+
+def without(values, key):
+    return {name: value for name, value in values.items() if name != key}
+
+
+@pytest.fixture
+def extra(own_data):
+    """A data folder with other ids, by the same artists but for the first, which is by new ones."""
+    paths = DataPaths(own_data)
+    for path in (paths.songs, paths.splits, paths.spectrograms / "index.csv"):
+        path.write_text(path.read_text().replace("song", "more"))
+    songs = read_rows(paths.songs)
+    for number, song in enumerate(songs):
+        song["preview_file"] = song["preview_file"].replace("song", "more")
+        song["artist"] = f"New artist {number}" if number % 2 else song["artist"]
+    model_train.write_table(paths.songs, SONG_COLUMNS, songs)
+    return own_data
+
+
+def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extra, tmp_path, monkeypatch):
+    seen = []
+    real = training.train_ensembles
+
+    def note(songs, config, **options):
+        seen.append(songs)
+        return real(songs, config, **options)
+
+    monkeypatch.setattr("cross_validation.train_ensembles", note)
+    monkeypatch.setattr(model_train, "train_ensembles", note)
+    flags = ["--epochs", 1, "--members", 1, "--device", "cpu", "--baselines", "mean", "--data", loaded]
+    call_main(model_train, *flags, "--extra", extra, "--models", tmp_path)
+    call_main(model_train, *flags, "--extra", extra, "--models", tmp_path, "--folds", 3)
+    assert len(seen) == 4
+    for songs in seen:
+        held_out = {song["artist"] for song in songs.validation + songs.test}
+        assert {song["song_id"] for song in songs.extra if song["artist"].startswith("New")} == {
+            f"more{number:02}" for number in range(1, 18, 2)
+        }
+        assert not held_out & {song["artist"] for song in songs.extra}
+        assert songs.taught == songs.train + songs.extra
+    counts = json.loads(ModelPaths(tmp_path).description("energy").read_text())["data"]
+    assert counts["extra"] == len(seen[0].extra) > 9
+    assert {row["n"] for row in read_rows(ModelPaths(tmp_path).results)} == {"4", "18"}
+
+
+def test_extra_songs_with_other_settings_are_refused(loaded, extra, tmp_path):
+    described = DataPaths(extra).spectrograms / "pipeline.json"
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"hop_samples": 256}))
+    with pytest.raises(UserError, match="different settings: hop_samples 512 and 256"):
+        call_main(model_train, *FAST_FLAGS, "--data", loaded, "--extra", extra, "--models", tmp_path)
 
 
 def test_cross_validation_leaves_the_models_alone(cross_validated):

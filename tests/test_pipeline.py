@@ -217,10 +217,31 @@ def test_exactly_3_s_are_enough(pipeline, tmp_path):
     assert (len(spectrograms), duration_s) == (1, 3)
 
 
-def test_clip_of_silence_and_3_s_of_sound_is_used(pipeline, tmp_path):
-    write_audio(tmp_path / "a.wav", np.concatenate([np.zeros(64_000), chord(seconds=3.2)]))
+def test_silence_at_both_ends_is_cut_off(pipeline, tmp_path):
+    sound, silence = chord(seconds=3.2), np.zeros(64_000)
+    write_audio(tmp_path / "alone.wav", sound)
+    write_audio(tmp_path / "between.wav", np.concatenate([silence, sound, silence]))
+    (alone,), _ = pipeline.log_mels(tmp_path / "alone.wav")
+    (between,), duration_s = pipeline.log_mels(tmp_path / "between.wav")
+    assert duration_s == pytest.approx(11.2)
+    torch.testing.assert_close(between, alone)
+
+
+def test_silence_in_the_middle_stays(pipeline, tmp_path):
+    write_audio(tmp_path / "a.wav", np.concatenate([chord(seconds=2), np.zeros(16_000), chord(seconds=2)]))
     (spectrogram,), _ = pipeline.log_mels(tmp_path / "a.wav")
-    assert (spectrogram[:, :100] == -100).all()
+    assert spectrogram.shape[1] == 1 + (80_000 - 1024) // 512
+    assert (spectrogram[:, 65:90] == -100).all()
+
+
+def test_windows_with_too_little_sound_are_left_out(pipeline, tmp_path):
+    mostly_silent = np.concatenate([chord(seconds=2), np.zeros(28 * 16_000)])
+    write_audio(tmp_path / "a.wav", np.concatenate([mostly_silent, chord(seconds=10)]))
+    (spectrogram,), duration_s = pipeline.log_mels(tmp_path / "a.wav")
+    assert (spectrogram.shape[1], duration_s) == (1 + (160_000 - 1024) // 512, 40)
+    write_audio(tmp_path / "b.wav", np.concatenate([mostly_silent, mostly_silent]))
+    with pytest.raises(AudioError, match="nowhere 3 s of sound in a row"):
+        pipeline.log_mels(tmp_path / "b.wav")
 
 
 def with_bad_sample(value):

@@ -5,6 +5,7 @@ import torch
 from statistics_layer import (
     FRAME_S,
     LAGS,
+    LEVEL_COPIES,
     N_CEPSTRA,
     N_COARSE,
     N_MOVING,
@@ -17,10 +18,10 @@ from statistics_layer import (
 )
 
 N_MELS = 96
-N_LEVELS = 4 * N_COARSE
+N_LEVELS = 4 * N_COARSE + LEVEL_COPIES
 N_CORRELATIONS = N_MOVING * (N_MOVING - 1) // 2
 N_REPETITION = len(range(936)[LAGS]) + N_RHYTHM
-FIRST = N_LEVELS + N_RHYTHM * (len(RHYTHM_EDGES) - 1) + 3 * N_CEPSTRA
+FIRST = N_LEVELS + N_RHYTHM * (len(RHYTHM_EDGES) - 1) + 3 * N_CEPSTRA - 1
 CORRELATIONS = slice(FIRST, FIRST + N_CORRELATIONS)
 REPETITION = slice(-len(TEMPO_EDGES_BPM) - N_REPETITION, -len(TEMPO_EDGES_BPM))
 PEAKS = slice(CORRELATIONS.stop, n_statistics(N_MELS) + REPETITION.start)
@@ -41,8 +42,8 @@ def test_as_many_statistics_for_any_length(frames):
 
 def test_levels_come_first():
     spectrogram = torch.arange(N_MELS, dtype=torch.float32)[None, :, None].expand(1, N_MELS, 300)
-    levels = clip_statistics(spectrogram)[0, :N_LEVELS].view(4, N_COARSE)
-    torch.testing.assert_close(levels[0], torch.arange(1, N_MELS, 3, dtype=torch.float32))
+    levels = clip_statistics(spectrogram)[0, : 4 * N_COARSE].view(4, N_COARSE)
+    torch.testing.assert_close(levels[0], torch.arange(1, N_MELS, 3, dtype=torch.float32) - (N_MELS - 1) / 2)
     torch.testing.assert_close(levels[1:3], torch.full((2, N_COARSE), 0.01))  # nothing changes
     assert levels[3].abs().max() == 0
 
@@ -90,6 +91,14 @@ def test_bands_that_move_together_are_correlated():
     together = clip_statistics(common * torch.linspace(0, 3, N_MELS)[:, None] + 0.1 * noise)[0, CORRELATIONS]
     assert alone.abs().max() < 0.3
     assert together.abs().max() > 0.8
+
+
+def test_gain_changes_the_level_alone():
+    clip = torch.randn(1, N_MELS, 400) * 10 - 50
+    changed = (clip_statistics(clip + 6) - clip_statistics(clip))[0]
+    torch.testing.assert_close(changed[4 * N_COARSE : N_LEVELS], torch.full((LEVEL_COPIES,), 6.0))
+    changed[4 * N_COARSE : N_LEVELS] = 0
+    assert changed.abs().max() < 1e-2
 
 
 def test_each_clip_of_a_batch_is_on_its_own():

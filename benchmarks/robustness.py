@@ -1,0 +1,124 @@
+"""How far the predictions move when the same music comes in another form.
+
+    python benchmarks/robustness.py
+
+Needs data/ as data_collection.py and data_loading.py leave it. Each change is made to test songs, which the models
+never heard, and predicted beside the unchanged clip. Prints the mean absolute change of each target.
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import av
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+
+from artifacts import TARGETS, DataPaths, read_songs
+from data_loading import read_splits
+from errors import UserError, run
+from parallel import cpu_count, ordered_map
+from predictor import Predictor
+
+RATE_HZ = 44_100
+
+
+def read_stereo(path: Path) -> np.ndarray:
+    """Decode any clip to (samples, 2) float32 at 44.1 kHz."""
+    with av.open(str(path)) as container:
+        resampler = av.AudioResampler(format="flt", layout="stereo", rate=RATE_HZ)
+        frames = [*container.decode(audio=0), None]
+        blocks = [part.to_ndarray().reshape(-1, 2) for frame in frames for part in resampler.resample(frame)]
+    return np.concatenate(blocks)
+
+
+def write_wav(audio: np.ndarray, folder: Path, *, rate_hz: int = RATE_HZ) -> Path:
+    path = folder / "clip.wav"
+    soundfile.write(path, audio, rate_hz, subtype="FLOAT")
+    return path
+
+
+def as_mp3(audio: np.ndarray, folder: Path, *, kbit_s: int) -> Path:
+    path = folder / "clip.mp3"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libmp3lame", rate=RATE_HZ, layout="stereo")
+        stream.bit_rate = kbit_s * 1000
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(audio.T), format="fltp", layout="stereo")
+        frame.sample_rate = RATE_HZ
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return path
+
+
+def louder(audio: np.ndarray, folder: Path, *, gain_db: float) -> Path:
+    return write_wav(audio * 10 ** (gain_db / 20), folder)
+
+
+def mono(audio: np.ndarray, folder: Path) -> Path:
+    return write_wav(audio.mean(axis=1), folder)
+
+
+def middle(audio: np.ndarray, folder: Path, *, duration_s: float) -> Path:
+    start = max(len(audio) - round(duration_s * RATE_HZ), 0) // 2
+    return write_wav(audio[start : start + round(duration_s * RATE_HZ)], folder)
+
+
+def resampled(audio: np.ndarray, folder: Path, *, rate_hz: int) -> Path:
+    other = torchaudio.functional.resample(torch.from_numpy(audio.T.copy()), RATE_HZ, rate_hz)
+    return write_wav(other.T.numpy(), folder, rate_hz=rate_hz)
+
+
+def after_silence(audio: np.ndarray, folder: Path, *, silence_s: float) -> Path:
+    return write_wav(np.concatenate([np.zeros((round(silence_s * RATE_HZ), 2), np.float32), audio]), folder)
+
+
+CHANGES = {
+    **{f"mp3, {kbit_s} kbit/s": partial(as_mp3, kbit_s=kbit_s) for kbit_s in (320, 128, 64, 32)},
+    **{f"{gain_db:+} dB": partial(louder, gain_db=gain_db) for gain_db in (3, -3, 6, -6)},
+    "mono": mono,
+    **{f"the middle {duration_s} s": partial(middle, duration_s=duration_s) for duration_s in (20, 10)},
+    **{f"resampled to {rate_hz / 1000:g} kHz": partial(resampled, rate_hz=rate_hz) for rate_hz in (22_050, 16_000)},
+    "3 s of silence in front": partial(after_silence, silence_s=3),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    arguments = parser.parse_args()
+    paths = DataPaths(arguments.data)
+    splits = read_splits(paths)
+    clips = [paths.preview(song) for song in read_songs(paths) if splits.get(song["song_id"]) == "test"]
+    if not clips:
+        raise UserError(f"{paths.splits} has no test song; run data_loading.py first")
+    predictor = Predictor.load(arguments.models)
+
+    def values(path: Path) -> np.ndarray:
+        predicted = predictor.predict(path).values
+        return np.array([predicted[target] for target in TARGETS])
+
+    def movements(clip: Path) -> np.ndarray:
+        """(changes, targets)"""
+        audio = read_stereo(clip)
+        with TemporaryDirectory() as folder:
+            unchanged = values(write_wav(audio, Path(folder)))
+            return np.stack([values(change(audio, Path(folder))) - unchanged for change in CHANGES.values()])
+
+    moved = np.stack(list(ordered_map(movements, clips, workers=cpu_count(), description="changing", unit="song")))
+    print(f"mean absolute change of the predictions (in brackets the mean change), {len(clips)} test songs")
+    print(f"{'':24}" + "".join(f"{target:>19}" for target in TARGETS))
+    for name, column in zip(CHANGES, moved.transpose(1, 0, 2), strict=True):
+        absolute, mean = np.abs(column).mean(axis=0), column.mean(axis=0)
+        print(f"{name:24}" + "".join(f"{a:11.3f} ({m:+.3f})" for a, m in zip(absolute, mean, strict=True)))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,348 @@
+import socket
+import threading
+import time
+
+import pytest
+import requests
+from music_services import Faults, Services, World, serve
+
+from errors import UserError
+from services.answers import Answers
+from services.web import (
+    MAX_JSON_BYTES,
+    ComeBack,
+    Failed,
+    Limiter,
+    Malformed,
+    NoAnswer,
+    Refused,
+    Service,
+    Stopped,
+    Throttled,
+    Unusable,
+    Web,
+    address,
+    describe,
+    local_speed,
+    read,
+    retry_after_s,
+)
+
+
+@pytest.fixture
+def server():
+    server = serve(Services(World(), Faults()))
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def web(tmp_path):
+    web = Web(Answers(tmp_path / "answers.sqlite"), max_wait_s=5, connections=4, note=lambda _: None)
+    yield web
+    web.close()
+
+
+@pytest.fixture
+def service(server, web, monkeypatch):
+    monkeypatch.setenv("COLLECTION_SPEED", "1000")
+    return Service("Test", web, f"http://127.0.0.1:{server.server_address[1]}", per_s=9)
+
+
+@pytest.fixture
+def answers(server):
+    """path -> what the server answers: (status, type, body, headers), or a function of the handler."""
+    return server.services.world.changed
+
+
+def sequence(*steps):
+    """A function that does one step after the other: raises exceptions, returns values."""
+    remaining = iter(steps)
+
+    def attempt():
+        step = next(remaining)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    return attempt
+
+
+def test_limiter_spaces_requests_evenly():
+    limiter = Limiter(50, threading.Event())
+    begin = time.monotonic()
+    for _ in range(6):
+        limiter.wait()
+    assert time.monotonic() - begin >= 0.1
+
+
+def test_limiter_makes_up_for_a_late_thread_but_never_for_idleness():
+    limiter = Limiter(50, threading.Event())
+    limiter.wait()
+    time.sleep(0.2)
+    begin = time.monotonic()
+    for _ in range(3):
+        limiter.wait()
+    assert time.monotonic() - begin >= 0.04
+
+
+def test_pause_holds_all_threads_back():
+    limiter = Limiter(1000, threading.Event())
+    limiter.pause(0.2)
+    begin, waited = time.monotonic(), []
+    threads = [threading.Thread(target=lambda: (limiter.wait(), waited.append(time.monotonic()))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert min(waited) - begin >= 0.19
+
+
+def test_pause_reaches_those_who_wait_already():
+    limiter = Limiter(10, threading.Event())
+    limiter.wait()
+    threading.Timer(0.02, limiter.pause, [0.3]).start()
+    begin = time.monotonic()
+    limiter.wait()
+    assert time.monotonic() - begin >= 0.3
+
+
+def test_stop_ends_the_waiting():
+    stop = threading.Event()
+    limiter = Limiter(0.01, stop)
+    limiter.wait()
+    threading.Timer(0.05, stop.set).start()
+    with pytest.raises(Stopped):
+        limiter.wait()
+
+
+def test_answer_is_kept_and_not_asked_again(service):
+    assert service.ask("song", sequence({"a": 1})) == {"a": 1}
+    assert service.ask("song", sequence()) == {"a": 1}
+
+
+def test_old_answer_is_asked_again(service):
+    service.ask("song", sequence("old"))
+    assert service.ask("song", sequence("new"), max_age_s=0) == "new"
+
+
+@pytest.mark.parametrize("failure", [Failed("x"), Throttled(), Throttled(0.01), Malformed("x"), Unusable("x")])
+def test_failure_is_tried_again_and_never_kept(service, failure):
+    assert service.ask("song", sequence(failure, failure, "fine")) == "fine"
+    assert service.counts == {"requests": 1, "retries": 2}
+    assert service.web.answers.get("Test", ["song"]) == {"song": "fine"}
+
+
+def test_tries_are_bounded_and_fewer_before_the_first_answer(service):
+    with pytest.raises(UserError, match=r"Test \(127\.0\.0\.1\) can't be used: no luck, 4 times; check the network"):
+        service.attempt(sequence(*[Failed("no luck")] * 20))
+    assert service.counts.total() == 4
+    with service.open(service.url):  # any answer will do
+        pass
+    with pytest.raises(UserError, match="8 times"):
+        service.attempt(sequence(*[Failed("no luck")] * 20))
+    service.attempt(sequence("fine"))
+    with pytest.raises(ComeBack, match="has stopped answering: no luck, 8 times"):
+        service.attempt(sequence(*[Failed("no luck")] * 20))
+    assert service.web.answers.count() == 0
+
+
+def test_failure_of_one_request_among_others_is_no_end(service):
+    def attempt():
+        service.last_success = time.monotonic() + 1
+        raise Failed("no luck")
+
+    service.attempt(sequence("fine"))
+    with pytest.raises(NoAnswer, match="no luck, 8 times"):
+        service.attempt(attempt)
+
+
+def test_unusable_download_says_why(service):
+    with pytest.raises(Unusable, match="too short"):
+        service.attempt(sequence(*[Unusable("too short")] * 20))
+    assert service.counts.total() == 5
+
+
+def test_longer_wait_than_the_user_wants_ends_the_run(service):
+    with pytest.raises(ComeBack, match=r"Test asks to wait 86400 s, more than --max-wait 5; .* again after"):
+        service.ask("song", sequence(Throttled(86_400)))
+    assert service.web.answers.count() == 0
+
+
+def test_many_short_waits_end_the_run_too(service):
+    service.web.max_wait_s = 0.05
+    with pytest.raises(ComeBack):
+        service.attempt(sequence(*[Throttled(0.02)] * 20))
+    assert service.counts.total() == 3
+
+
+def test_waits_are_told(service):
+    told = []
+    service.web.note = told.append
+    service.web.max_wait_s = 100
+    threading.Timer(0.2, service.web.stop.set).start()
+    with pytest.raises(Stopped):
+        service.attempt(sequence(Throttled(30), "fine"))
+    assert told == ["Test asks to wait 30 s"]
+
+
+def test_json_and_404(service, answers):
+    answers["/x"] = (200, "application/json", b'\n\n{"a": null}')
+    assert service.get_json("/x") == {"a": None}
+    assert service.get_json("/gone") is None
+
+
+BAD_ANSWERS = {
+    "proxy's page": ((200, "text/html", b"<html>Please log in</html>"), Malformed, "a web page instead of JSON"),
+    "empty": ((200, "application/json", b""), Malformed, "something instead of JSON"),
+    "no UTF-8": ((200, "application/json", b"\xff\xfe\x00"), Malformed, "something instead of JSON"),
+    "HTTP 500": ((500, "text/html", b""), Failed, "HTTP 500"),
+    "HTTP 503": ((503, "text/html", b""), Failed, "HTTP 503"),
+    "HTTP 503 with Retry-After": ((503, "text/html", b"", {"Retry-After": "7"}), Throttled, "^$"),
+    "HTTP 429": ((429, "text/html", b""), Throttled, "^$"),
+    "HTTP 403": ((403, "text/html", b""), Refused, "Test refuses to answer .HTTP 403"),
+    "HTTP 400": ((400, "text/html", b""), Refused, "Test refuses to answer .HTTP 400"),
+    "HTTP 302 to nowhere": ((302, "text/html", b"", {"Location": "http://127.0.0.1:9/"}), Failed, "connection failed"),
+    "too large": ((200, "application/json", b" " * (MAX_JSON_BYTES + 1)), Malformed, "larger than 5 MB"),
+    "null": ((200, "application/json", b"null"), Malformed, "something instead of JSON"),
+    "too deep": ((200, "application/json", b"[" * 100_000), Malformed, "something instead of JSON"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ANSWERS)
+def test_bad_answer(service, answers, case):
+    answer, exception, message = BAD_ANSWERS[case]
+    answers["/x"] = answer
+    with pytest.raises(exception, match=message):
+        service.get_json("/x")
+
+
+def test_one_odd_request_does_not_end_the_run_of_a_service_that_works(service, answers):
+    answers["/x"] = (400, "text/html", b"")
+    service.attempt(sequence("fine"))
+    with pytest.raises(NoAnswer):
+        service.get_json("/x")
+
+
+def test_retry_after():
+    assert retry_after_s("120") == 120
+    assert retry_after_s(None) is None
+    assert retry_after_s("soon") is None
+    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") <= 0
+
+
+def half_a_body(handler):
+    handler.reset = True
+    handler.reply(200, "application/json", b'{"a": 1}' * 100)
+
+
+def test_reset_in_mid_body(service, answers):
+    answers["/x"] = half_a_body
+    with pytest.raises(Failed, match="connection failed"):
+        service.get_json("/x")
+
+
+def test_no_server():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+    assert describe(caught.value) == "the connection failed"
+
+
+def test_trickle_is_cut_off(service, answers):
+    def trickle(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with pytest.raises(OSError):
+            for _ in range(200):
+                handler.wfile.write(b"x")
+                time.sleep(0.01)
+        handler.close_connection = True
+
+    answers["/x"] = trickle
+    begin = time.monotonic()
+    with service.open(service.url + "/x") as response, pytest.raises(Unusable, match="not finished after 0 s"):
+        list(read(response, max_bytes=10**9, max_s=0.2, stop=threading.Event()))
+    assert time.monotonic() - begin < 1
+
+
+def test_endless_stream_is_cut_off(service, answers):
+    written = []
+
+    def stream(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(10**9))
+        handler.end_headers()
+        try:
+            for _ in range(1000):
+                handler.wfile.write(b"x" * 10**6)
+                written.append(10**6)
+        except OSError:
+            handler.close_connection = True
+
+    answers["/x"] = stream
+    with service.open(service.url + "/x") as response, pytest.raises(Unusable, match="larger than 5 MB"):
+        list(read(response, max_bytes=5_000_000, max_s=30, stop=threading.Event()))
+    assert sum(written) < 100 * 10**6
+
+
+def test_stop_ends_a_download(service, answers):
+    answers["/x"] = (200, "audio/mpeg", b"x" * 100)
+    stop = threading.Event()
+    stop.set()
+    with service.open(service.url + "/x") as response, pytest.raises(Stopped):
+        list(read(response, max_bytes=1000, max_s=30, stop=stop))
+
+
+def test_connections_are_used_again(service, answers, server):
+    ports = set()
+
+    def note_port(handler):
+        ports.add(handler.client_address[1])
+        handler.reply(200, "application/json", b"{}")
+
+    answers["/x"] = note_port
+    for _ in range(5):
+        service.get_json("/x")
+    assert len(ports) == 1
+    assert len(server.services.log) == 5
+
+
+def test_cookies_are_not_kept(service, answers):
+    answers["/x"] = (200, "application/json", b"{}", {"Set-Cookie": "who=me; Path=/"})
+    service.get_json("/x")
+    assert not service.web.session.cookies
+
+
+@pytest.mark.parametrize("url", ["ftp://host/x", "file:///etc/passwd", "no address", "http://", "http://[", ""])
+def test_odd_preview_address_is_no_traceback(service, url):
+    with pytest.raises(Failed):
+        service.open(url)
+
+
+def test_only_servers_on_this_machine_are_asked_faster(monkeypatch):
+    monkeypatch.setenv("COLLECTION_SPEED", "100")
+    assert local_speed("http://127.0.0.1:80/x") == local_speed("http://localhost") == 100
+    assert local_speed("https://api.deezer.com") == local_speed("http://127.0.0.1.example.com") == 1
+
+
+def test_address(monkeypatch):
+    monkeypatch.delenv("SOME_URL", raising=False)
+    assert address("SOME_URL", "https://a.example") == "https://a.example"
+    monkeypatch.setenv("SOME_URL", "http://b.example/v1/")
+    assert address("SOME_URL", "https://a.example") == "http://b.example/v1"
+    monkeypatch.setenv("SOME_URL", "b.example")
+    with pytest.raises(UserError, match=r"SOME_URL is 'b\.example'; expected an address that begins with https"):
+        address("SOME_URL", "https://a.example")
+
+
+def test_error_about_a_proxy_does_not_show_its_password(service, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://user:pass-word@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(Failed) as caught:
+        service.open("http://music.example/")
+    assert str(caught.value) == "the proxy can't be used"
+    assert "pass-word" not in repr(caught.value)
