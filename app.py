@@ -348,6 +348,8 @@ def build_page(service: Service) -> gr.Blocks:
 
 def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
     """The page as a web application whose files lie in `folder`."""
+    theme = gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
+    theme.set(block_label_text_color="*primary_800", body_text_color_subdued="*neutral_600")  # enough contrast
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.add_middleware(Guard, folder=folder)
     return gr.mount_gradio_app(
@@ -357,7 +359,7 @@ def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
         max_file_size=f"{MAX_FILE_MB}mb",
         footer_links=["api"],
         ssr_mode=False,
-        theme=gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        theme=theme,
         css_paths=PAGE / "page.css",
     )
 

@@ -18,6 +18,7 @@ from conftest import ROOT, chord, start, tone, write_audio
 
 from artifacts import TARGETS, DataPaths
 from errors import UserError
+from intervals import Interval
 
 pytest.importorskip("gradio", reason="the page's packages are missing: make page-test")
 
@@ -126,7 +127,7 @@ def test_what_can_t_be_used_is_a_sentence(service, songs, name, sentence):
 
 
 def test_intervals_are_drawn(service, songs):
-    service.predictor.intervals = {"energy": lambda value: (value - 0.05, value + 0.05)}
+    service.predictor.intervals = {"energy": Interval(low=(-0.05, 1, 0), high=(0.05, 1, 0), margin=0)}
     try:
         html, *_ = service.hear_file(str(songs / "My Song.mp3"))
     finally:

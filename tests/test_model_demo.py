@@ -10,14 +10,22 @@ import torch
 from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio, write_with_ffmpeg
 from matplotlib.image import imread
 
+import build_index
 import model_demo
+import picture
 from artifacts import SONG_COLUMNS, TARGETS, DataPaths, ModelPaths, read_songs, read_table, write_table
 from errors import UserError
-from model_demo import choose_song, find_files, load_models, predict
+from model_demo import choose_song, find_files
 from network import load_model
 from pipeline import AudioPipeline
+from predictor import Predictor
 
-COLUMNS = ["file", "duration_s", "energy", "danceability", "valence", "error"]
+COLUMNS = [
+    *("file", "duration_s", "energy", "danceability", "valence", "error"),
+    *("energy_low", "energy_high", "danceability_low", "danceability_high", "valence_low", "valence_high"),
+    *("energy_percentile", "danceability_percentile", "valence_percentile"),
+    *("mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -105,12 +113,16 @@ def test_hidden_folder_is_heard_when_named(album, tmp_path):
 def test_csv_has_exactly_these_columns(trained, album):
     assert call_main(model_demo, album, "--models", trained, "--csv", "moods.csv", "--json", "rows.json") == 0
     with open("moods.csv", encoding="utf-8", newline="") as file:
-        assert file.readline() == "file,duration_s,energy,danceability,valence,error\n"
+        assert file.readline() == ",".join(COLUMNS) + "\n"
     with open("rows.json", encoding="utf-8") as file:
         rows = json.load(file)
-    expected = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
-    table = read_table(Path("moods.csv"), COLUMNS, "model_demo.py")
-    assert table == expected
+    for line, row in zip(read_table(Path("moods.csv"), COLUMNS, "model_demo.py"), rows, strict=True):
+        assert json.loads(line["timeline"]) == row["timeline"]
+        assert line["similar_songs"].split("; ")[0] == "{title} by {artist}".format(**row["similar_songs"][0])
+        assert line["similar_artists"].split("; ") == [artist["artist"] for artist in row["similar_artists"]]
+        assert line["warnings"] == " ".join(row["warnings"])
+        lists = {"timeline", "similar_songs", "similar_artists", "warnings"}
+        assert all(line[name] == ("" if row[name] is None else str(row[name])) for name in COLUMNS if name not in lists)
 
 
 def test_terminal_shows_a_line_per_file(trained, album, capsys):
@@ -119,6 +131,35 @@ def test_terminal_shows_a_line_per_file(trained, album, capsys):
     assert header.split() == ["file", "seconds", "energy", "danceability", "valence"]
     assert len(lines) == 4
     assert all(re.search(r" 3\.\d( +0\.\d\d){3}$", line) for line in lines)
+
+
+def test_single_file_is_told_of_and_drawn(trained, album, tmp_path, capsys):
+    status, (row,) = hear(trained, album / "b.wav", "--picture", "b.png")
+    out = capsys.readouterr().out
+    assert status == 0
+    assert out.splitlines()[0] == "b"
+    for target in TARGETS:
+        assert re.search(rf"^{target} +{row[target]:.2f} +higher than \d+ % of 14 songs$", out, re.MULTILINE)
+    assert f"mood: {row['mood']}" in out
+    assert "  {title} by {artist} (more alike than ".format(**row["similar_songs"][0]) in out
+    assert imread(tmp_path / "b.png").shape[1] > 1000
+    assert not (tmp_path / "demo.png").exists()
+
+
+def test_single_bad_file_gets_no_picture(trained, tmp_path, capsys):
+    assert call_main(model_demo, "gone.wav", "--models", trained) == 1
+    captured = capsys.readouterr()
+    assert "there is no such file" in captured.out
+    assert captured.err == "error: 1 of 1 files could not be used; the table says why\n"
+    assert not (tmp_path / "demo.png").exists()
+
+
+def test_own_index_is_searched(trained, loaded, album, tmp_path):
+    assert call_main(build_index, "--data", loaded, "--models", trained, "--index", tmp_path / "index") == 0
+    _, (by_default,) = hear(trained, album / "b.wav")
+    _, (by_own,) = hear(trained, album / "b.wav", "--index", tmp_path / "index")
+    assert by_own["energy"] == by_default["energy"]
+    assert len(by_own["similar_songs"]) == len(by_default["similar_songs"]) == 10
 
 
 def test_bad_files_have_their_reason_and_stop_nothing(trained, album, tmp_path, capsys):
@@ -160,10 +201,10 @@ def test_bad_file_is_status_1_in_the_shell(trained, album, tmp_path):
 def test_long_file_is_the_weighted_mean_of_its_windows(trained, tmp_path):
     samples = np.concatenate([chord(seconds=30, level=0.02), chord(seconds=10, level=0.9)])
     write_audio(tmp_path / "long.wav", samples)
-    models, config = load_models(ModelPaths(trained))
-    windows, duration_s = AudioPipeline(config).log_mels(tmp_path / "long.wav")
+    predictor = Predictor.load(trained)
+    windows, duration_s = predictor.pipeline.log_mels(tmp_path / "long.wav")
     assert (len(windows), duration_s) == (2, 40)
-    first, second = predict(models, windows[:1]), predict(models, windows[1:])
+    first, second = (predictor.analyse([(window, 1.0)]).values for window in windows)
     frames = [window.shape[1] for window in windows]
     _, (row,) = hear(trained, "long.wav")
     for target in TARGETS:
@@ -217,7 +258,7 @@ def test_table_that_can_t_be_written_is_refused_before_work(album, trained, flag
     def fail(*_, **__):
         raise AssertionError("worked before the check")
 
-    monkeypatch.setattr(model_demo, "load_models", fail)
+    monkeypatch.setattr(model_demo.Predictor, "load", fail)
     with pytest.raises(UserError, match="can't be written: name a file in a folder that exists"):
         call_main(model_demo, album, "--models", trained, flag, path)
 
@@ -230,7 +271,7 @@ def test_tables_need_files(flag, capsys):
     assert "--csv and --json go with files or folders" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", [["--song", "Title 14"], ["--seed", "1"], ["--picture", "a.png"]])
+@pytest.mark.parametrize("flags", [["--song", "Title 14"], ["--seed", "1"]])
 def test_flags_of_a_saved_song_do_not_go_with_files(trained, album, flags):
     with pytest.raises(SystemExit) as caught:
         call_main(model_demo, album / "b.wav", "--models", trained, *flags)
@@ -240,8 +281,8 @@ def test_flags_of_a_saved_song_do_not_go_with_files(trained, album, flags):
 def hear_saved_song(loaded, trained, capsys, *arguments):
     """Run the demo without files. Returns the title line and, per target, what was predicted, true and between."""
     assert call_main(model_demo, "--data", loaded, "--models", trained, *arguments) == 0
-    title, _, *lines, _ = capsys.readouterr().out.splitlines()
-    return title, {line.split()[0]: [float(value) for value in line.split()[1:]] for line in lines}
+    title, _, *lines = capsys.readouterr().out.splitlines()
+    return title, {line.split()[0]: [float(value) for value in line.split()[1:4]] for line in lines[: len(TARGETS)]}
 
 
 def test_saved_song_is_shown_beside_the_truth(loaded, trained, capsys, tmp_path):
@@ -261,7 +302,7 @@ def test_saved_song_is_shown_beside_the_truth(loaded, trained, capsys, tmp_path)
 
 @pytest.fixture
 def no_picture(monkeypatch):
-    monkeypatch.setattr(model_demo, "draw", lambda *_: None)
+    monkeypatch.setattr(picture, "draw_analysis", lambda *_, **__: None)
 
 
 def test_seed_draws_the_same_song(loaded, trained, capsys, no_picture):

@@ -143,6 +143,29 @@ def test_ensemble_is_the_mean_of_networks_and_kernel_regression():
 
 
 @torch.inference_mode()
+def test_timeline_has_a_value_for_each_piece_and_its_mean_is_the_clip_s():
+    model, x = ensemble(), spectrograms(2, 300)
+    statistics = clip_statistics(x)
+    heard = model.hear(x, statistics)
+    assert heard.timeline.shape == (2, 3)
+    torch.testing.assert_close(heard.values, model(x))
+    start = x[:, :, :128]
+    by_networks = sum(member(start)[:, 0] for member in model.members) / 2
+    torch.testing.assert_close(heard.timeline[:, 0], (by_networks + model.kernel_regression(statistics)) / 2)
+
+
+@torch.inference_mode()
+def test_embedding_is_the_mean_of_the_pieces_last_hidden_layers():
+    model, x = ensemble(n_members=2), spectrograms(2, 256)
+    embedding = model.hear(x, clip_statistics(x)).embedding
+    assert embedding.shape == (2, 2 * ONE_OUTPUT.hidden)
+    second = model.members[1]
+    halves = [second.last_hidden(half) for half in (x[:, :, :128], x[:, :, 128:])]
+    torch.testing.assert_close(embedding[:, ONE_OUTPUT.hidden :], sum(halves) / 2)
+    torch.testing.assert_close(second.output(halves[0]).sigmoid(), second(x[:, :, :128]))
+
+
+@torch.inference_mode()
 def test_kernel_regression_knows_its_supports_and_falls_back_to_the_offset():
     known, unlike = spectrograms(2), torch.zeros(1, N_MELS, 124)
     regression = KernelRegression(ONE_OUTPUT, 2)

@@ -11,6 +11,7 @@ from conftest import call_main, chord, write_audio
 import build_index
 from artifacts import TARGETS, DataPaths, ModelPaths, read_table
 from errors import AudioError, UserError
+from intervals import Interval
 from network import load_model, save_model
 from pipeline import AudioPipeline
 from predictor import Predictor
@@ -125,7 +126,7 @@ def test_noise_is_warned_of(predictor):
 def test_intervals_are_in_the_result_where_there_are_some(predictor, trained):
     assert predictor.predict(noisy_chord(4), sample_rate_hz=16_000).intervals == {}
     other = Predictor.load(trained)
-    other.intervals = {"energy": lambda value: (value - 0.1, value + 0.2)}
+    other.intervals = {"energy": Interval(low=(-0.1, 1, 0), high=(0.2, 1, 0), margin=0)}
     analysis = other.predict(noisy_chord(4), sample_rate_hz=16_000)
     assert analysis.intervals["energy"] == pytest.approx(
         (analysis.values["energy"] - 0.1, analysis.values["energy"] + 0.2)
