@@ -300,7 +300,7 @@ def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extr
 def test_extra_songs_with_other_settings_are_refused(loaded, extra, tmp_path):
     described = DataPaths(extra).spectrograms / "pipeline.json"
     described.write_text(json.dumps(json.loads(described.read_text()) | {"f_min_hz": 40.0}))
-    with pytest.raises(UserError, match="different settings: f_min_hz 30.0 and 40.0"):
+    with pytest.raises(UserError, match=r"different settings: f_min_hz 30\.0 and 40\.0"):
         call_main(model_train, *FAST_FLAGS, "--data", loaded, "--extra", extra, "--models", tmp_path)
 
 
