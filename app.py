@@ -220,12 +220,15 @@ def sweep(folder: Path, older_than_s: float) -> None:
             continue
 
 
-def uploads_only(move: Callable[[str | Path | None], Awaitable[str | None]]) -> Callable:
-    """Wrap the method with which a component takes a file, so that it takes no address: the server would fetch it."""
+def uploads_only(move: Callable[[str], Awaitable[str]], folder: Path) -> Callable[[str], Awaitable[str]]:
+    """Wrap the method with which a component takes a file, so that it takes nothing but uploads.
 
-    async def move_upload(path: str | Path | None) -> str | None:
-        if path is not None and "://" in str(path):
-            raise gr.Error("Send a file, not an address.")
+    A program could name any file of the server, or an address for it to fetch.
+    """
+
+    async def move_upload(path: str) -> str:
+        if not Path(path).resolve().is_relative_to(folder.resolve()):
+            raise gr.Error("Upload the file first.")
         return await move(path)
 
     return move_upload
@@ -278,18 +281,18 @@ class Service:
         write_json(numbers, values)
         return (
             html,
-            gr.DownloadButton(value=str(picture), visible=True),
-            gr.DownloadButton(value=str(numbers), visible=True),
+            gr.update(value=str(picture), visible=True),
+            gr.update(value=str(numbers), visible=True),
             values,
         )
 
     def trouble(self, reason: str) -> tuple:
         sentence = f"This can't be used: {reason}."
         html = f'<p class="trouble" role="alert" tabindex="-1">{escape(sentence)}</p>'
-        return html, *([gr.DownloadButton(visible=False)] * 2), {"error": reason}
+        return html, *([gr.update(visible=False)] * 2), {"error": reason}
 
     def nothing(self) -> tuple:
-        return HINT, *([gr.DownloadButton(visible=False)] * 2), None
+        return HINT, *([gr.update(visible=False)] * 2), None
 
 
 def bounded(windows: Iterable[tuple[Tensor, float]]) -> Iterator[tuple[Tensor, float]]:
@@ -318,7 +321,8 @@ def build_page(service: Service) -> gr.Blocks:
                     buttons=[],
                     elem_id="song",
                 )
-                audio.async_move_resource_to_block_cache = uploads_only(audio.async_move_resource_to_block_cache)
+                take_file = uploads_only(audio.async_move_resource_to_block_cache, service.folder)
+                audio.async_move_resource_to_block_cache = take_file
                 if service.songs:
                     samples = [[f"{song['title']} by {song['artist']}"] for song in service.songs]
                     examples = gr.Dataset(
@@ -350,6 +354,7 @@ def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
     """The page as a web application whose files lie in `folder`."""
     theme = gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
     theme.set(block_label_text_color="*primary_800", body_text_color_subdued="*neutral_600")  # enough contrast
+    page.has_launched = True  # else Gradio does not check which files a mounted page takes and gives
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.add_middleware(Guard, folder=folder)
     return gr.mount_gradio_app(

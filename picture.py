@@ -18,6 +18,7 @@ QUADRANTS = (  # where on the plane of valence and energy each word stands
     (0.98, 0.03, "calm and content", "right", "bottom"),
 )
 MAX_TEXT = 52
+BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 
 
 def draw_analysis(
@@ -35,11 +36,13 @@ def draw_analysis(
         title: of the recording.
         true: Spotify's values, where they are known.
     """
-    figure = Figure(figsize=(12, 7.4), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=[3, 2], height_ratios=[1, 1])
-    _draw_spectrogram(figure.add_subplot(grid[0, 0]), analysis)
-    _draw_timeline(figure.add_subplot(grid[1, 0]), analysis)
-    right = grid[:, 1].subgridspec(3, 1, height_ratios=[1.1, 2.6, 1.5])
+    figure = Figure(figsize=(12, 7.4))  # a constrained layout would take half as long again
+    left = figure.add_gridspec(2, 1, left=0.05, right=0.61, bottom=0.11, top=0.89, hspace=0.32)
+    right = figure.add_gridspec(
+        3, 1, left=0.72, right=0.98, bottom=0.02, top=0.89, hspace=0.4, height_ratios=[1, 2.6, 1.4]
+    )
+    _draw_spectrogram(figure.add_subplot(left[0]), analysis)
+    _draw_timeline(figure.add_subplot(left[1]), analysis)
     _draw_values(figure.add_subplot(right[0]), analysis, true or {})
     _draw_plane(figure.add_subplot(right[1]), analysis, training_songs)
     _draw_similar(figure.add_subplot(right[2]), analysis)
@@ -112,7 +115,7 @@ def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, s
     axes.add_patch(mpl.patches.Circle((MIDDLE, MIDDLE), NEUTRAL_RADIUS, fill=False, color="#bbbbbb", linewidth=0.8))
     for x, y, words, horizontal, vertical in QUADRANTS:
         weight = "bold" if words == analysis.mood else "normal"
-        axes.text(x, y, words, ha=horizontal, va=vertical, fontsize=9, weight=weight, color="#444444")
+        axes.text(x, y, words, ha=horizontal, va=vertical, fontsize=9, weight=weight, color="#444444", bbox=BEHIND_TEXT)
     point = analysis.values["valence"], analysis.values["energy"]
     axes.scatter(*point, s=110, color="#d62f4b", edgecolor="white", linewidth=1.5, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence", ylabel="energy")

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,9 +27,6 @@ import httpx
 
 import app
 from predictor import Predictor
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-EVIL_TITLE = "<img src=x onerror=\"document.title='hacked'\"> ${1+1} {{2+2}} ../../x"
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +90,8 @@ def test_result_shows_the_analysis(service, songs):
     for target in TARGETS:
         assert f"{values[target]:.2f}" in html
     assert all(neighbour["title"] in html for neighbour in values["similar_songs"][:5])
-    assert Path(picture.value).read_bytes().startswith(b"\x89PNG")
-    assert json.loads(Path(numbers.value).read_text()) == values
+    assert Path(picture["value"]).read_bytes().startswith(b"\x89PNG")
+    assert json.loads(Path(numbers["value"]).read_text()) == values
 
 
 def test_example_shows_spotify_s_values(service):
@@ -108,7 +106,7 @@ def test_titles_are_text_and_never_code(service, songs, tmp_path):
     shutil.copy(songs / "My Song.mp3", path)
     html, picture, *_ = service.hear_file(str(path))
     assert "a&lt;b onclick=x&gt;&amp;" in html
-    assert re.fullmatch(r"[\w -]+\.png", Path(picture.value).name)
+    assert re.fullmatch(r"[\w -]+\.png", Path(picture["value"]).name)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +120,7 @@ def test_titles_are_text_and_never_code(service, songs, tmp_path):
 def test_what_can_t_be_used_is_a_sentence(service, songs, name, sentence):
     html, picture, _, values = service.hear_file(str(songs / name))
     assert f"This can&#x27;t be used: {sentence}." in html or f"This can't be used: {sentence}." in html
-    assert picture.visible is False
+    assert picture["visible"] is False
     assert values == {"error": sentence}
 
 
@@ -220,13 +218,19 @@ def test_no_file_of_the_server_is_served(address, route, secret):
         assert "music-learning" not in answer.text.lower() or answer.status_code >= 400
 
 
-@pytest.mark.parametrize(
-    "secret", ["README.md", "/etc/passwd", "http://127.0.0.1:1/x.mp3", "https://example.org/x.mp3"]
-)
-def test_no_file_of_the_server_or_the_net_is_heard(address, secret):
-    for name in (secret, str(ROOT / secret)):
-        assert hear(address, name) is None
-        assert hear(address, name, url=name) is None
+ELSEWHERE = [
+    "README.md",
+    str(ROOT / "README.md"),
+    "/etc/passwd",
+    "http://127.0.0.1:1/x.mp3",
+    "https://example.org/x.mp3",
+]
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
+def test_only_uploads_are_heard(address, path):
+    assert hear(address, path) is None
+    assert hear(address, path, url=path) is None
 
 
 def test_nothing_is_fetched_for_others(address):
@@ -241,13 +245,12 @@ def test_polyglot_is_never_served_as_a_page(address, songs):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_too_large_an_upload_is_refused(address):
-    headers = {"content-length": str(10**9), "content-type": "multipart/form-data; boundary=x"}
-    with httpx.Client(timeout=30) as client:
-        request = client.build_request("POST", f"{address}/gradio_api/upload", headers=headers, content=b"")
-        request.headers["content-length"] = str(10**9)
-        with pytest.raises(httpx.HTTPError):  # the server answers before the body, which this client never sends
-            client.send(request).raise_for_status()
+def test_too_large_an_upload_is_refused_before_it_comes(address):
+    host, port = address.removeprefix("http://").split(":")
+    head = "POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000\r\n"
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
 
 def answer_of(guard, path, headers=()):

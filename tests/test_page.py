@@ -66,7 +66,7 @@ def open_page(browser, address):
 @pytest.fixture(scope="module")
 def song(tmp_path_factory):
     noise = np.random.default_rng(0).standard_normal(8 * 44_100)
-    path = tmp_path_factory.mktemp("song") / "My <b>Song</b>.mp3"
+    path = tmp_path_factory.mktemp("song") / "My Song &amp; ${1+1} {{1+1}}.mp3"
     return write_audio(path, chord(seconds=8, rate_hz=44_100) + 0.01 * noise, 44_100)
 
 
@@ -83,10 +83,8 @@ def click_example(page):
 def test_dropped_song_is_shown(open_page, song):
     page = open_page()
     drop(page, song)
-    expect(page.locator(".result h2")).to_have_text("My _b_Song_b_") if page.locator(
-        ".result h2"
-    ).inner_text() == "My _b_Song_b_" else expect(page.locator(".result h2")).to_contain_text("Song")
-    assert page.locator(".result h2 b").count() == 0
+    expect(page.locator(".result h2")).to_contain_text("My Song")
+    assert "1+1" in page.locator(".result h2").inner_text()
     assert page.locator(".value .number").count() == 3
     assert page.locator(".course path.line").count() == 3
     assert page.locator(".plane .dot").count() == 14
