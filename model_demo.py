@@ -144,7 +144,7 @@ def run_files(arguments: argparse.Namespace) -> int:
         if analysis is None:
             print_rows(rows)
         else:
-            show(analysis, predictor, title=files[0].stem, picture=arguments.picture)
+            show(analysis, predictor, title=Path(row["file"]).stem, picture=arguments.picture)
     else:
         rows = predict_files(files, predictor)
         print_rows(rows)

@@ -146,20 +146,21 @@ class AudioPipeline(nn.Module):
         sound_s, decoded_s, n_heard = 0.0, 0.0, 0
         for waveform, duration_s in waveforms:
             decoded_s += duration_s
-            sound, before_s, window_sound_s = self.without_silence(waveform)
+            start, end, window_sound_s = self.sound_bounds(waveform)
             sound_s += window_sound_s
-            length_s = sound.numel() / self.config.sample_rate_hz
-            if length_s < self.config.min_s:
+            if end - start < round(self.config.min_s * self.config.sample_rate_hz):
                 yield None, duration_s
                 continue
-            spectrogram = self(sound)
+            spectrogram = self(waveform[start:end])
             if not spectrogram.sum().isfinite():
                 raise AudioError("its samples are far beyond full scale; export it again")
             n_heard += 1
+            before_s = start / self.config.sample_rate_hz
+            after_s = (waveform.numel() - end) / self.config.sample_rate_hz
             if before_s:
                 yield None, before_s
-            yield spectrogram, length_s
-            if (after_s := duration_s - before_s - length_s) > 0:
+            yield spectrogram, duration_s - before_s - after_s
+            if after_s:
                 yield None, after_s
         if decoded_s < self.config.min_s:
             raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
@@ -170,21 +171,21 @@ class AudioPipeline(nn.Module):
         if not n_heard:
             raise AudioError(f"nowhere {self.config.min_s:g} s of sound in a row")
 
-    def without_silence(self, waveform: Tensor) -> tuple[Tensor, float, float]:
-        """Cut off the silence at both ends of a waveform (samples,): it says nothing of the music's mood.
+    def sound_bounds(self, waveform: Tensor) -> tuple[int, int, float]:
+        """Where the sound begins and ends: the silence around it says nothing of the music's mood.
 
         Returns:
-            What lies between the first and the last tenth of a second that is louder than `silence_db` RMS; the seconds
-            of silence before it; and the seconds of all such tenths.
+            Where, in samples, the first tenth of a second begins and the last one ends that are louder than
+            `silence_db` RMS (a rest below a tenth at the end of the waveform belongs to it); the seconds of all such.
         """
         chunk = round(SOUND_CHUNK_S * self.config.sample_rate_hz)
         n_chunks = waveform.numel() // chunk
         energy = torch.linalg.vector_norm(waveform[: n_chunks * chunk].view(n_chunks, chunk), dim=1)
-        loud = (energy > 10 ** (self.config.silence_db / 20) * chunk**0.5).nonzero()[:, 0]
-        if len(loud) == 0:
-            return waveform[:0], 0.0, 0.0
-        end = waveform.numel() if loud[-1] == n_chunks - 1 else (int(loud[-1]) + 1) * chunk
-        return waveform[int(loud[0]) * chunk : end], int(loud[0]) * SOUND_CHUNK_S, len(loud) * SOUND_CHUNK_S
+        loud = (energy > 10 ** (self.config.silence_db / 20) * chunk**0.5).nonzero()[:, 0].tolist()
+        if not loud:
+            return 0, 0, 0.0
+        end = waveform.numel() if loud[-1] == n_chunks - 1 else (loud[-1] + 1) * chunk
+        return loud[0] * chunk, end, len(loud) * SOUND_CHUNK_S
 
     def waveforms(self, path: str | Path) -> Iterator[tuple[Tensor, float]]:
         """Decode a file as a stream of windows of `clip_s`, in memory that does not grow with its length.

@@ -103,7 +103,7 @@ class Previews:
                 raise Unusable("a web page instead of audio", lasting=False)
             with atomic(path) as temporary:
                 with open(temporary, "wb") as file:
-                    for part in read(response, max_bytes=MAX_BYTES, max_s=MAX_S, stop=self.service.web.stop):
+                    for part in read(response, max_bytes=MAX_BYTES, max_s=MAX_S):
                         file.write(part)
                         digest.update(part)
                 check_preview(temporary)

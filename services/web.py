@@ -221,7 +221,7 @@ class Service:
             if response.status_code == 404:
                 return None
             try:
-                body = b"".join(read(response, max_bytes=MAX_JSON_BYTES, max_s=MAX_JSON_S, stop=self.web.stop))
+                body = b"".join(read(response, max_bytes=MAX_JSON_BYTES, max_s=MAX_JSON_S))
             except Unusable as error:
                 raise Malformed(f"answered with something {error}") from None
         try:
@@ -299,8 +299,11 @@ def local_speed(url: str) -> float:
     return float(os.environ.get("COLLECTION_SPEED", "1")) if on_this_machine else 1.0
 
 
-def read(response: requests.Response, *, max_bytes: int, max_s: float, stop: threading.Event) -> Iterator[bytes]:
-    """The body in parts. Raises Failed where it breaks off, Unusable where it is too large or too slow, Stopped."""
+def read(response: requests.Response, *, max_bytes: int, max_s: float) -> Iterator[bytes]:
+    """The body in parts. Raises Failed where it breaks off, Unusable where it is too large or too slow.
+
+    When the run ends, what is under way is still read, so that the next run need not ask for it again.
+    """
     end, size = time.monotonic() + max_s, 0
     while True:
         try:
@@ -315,8 +318,6 @@ def read(response: requests.Response, *, max_bytes: int, max_s: float, stop: thr
             raise Unusable(f"larger than {max_bytes / 1e6:.0f} MB", tries=1)
         if time.monotonic() > end:
             raise Unusable(f"not finished after {max_s:.0f} s", tries=2)
-        if stop.is_set():
-            raise Stopped
         yield part
 
 

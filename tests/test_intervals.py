@@ -50,7 +50,7 @@ def test_measured_coverage_is_that_of_songs_not_fitted_to():
     assert 0 < min(measured["tercile_width"]) <= measured["width"] <= max(measured["tercile_width"])
     # A fold that is off by far is not covered by intervals that were fitted without it.
     shifted = measure_interval(np.where(folds == 0, 0.0, truth), np.where(folds == 0, 0.9, predicted), folds)
-    assert shifted["coverage"] < 0.8
+    assert shifted["coverage"] < 0.85
 
 
 def test_interval_survives_json():

@@ -265,7 +265,7 @@ def test_trickle_is_cut_off(service, answers):
     answers["/x"] = trickle
     begin = time.monotonic()
     with service.open(service.url + "/x") as response, pytest.raises(Unusable, match="not finished after 0 s"):
-        list(read(response, max_bytes=10**9, max_s=0.2, stop=threading.Event()))
+        list(read(response, max_bytes=10**9, max_s=0.2))
     assert time.monotonic() - begin < 1
 
 
@@ -285,16 +285,8 @@ def test_endless_stream_is_cut_off(service, answers):
 
     answers["/x"] = stream
     with service.open(service.url + "/x") as response, pytest.raises(Unusable, match="larger than 5 MB"):
-        list(read(response, max_bytes=5_000_000, max_s=30, stop=threading.Event()))
+        list(read(response, max_bytes=5_000_000, max_s=30))
     assert sum(written) < 100 * 10**6
-
-
-def test_stop_ends_a_download(service, answers):
-    answers["/x"] = (200, "audio/mpeg", b"x" * 100)
-    stop = threading.Event()
-    stop.set()
-    with service.open(service.url + "/x") as response, pytest.raises(Stopped):
-        list(read(response, max_bytes=1000, max_s=30, stop=stop))
 
 
 def test_connections_are_used_again(service, answers, server):
