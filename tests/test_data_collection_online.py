@@ -208,7 +208,7 @@ def test_ctrl_c_saves_and_goes_on(services, tmp_path, whole):
 
 
 def test_longer_rest_saves_says_when_and_has_its_own_status(services, tmp_path, whole, capsys):
-    services.faults.retry_after_every = 2
+    services.faults.retry_after_every = 1
     services.world.retry_after_s = 86_400
     assert collect(tmp_path, "--max-wait", "60") == 75
     told = capsys.readouterr()
