@@ -22,6 +22,12 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: m
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE_MS = 60_000
 
+# Gradio shows a result faintly at first, then lets it fade in.
+FADED_IN = """() => {
+    const result = document.querySelector("#result");
+    return !result.querySelector(".pending") && !result.getAnimations({subtree: true}).length;
+}"""
+
 
 @pytest.fixture(scope="module")
 def address(trained, loaded):
@@ -78,6 +84,7 @@ def drop(page, path):
 def click_example(page):
     page.locator("#examples button", has_text="Title").first.click()
     page.locator(".result").wait_for()
+    page.wait_for_function(FADED_IN)
 
 
 def test_dropped_song_is_shown(open_page, song):
