@@ -275,8 +275,8 @@ def save_figure(figure: "Figure", path: Path) -> None:
 class SpectrogramSet:
     """A growing set of spectrograms on disk: read through a memory map, so that it may be larger than memory.
 
-    Three files in one folder: `pipeline.json` with the front end's settings; `spectrograms.f16`, rows of `n_mels` x
-    `clip_frames` little-endian float16 in dB; `index.csv`, whose line k says which song row k is, how many frames are
+    Three files in one folder: `pipeline.json` with the front end's settings; `spectrograms.f16`, rows of `n_rows` x
+    `clip_frames` little-endian float16; `index.csv`, whose line k says which song row k is, how many frames are
     valid, and which preview it was made from. A row is written before its line in the index, so whatever kills a run,
     each line has its row. A song that was computed again has a new row; its last one counts.
     """
@@ -284,7 +284,7 @@ class SpectrogramSet:
     def __init__(self, folder: Path, config: "PipelineConfig", index: list[dict[str, str]]) -> None:
         self.folder = folder
         self.config = config
-        self.shape = (config.n_mels, config.clip_frames)
+        self.shape = (config.n_rows, config.clip_frames)
         self.index = index
         self.rows = {line["song_id"]: row for row, line in enumerate(index)}
         self.mapped = np.empty((0, *self.shape), "<f2")  # the rows as `spectrogram` reads them, mapped when it is asked
@@ -338,7 +338,7 @@ class SpectrogramSet:
         return row is not None and self.index[row]["preview_sha256"] == song["preview_sha256"]
 
     def append(self, items: list[tuple[dict[str, str], np.ndarray]]) -> None:
-        """Add songs with their spectrograms (n_mels, frames), in dB; at most `clip_frames` frames are kept."""
+        """Add songs with their spectrograms (n_rows, frames); at most `clip_frames` frames are kept."""
         try:
             self._append(items)
         except OSError as error:
@@ -364,14 +364,14 @@ class SpectrogramSet:
             self.index.append(line)
 
     def memory_map(self) -> np.ndarray:
-        """All rows, (rows, n_mels, clip_frames) float16 in dB, read only. Beyond its `frames` a row is `floor_db`."""
+        """All rows, (rows, n_rows, clip_frames) float16, read only. Beyond its `frames` a row is `floor_db`."""
         if not self.index:
             raise UserError(f"{self.folder} holds no spectrogram; run data_loading.py first")
         shape = (len(self.index), *self.shape)
         return np.memmap(self.folder / "spectrograms.f16", "<f2", mode="r", shape=shape)
 
     def spectrogram(self, song_id: str) -> np.ndarray:
-        """One song's spectrogram, (n_mels, valid frames) float16 in dB, read only."""
+        """One song's spectrogram, (n_rows, valid frames) float16, read only."""
         if len(self.mapped) != len(self.index):
             self.mapped = self.memory_map()
         return self.mapped[self.rows[song_id], :, : self.frames(song_id)]
@@ -399,7 +399,7 @@ class SpectrogramSets:
         return next(spectrograms for spectrograms in self.sets if song_id in spectrograms.rows)
 
     def spectrogram(self, song_id: str) -> np.ndarray:
-        """One song's spectrogram, (n_mels, valid frames) float16 in dB, read only."""
+        """One song's spectrogram, (n_rows, valid frames) float16, read only."""
         return self._holding(song_id).spectrogram(song_id)
 
     def frames(self, song_id: str) -> int:

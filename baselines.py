@@ -29,7 +29,8 @@ def predict_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
 
 def statistics(spectrograms: SpectrogramSet, song_ids: list[str]) -> np.ndarray:
     """Mean and standard deviation over time of each mel band: (songs, 2 * n_mels)."""
-    clips = (spectrograms.spectrogram(song_id).astype(np.float32) for song_id in song_ids)
+    n_mels = spectrograms.config.n_mels
+    clips = (spectrograms.spectrogram(song_id)[:n_mels].astype(np.float32) for song_id in song_ids)
     return np.stack([np.concatenate([clip.mean(axis=1), clip.std(axis=1)]) for clip in clips])
 
 

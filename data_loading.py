@@ -179,7 +179,7 @@ def _middle_window(
 class SpectrogramDataset(Dataset):
     """Spectrograms with the labels of the given targets.
 
-    An item is (spectrogram, labels): float32 (n_mels, frames) in dB, and float32 (targets,) in [0, 1].
+    An item is (spectrogram, labels): float32 (n_rows, frames), and float32 (targets,) in [0, 1].
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class SpectrogramDataset(Dataset):
 
 
 def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Stack items to (B, n_mels, frames) and (B, targets). A shorter item is repeated to the longest's length."""
+    """Stack items to (B, n_rows, frames) and (B, targets). A shorter item is repeated to the longest's length."""
     frames = max(spectrogram.shape[1] for spectrogram, _ in items)
     spectrograms = [s if s.shape[1] == frames else s.repeat(1, -(-frames // s.shape[1]))[:, :frames] for s, _ in items]
     return torch.stack(spectrograms), torch.stack([labels for _, labels in items])
@@ -228,7 +228,7 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 def make_loader(
     dataset: SpectrogramDataset, *, batch_size: int, shuffle: bool = False, generator: torch.Generator | None = None
 ) -> DataLoader:
-    """A loader of (B, n_mels, frames) float32 in dB and labels (B, targets).
+    """A loader of (B, n_rows, frames) float32 and labels (B, targets).
 
     When shuffled, `generator` decides the order, and a last batch of one song is left out: it has no deviation for
     batch normalisation to learn from.
@@ -268,7 +268,7 @@ def draw_spectrograms(songs: list[dict[str, str]], spectrograms: SpectrogramSet,
     config = spectrograms.config
     figure = Figure(figsize=(15, 10), layout="constrained")
     for axes, song in zip(figure.subplots(3, 4, squeeze=False).flat, songs, strict=False):
-        spectrogram = spectrograms.spectrogram(song["song_id"]).astype(np.float32)
+        spectrogram = spectrograms.spectrogram(song["song_id"])[: config.n_mels].astype(np.float32)
         image = axes.imshow(
             spectrogram,
             origin="lower",

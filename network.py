@@ -128,12 +128,13 @@ class MoodNetwork(nn.Module):
         return network.to(self.output.weight.device).train(self.training)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """(B, n_mels, frames) in dB, at least 16 frames -> (B, outputs) in [0, 1]"""
+        """(B, n_rows, frames), at least 16 frames -> (B, outputs) in [0, 1]"""
         return self.output(self.last_hidden(spectrograms)).sigmoid()
 
     def last_hidden(self, spectrograms: Tensor) -> Tensor:
-        """(B, n_mels, frames) in dB, at least 16 frames -> (B, hidden), what the outputs are a weighted sum of"""
-        x = ((spectrograms - self.band_mean_db) / self.band_deviation_db)[:, None]
+        """(B, n_rows, frames), at least 16 frames -> (B, hidden), what the outputs are a weighted sum of"""
+        levels_db = spectrograms[:, : self.config.n_mels]  # it hears for itself which tones there are
+        x = ((levels_db - self.band_mean_db) / self.band_deviation_db)[:, None]
         levels = [statistics_over_time(x.transpose(1, 2))]
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         levels.append(statistics_over_time(x))
@@ -194,7 +195,7 @@ class Ensemble(nn.Module):
         self.kernel_regression = KernelRegression(config, n_support)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
-        """(B, n_mels, frames) in dB, at least 16 frames -> (B,) in [0, 1]"""
+        """(B, n_rows, frames), at least 16 frames -> (B,) in [0, 1]"""
         return self.hear(spectrograms, clip_statistics(spectrograms)).values
 
     def hear(self, spectrograms: Tensor, statistics: Tensor) -> Heard:
@@ -205,7 +206,7 @@ class Ensemble(nn.Module):
         of its timeline.
 
         Args:
-            spectrograms: (B, n_mels, frames) in dB, at least 16 frames.
+            spectrograms: (B, n_rows, frames) as the pipeline makes them, at least 16 frames.
             statistics: (B, statistics), their `clip_statistics`; the models of all targets share them.
         """
         n_clips = len(spectrograms)
@@ -220,7 +221,7 @@ class Ensemble(nn.Module):
 
 
 def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:
-    """Cut (B, n_mels, frames) into evenly spaced pieces that cover all frames: (B * pieces, n_mels, piece_frames).
+    """Cut (B, n_rows, frames) into evenly spaced pieces that cover all frames: (B * pieces, n_rows, piece_frames).
 
     What is shorter than a piece stays whole.
     """

@@ -1,4 +1,4 @@
-"""The audio front end: audio file -> mono waveform -> log-mel spectrogram.
+"""The audio front end: audio file -> mono waveform -> log-mel spectrogram, with the pitch classes below it.
 
 Every stage uses this one class, so that a spectrogram means the same in training and in prediction. Its settings, a
 `PipelineConfig`, travel with every set of spectrograms and every model.
@@ -16,6 +16,7 @@ import soundfile
 import torch
 import torchaudio
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from errors import AudioError, UserError
 
@@ -27,6 +28,11 @@ BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the proces
 MAX_RATE_HZ = 1_000_000
 MAX_CHANNELS = 64  # of a waveform; more are samples, in the wrong order
 MAX_RATIO_TERM = 128
+
+N_PITCH_CLASSES = 12  # from A up
+PITCHES_MIDI = (33, 93)  # five octaves from 55 Hz up, the end excluded
+SEMITONE_WIDTH = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
+PITCH_FLOOR = 1e-9  # power: what is below -90 dB is no tone
 
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
@@ -40,6 +46,8 @@ class PipelineConfig:
     n_fft: int = 1024  # 64 ms: narrow enough in frequency for the lowest mel bands
     hop_samples: int = 512  # 32 ms: fast enough for drums
     n_mels: int = 96
+    pitch_n_fft: int = 4096  # 256 ms: fine enough to tell semitones apart from 110 Hz up
+    pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
     f_min_hz: float = 30.0
     f_max_hz: float = 8_000.0
     clip_s: float = 30.0  # longer audio is cut into windows of this length
@@ -55,6 +63,11 @@ class PipelineConfig:
     def clip_frames(self) -> int:
         """Frames of a full clip: only windows that lie wholly inside the audio (936 with the defaults)."""
         return 1 + (self.clip_samples - self.n_fft) // self.hop_samples
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a spectrogram: its mel bands, then its pitch classes."""
+        return self.n_mels + N_PITCH_CLASSES
 
     @property
     def frames_per_s(self) -> float:
@@ -100,18 +113,47 @@ class AudioPipeline(nn.Module):
         )
         # A sine of amplitude 1 peaks at (sum of the Hann window / 2) ** 2 in the power spectrum.
         self.full_scale = (config.n_fft / 4) ** 2
+        self.register_buffer("pitch_window", torch.hann_window(config.pitch_n_fft), persistent=False)
+        self.register_buffer("pitch_filters", _pitch_filters(config), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Log-mel spectrogram of a mono waveform.
+        """Log-mel spectrogram of a mono waveform, and how strong each pitch class is at the time.
 
         Args:
             waveform: (samples,) or (B, samples) at `sample_rate_hz`, in [-1, 1], at least `n_fft` samples.
 
         Returns:
-            (n_mels, frames) or (B, n_mels, frames), float32, dB relative to a full-scale sine, `floor_db` at least.
+            (n_rows, frames) or (B, n_rows, frames), float32: `n_mels` rows in dB relative to a full-scale sine,
+            `floor_db` at least; then the 12 of `pitch_classes`, each held until the next.
         """
         power = self.mel(waveform).div_(self.full_scale)
-        return power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
+        levels = power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
+        pitches = self.pitch_classes(waveform)
+        centre = torch.arange(levels.shape[-1]) * self.config.hop_samples + self.config.n_fft // 2
+        nearest = (centre - self.config.pitch_n_fft // 2 + self.config.pitch_hop_samples // 2).clamp(min=0)
+        nearest = (nearest // self.config.pitch_hop_samples).clamp(max=pitches.shape[-1] - 1)
+        return torch.cat([levels, pitches[..., nearest]], dim=-2)
+
+    def pitch_classes(self, waveform: Tensor) -> Tensor:
+        """How far the tones of each pitch class stand out from the sound around them: a chroma.
+
+        Args:
+            waveform: (samples,) or (B, samples), as for `forward`.
+
+        Returns:
+            (12, pitch frames) or (B, 12, pitch frames) from A up, of length 1 in each frame that holds tones.
+        """
+        n_fft = self.config.pitch_n_fft
+        waveform = F.pad(waveform, (0, max(0, n_fft - waveform.shape[-1])))
+        spectrum = torch.fft.rfft(waveform.unfold(-1, n_fft, self.config.pitch_hop_samples) * self.pitch_window)
+        spectrum = spectrum[..., : len(self.pitch_filters)]  # nothing above it is used
+        power = (spectrum.real.square() + spectrum.imag.square()) @ self.pitch_filters
+        levels = power.div_((n_fft / 4) ** 2).add_(PITCH_FLOOR).log10_().mul_(10).flatten(0, -2)
+        # A tone is what stands out from the octave around it.
+        half = N_PITCH_CLASSES // 2
+        around = F.avg_pool1d(F.pad(levels[:, None], (half, half), mode="replicate"), 2 * half + 1, 1)[:, 0]
+        tones = (levels - around).clamp_(min=0).unflatten(1, (-1, N_PITCH_CLASSES)).mean(dim=1)
+        return F.normalize(tones, dim=1, eps=1e-3).unflatten(0, power.shape[:-1]).transpose(-1, -2)
 
     def log_mels(self, path: str | Path) -> tuple[list[Tensor], float]:
         """Decode a file and transform it window by window.
@@ -120,7 +162,7 @@ class AudioPipeline(nn.Module):
             path: an audio file of any length, rate and number of channels.
 
         Returns:
-            The spectrograms, each (n_mels, frames), of the consecutive windows of `clip_s`, without the silence at
+            The spectrograms, each (n_rows, frames), of the consecutive windows of `clip_s`, without the silence at
             their ends (those with less than `min_s` are left out), and the length in seconds of everything decoded.
 
         Raises:
@@ -137,7 +179,7 @@ class AudioPipeline(nn.Module):
             waveforms: as `waveforms` gives them: (samples,) of up to `clip_s`, and their length in seconds.
 
         Yields:
-            The spectrogram (n_mels, frames) and the length in seconds of what is heard in each window; None in place of
+            The spectrogram (n_rows, frames) and the length in seconds of what is heard in each window; None in place of
             the spectrogram for the silence at its ends, and for a window with less than `min_s` between them.
 
         Raises:
@@ -225,6 +267,16 @@ class AudioPipeline(nn.Module):
             if not waveform.sum().isfinite():
                 raise AudioError("it holds NaN or infinite samples; export it again")
             yield waveform, window.size / rate_hz
+
+
+def _pitch_filters(config: PipelineConfig) -> Tensor:
+    """What each pitch gathers of the power spectrum: (bins up to the highest pitch, pitches), each summing to 1."""
+    frequency_hz = torch.fft.rfftfreq(config.pitch_n_fft, 1 / config.sample_rate_hz)
+    midi = 69 + 12 * (frequency_hz / 440).clamp(min=1e-3).log2()  # 69 is A4
+    pitches = torch.arange(*PITCHES_MIDI)
+    filters = torch.exp(-0.5 * ((midi[:, None] - pitches) / SEMITONE_WIDTH) ** 2)
+    filters = filters / filters.sum(dim=0)
+    return filters[midi <= pitches[-1] + 2].contiguous()
 
 
 @lru_cache(maxsize=16)

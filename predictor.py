@@ -98,7 +98,7 @@ class Predictor:
 
     @torch.inference_mode()
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]]) -> Analysis:
-        """As `predict`, from spectrograms (n_mels, frames) and their length in seconds; None stands for silence."""
+        """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""
         overview = Overview(self.pipeline.config.n_mels)
         timeline: list[Moment] = []
         totals, embedding = torch.zeros(len(TARGETS)), torch.zeros_like(self.index.mean)
@@ -117,7 +117,7 @@ class Predictor:
                 timeline.append(Moment(moment_s, dict(zip(self.models, values, strict=True))))
             n_frames, n_windows = n_frames + frames, n_windows + 1
             n_unfamiliar += not self.familiarity.is_familiar(statistics, duration_s)
-            overview.add(spectrogram)
+            overview.add(spectrogram[: self.pipeline.config.n_mels])
             start_s += duration_s
         values = dict(zip(self.models, (totals / n_frames).tolist(), strict=True))
         songs = self.index.nearest(embedding / n_frames, N_SEARCHED)
@@ -148,7 +148,7 @@ def hear(models: dict[str, Ensemble], spectrogram: Tensor, statistics: Tensor) -
 
     Args:
         models: a model per target.
-        spectrogram: (n_mels, frames) in dB.
+        spectrogram: (n_rows, frames) as the pipeline makes it.
         statistics: (1, statistics), its `clip_statistics`.
 
     Returns:
@@ -160,7 +160,7 @@ def hear(models: dict[str, Ensemble], spectrogram: Tensor, statistics: Tensor) -
 
 @torch.inference_mode()
 def embed(models: dict[str, Ensemble], spectrogram: Tensor) -> Tensor:
-    """What a song index keeps of a clip: (n_mels, frames) in dB -> (embedding,)"""
+    """What a song index keeps of a clip: (n_rows, frames) -> (embedding,)"""
     return hear(models, spectrogram, clip_statistics(spectrogram[None])).embedding.flatten()
 
 

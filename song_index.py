@@ -151,7 +151,7 @@ def build_index(
 
     Args:
         songs: rows of songs.csv whose spectrograms are in the set; at least two.
-        embed: (n_mels, frames) in dB -> (embedding,)
+        embed: (n_rows, frames) -> (embedding,)
     """
 
     def embedding(song: dict[str, str]) -> Tensor:

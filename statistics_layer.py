@@ -1,11 +1,14 @@
-"""Fixed statistics of a clip's log-mel spectrogram: level, rhythm, timbre and tonality in a few hundred numbers."""
+"""Fixed statistics of a clip's spectrogram: level, rhythm, timbre and harmony in a few hundred numbers."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pipeline import N_PITCH_CLASSES
 
 N_COARSE = 32  # groups of mel bands whose level and changes are described
 LEVEL_COPIES = 4
@@ -22,24 +25,32 @@ FRAME_S = 0.032
 TEMPO_EDGES_BPM = (40, 60, 80, 95, 110, 125, 140, 160, 180, 210, 260, 330, 420, 600)
 USUAL_TEMPI_BPM = (60, 200)
 TEMPO_POINTS = 2048  # of the Fourier transform: a bin is 0.9 beats per minute wide
+PITCH_STEP = 4  # frames that share their pitch classes
+CHORD_FRAMES = 5  # of pitch classes, 0.64 s: what sounds together that long is taken for a chord
+# How well each pitch class fits into a key, from its tonic up, as listeners judged (Krumhansl & Kessler, 1982).
+MAJOR_KEY = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+MINOR_KEY = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+MAJOR_CHORD, MINOR_CHORD = (0, 4, 7), (0, 3, 7)  # semitones from the root up
+RELATIVE_MAJOR = 3  # semitones above a minor key's tonic lies that of the major key with the same notes
 
 
 def n_statistics(n_mels: int) -> int:
     """How many numbers `clip_statistics` gives."""
-    return clip_statistics(torch.zeros(1, n_mels, RHYTHM_FRAMES)).shape[1]
+    return clip_statistics(torch.zeros(1, n_mels + N_PITCH_CLASSES, RHYTHM_FRAMES)).shape[1]
 
 
 @torch.no_grad()
 def clip_statistics(spectrograms: Tensor) -> Tensor:
-    """(B, n_mels, frames) in dB, n_mels a multiple of 32 -> (B, statistics)
+    """(B, n_rows, frames) as the pipeline makes them, n_mels a multiple of 32 -> (B, statistics)
 
     Clips shorter than 7.5 s are repeated to that length.
     """
     frames = spectrograms.shape[2]
     if frames < RHYTHM_FRAMES:
         spectrograms = spectrograms.repeat(1, 1, -(-RHYTHM_FRAMES // frames))[:, :, :RHYTHM_FRAMES]
+    levels, pitches = spectrograms[:, :-N_PITCH_CLASSES], spectrograms[:, -N_PITCH_CLASSES:, ::PITCH_STEP]
     parts = (_levels, _rhythm, _cepstra, _peaks, _repetition, _tempo)
-    return torch.cat([part(spectrograms) for part in parts], dim=1)
+    return torch.cat([*(part(levels) for part in parts), _harmony(pitches)], dim=1)
 
 
 def _grouped(x: Tensor, n_groups: int) -> Tensor:
@@ -130,3 +141,67 @@ def _tempo(x: Tensor) -> Tensor:
     usual = (bpm > USUAL_TEMPI_BPM[0]) & (bpm < USUAL_TEMPI_BPM[1])
     strongest = bpm[usual][strength[:, usual].argmax(dim=1)] / 100
     return torch.stack([*(strength[:, inside].amax(dim=1) for inside in ranges), strongest], dim=1)
+
+
+def _harmony(pitches: Tensor) -> Tensor:
+    """Key, chords and intervals: (B, 12, pitch frames) -> (B, statistics)
+
+    How far the piece is in major and in minor; how much of it the best chords explain, whether they are major ones and
+    how often they change; which intervals sound together; how strong each pitch class is from the tonic up, or in minor
+    from that of the relative major; how often each root is heard, from the tonic up; by how much the roots move.
+    """
+    frames = _standardised(pitches.transpose(1, 2))  # (B, frames, 12)
+    mean = _standardised(pitches.mean(dim=2))
+    in_major, in_minor = (mean @ _rotations(profile) for profile in (MAJOR_KEY, MINOR_KEY))  # (B, 12 tonics)
+    best_major, best_minor = in_major.amax(dim=1), in_minor.amax(dim=1)
+    is_major = best_major >= best_minor
+    tonic = torch.where(is_major, in_major.argmax(dim=1), in_minor.argmax(dim=1))
+    relative = torch.where(is_major, tonic, tonic + RELATIVE_MAJOR)
+
+    smooth = F.avg_pool1d(pitches, CHORD_FRAMES, 1, CHORD_FRAMES // 2)
+    sounding = _standardised(smooth.transpose(1, 2))
+    fits = [sounding @ _rotations([float(step in chord) for step in range(12)]) for chord in (MAJOR_CHORD, MINOR_CHORD)]
+    as_major, as_minor = (fit.amax(dim=2) for fit in fits)
+    chords = torch.cat(fits, dim=2).argmax(dim=2)  # (B, frames)
+    roots = F.one_hot(chords % 12, 12).float()
+    moves = F.one_hot(chords.diff(dim=1) % 12, 12).float().mean(dim=1)
+    numbers = [
+        best_major,
+        best_minor,
+        best_major - best_minor,
+        (chords < 12).float().mean(dim=1),
+        torch.maximum(as_major, as_minor).mean(dim=1),
+        as_major.mean(dim=1),
+        as_minor.mean(dim=1),
+        (as_major - as_minor).mean(dim=1),
+        (chords.diff(dim=1) != 0).float().mean(dim=1),
+        smooth.diff(dim=2).abs().mean(dim=(1, 2)),
+        pitches.mean(dim=2).std(dim=1),
+    ]
+    intervals = [(x * x.roll(step, dims=-1)).mean(dim=-1) for step in range(1, 7) for x in (mean, frames)]
+    intervals = [x if x.ndim == 1 else x.mean(dim=1) for x in intervals]
+    return torch.cat(
+        [
+            torch.stack(numbers + intervals, dim=1),
+            _from(mean, relative),
+            _from(roots.mean(dim=1), tonic),
+            moves[:, 1:],
+        ],
+        dim=1,
+    )
+
+
+def _standardised(x: Tensor) -> Tensor:
+    """Deviations from the mean over the last dimension."""
+    return (x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, correction=0, keepdim=True) + 1e-3)
+
+
+def _rotations(profile: Sequence[float]) -> Tensor:
+    """A profile from each pitch class up, so that a product with it is a correlation: (12, 12 first classes)"""
+    row = _standardised(torch.tensor(profile)) / 12
+    return torch.stack([row.roll(first) for first in range(12)], dim=1)
+
+
+def _from(x: Tensor, first: Tensor) -> Tensor:
+    """(B, 12) with the pitch classes from `first` (B,) up."""
+    return x.gather(1, (torch.arange(12, device=x.device) + first[:, None]) % 12)

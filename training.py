@@ -46,7 +46,7 @@ class TrainingConfig:
     validate_every: int = 2  # epochs
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
-    kernel_cost: float = 0.3  # of the kernel regression: how much an error weighs against smoothness
+    kernel_costs: tuple[float, float, float] = (0.3, 0.3, 0.6)  # of each target's regression: errors against smoothness
     kernel_tolerance: float = 0.02  # errors up to this cost nothing
     seed: int = 0
 
@@ -79,9 +79,9 @@ class Songs:
     @cached_property
     def band_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of each mel band over the training songs, in dB, both (n_mels,)."""
-        total, squares, n_frames = 0.0, 0.0, 0
+        total, squares, n_frames, n_mels = 0.0, 0.0, 0, self.spectrograms.config.n_mels
         for song in self.taught:
-            clip = self.spectrograms.spectrogram(song["song_id"]).astype(np.float64)
+            clip = self.spectrograms.spectrogram(song["song_id"])[:n_mels].astype(np.float64)
             total, squares = total + clip.sum(axis=1), squares + (clip**2).sum(axis=1)
             n_frames += clip.shape[1]
         mean = total / n_frames
@@ -210,12 +210,12 @@ def fit_kernel_regressions(songs: Songs, config: TrainingConfig) -> dict[str, Ke
     dataset = SpectrogramDataset(songs.spectrograms, songs.taught + songs.validation, TARGETS)
     statistics = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
     regressions = {}
-    for target, labels in zip(TARGETS, dataset.labels.T.numpy(), strict=True):
+    for target, labels, cost in zip(TARGETS, dataset.labels.T.numpy(), config.kernel_costs, strict=True):
         regression = KernelRegression(config.network, len(statistics))
         regression.input_mean.copy_(statistics.mean(dim=0))
         regression.input_deviation.copy_(statistics.std(dim=0) + MIN_DEVIATION)
         inputs = regression.standardised(statistics)
-        machine = SVR(gamma=regression.gamma, C=config.kernel_cost, epsilon=config.kernel_tolerance)
+        machine = SVR(gamma=regression.gamma, C=cost, epsilon=config.kernel_tolerance)
         machine.fit(inputs.numpy(), labels)
         regression.support = inputs[torch.from_numpy(machine.support_).long()]
         regression.weights = torch.from_numpy(machine.dual_coef_[0]).float()
@@ -245,7 +245,9 @@ def train_epoch(
         rate = config.learning_rate * learning_rate_factor(step / (config.epochs * len(loader)), config.warm_up)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        x = augment(spectrograms.to(device), network.band_mean_db, config.augmentation, generator)
+        x = augment(
+            spectrograms[:, : config.network.n_mels].to(device), network.band_mean_db, config.augmentation, generator
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
             predicted = network(x)
         loss = (predicted.float() - labels.to(device)).square().mean(dim=0) / variances

@@ -31,7 +31,7 @@ def song(song_id, sha="aa"):
 
 
 def spectrogram(value, frames=100):
-    return np.full((8, frames), value, np.float32)
+    return np.full((CONFIG.n_rows, frames), value, np.float32)
 
 
 def names(folder):
@@ -215,7 +215,7 @@ def test_set_gives_back_what_was_appended(tmp_path):
     spectrograms.append([(song("c"), spectrogram(-30, frames=CONFIG.clip_frames + 7))])
     for opened in (spectrograms, SpectrogramSet.open(tmp_path / "set")):
         data = opened.memory_map()
-        assert data.shape == (3, 8, CONFIG.clip_frames)
+        assert data.shape == (3, CONFIG.n_rows, CONFIG.clip_frames)
         assert data.dtype == np.float16
         assert [opened.frames(song_id) for song_id in "abc"] == [100, 60, CONFIG.clip_frames]
         assert (data[opened.rows["b"], :, :60] == -20).all()

@@ -12,7 +12,7 @@ from network import Ensemble, KernelRegression, MoodNetwork, NetworkConfig, cut,
 from pipeline import PipelineConfig
 from statistics_layer import clip_statistics
 
-N_MELS = PipelineConfig().n_mels
+N_MELS, N_ROWS = PipelineConfig().n_mels, PipelineConfig().n_rows
 OUTPUTS = ("energy", "valence", "tempo")
 CONFIG = NetworkConfig(outputs=OUTPUTS, n_mels=N_MELS)
 ONE_OUTPUT = NetworkConfig(outputs=("energy",), n_mels=N_MELS)
@@ -21,7 +21,7 @@ DESCRIPTION = {"pipeline": PipelineConfig().to_dict(), "note": "夜"}
 
 
 def spectrograms(n=3, frames=124, *, seed=0):
-    return -50 + 15 * torch.randn(n, N_MELS, frames, generator=torch.Generator().manual_seed(seed))
+    return -50 + 15 * torch.randn(n, N_ROWS, frames, generator=torch.Generator().manual_seed(seed))
 
 
 def ensemble(*, seed=0, n_members=2):
@@ -57,7 +57,7 @@ def test_any_length_gives_one_value_from_0_to_1(batch, frames):
 def test_values_stay_in_range_for_extreme_input():
     model = ensemble()
     for level in (-100.0, 0.0, 1000.0):
-        predicted = model(torch.full((2, N_MELS, 100), level))
+        predicted = model(torch.full((2, N_ROWS, 100), level))
         assert predicted.isfinite().all()
         assert ((predicted >= 0) & (predicted <= 1)).all()
 
@@ -167,7 +167,7 @@ def test_embedding_is_the_mean_of_the_pieces_last_hidden_layers():
 
 @torch.inference_mode()
 def test_kernel_regression_knows_its_supports_and_falls_back_to_the_offset():
-    known, unlike = spectrograms(2), torch.zeros(1, N_MELS, 124)
+    known, unlike = spectrograms(2), torch.zeros(1, N_ROWS, 124)
     regression = KernelRegression(ONE_OUTPUT, 2)
     regression.support.copy_(regression.standardised(clip_statistics(known)))
     regression.gamma = 10.0
