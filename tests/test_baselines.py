@@ -21,12 +21,12 @@ def test_mean_is_that_of_the_training_labels():
 def test_statistics_are_mean_and_deviation_over_the_valid_frames(tmp_path):
     config = PipelineConfig(clip_s=4.0, n_mels=8)
     spectrograms = SpectrogramSet.create(tmp_path, config)
-    clips = {name: np.random.default_rng(k).integers(-90, 0, (8, 40 + k)) for k, name in enumerate("abc")}
+    clips = {name: np.random.default_rng(k).integers(-90, 0, (20, 40 + k)) for k, name in enumerate("abc")}
     spectrograms.append([({"song_id": name, "preview_sha256": "x"}, clip) for name, clip in clips.items()])
     statistics = baselines.statistics(spectrograms, ["c", "a"])
     assert statistics.shape == (2, 16)
     for row, name in zip(statistics, "ca", strict=True):
-        np.testing.assert_allclose(row, [*clips[name].mean(axis=1), *clips[name].std(axis=1)], rtol=1e-4)
+        np.testing.assert_allclose(row, [*clips[name][:8].mean(axis=1), *clips[name][:8].std(axis=1)], rtol=1e-4)
 
 
 def test_ridge_recovers_a_linear_relation():

@@ -318,7 +318,7 @@ def small_set(tmp_path):
     songs = []
     for song_id, frames, energy in (("a", 100, "0.25"), ("b", 60, "0.5"), ("c", 20, "1")):
         songs.append({"song_id": song_id, "preview_sha256": "x", "energy": energy, "valence": "0.125"})
-        spectrograms.append([(songs[-1], np.tile(np.arange(frames, dtype=np.float32), (8, 1)))])
+        spectrograms.append([(songs[-1], np.tile(np.arange(frames, dtype=np.float32), (config.n_rows, 1)))])
     return spectrograms, songs
 
 
@@ -329,7 +329,7 @@ def test_items_are_whole_spectrograms_with_their_label(small_set):
         spectrogram, value = dataset[item]
         assert spectrogram.dtype == torch.float32
         assert value.tolist() == [label]
-        assert torch.equal(spectrogram, torch.arange(frames, dtype=torch.float32).expand(8, frames))
+        assert torch.equal(spectrogram, torch.arange(frames, dtype=torch.float32).expand(20, frames))
 
 
 def test_order_is_that_of_the_songs(small_set):
@@ -387,7 +387,7 @@ def test_loader_gives_batches(small_set):
     spectrograms, songs = small_set
     dataset = SpectrogramDataset(spectrograms, songs * 3, ("energy",))
     batches = list(make_loader(dataset, batch_size=4))
-    assert [tuple(x.shape) for x, _ in batches] == [(4, 8, 100), (4, 8, 100), (1, 8, 20)]
+    assert [tuple(x.shape) for x, _ in batches] == [(4, 20, 100), (4, 20, 100), (1, 20, 20)]
     assert torch.equal(torch.cat([labels for _, labels in batches]), dataset.labels)
 
 

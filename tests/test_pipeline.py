@@ -12,6 +12,7 @@ from errors import AudioError
 from pipeline import AudioPipeline, PipelineConfig
 
 AUDIBLE_DB = -40.0  # 8-bit samples and lossy codecs differ below it
+N_MELS = PipelineConfig().n_mels
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +30,15 @@ def reference(pipeline):
 def assert_sounds_like(spectrogram, reference, *, tolerance_db=1.0):
     assert abs(spectrogram.shape[1] - reference.shape[1]) <= 3  # codecs add up to 50 ms
     frames = slice(3, min(spectrogram.shape[1], reference.shape[1]) - 3)
-    ours, theirs = spectrogram[:, frames], reference[:, frames]
+    ours, theirs = spectrogram[:N_MELS, frames], reference[:N_MELS, frames]
     audible = theirs > AUDIBLE_DB
     assert audible.any(dim=1).sum() >= 10
     difference = (ours - theirs)[audible].abs()
     assert difference.median() < tolerance_db / 2
     assert difference.quantile(0.95) < tolerance_db
     assert (ours[theirs < -80] < -35).all()
+    pitches = (spectrogram[N_MELS:, frames] - reference[N_MELS:, frames]).abs()
+    assert pitches.median() < 0.1
 
 
 LIBSNDFILE_FORMATS = [
@@ -132,7 +135,7 @@ def test_opposite_channels_cancel_out(pipeline, tmp_path):
 
 
 def test_full_scale_sine_is_0_db_in_its_band(pipeline):
-    spectrogram = pipeline(torch.tensor(tone(), dtype=torch.float32))
+    spectrogram = pipeline(torch.tensor(tone(), dtype=torch.float32))[:N_MELS]
     band = int(spectrogram.mean(dim=1).argmax())
     assert spectrogram[band].mean() == pytest.approx(0, abs=2)
     assert spectrogram[band + 6 :].max() < -40
@@ -140,13 +143,40 @@ def test_full_scale_sine_is_0_db_in_its_band(pipeline):
 
 def test_6_db_of_gain_raise_every_value_by_6_db(pipeline):
     waveform = torch.tensor(chord(level=0.2), dtype=torch.float32)
-    quiet, loud = pipeline(waveform), pipeline(2 * waveform)
+    quiet, loud = pipeline(waveform)[:N_MELS], pipeline(2 * waveform)[:N_MELS]
     above_floor = quiet > pipeline.config.floor_db + 1
     torch.testing.assert_close((loud - quiet)[above_floor], torch.tensor(6.0206).expand(above_floor.sum()))
 
 
 def test_silence_is_the_floor(pipeline):
-    assert (pipeline(torch.zeros(16_000)) == -100).all()
+    spectrogram = pipeline(torch.zeros(16_000))
+    assert (spectrogram[:N_MELS] == -100).all()
+    assert (spectrogram[N_MELS:] == 0).all()
+
+
+@pytest.mark.parametrize("frequency_hz", [110, 220, 277.18, 440, 659.26, 1661.2])
+def test_tone_is_in_its_pitch_class(pipeline, frequency_hz):
+    pitches = pipeline(torch.tensor(tone(frequency_hz=frequency_hz, level=0.1), dtype=torch.float32))[N_MELS:]
+    assert (pitches.argmax(dim=0) == round(12 * np.log2(frequency_hz / 440)) % 12).all()
+    torch.testing.assert_close(pitches.norm(dim=0), torch.ones(pitches.shape[1]))
+
+
+def test_pitch_classes_are_those_of_the_time(pipeline):
+    notes = np.concatenate([tone(frequency_hz=hz, seconds=1, level=0.1) for hz in (440, 523.25, 440)])
+    pitches = pipeline(torch.tensor(notes, dtype=torch.float32))[N_MELS:]
+    time_s = 0.032 + torch.arange(pitches.shape[1]) * 0.032
+    inside = ((time_s % 1 > 0.2) & (time_s % 1 < 0.8)).nonzero()[:, 0]
+    expected = torch.where((time_s > 1) & (time_s < 2), 3, 0)
+    assert (pitches.argmax(dim=0) == expected)[inside].all()
+
+
+def test_gain_leaves_pitch_classes_as_they_are(pipeline):
+    waveform = torch.tensor(chord(level=0.2), dtype=torch.float32)
+    torch.testing.assert_close(pipeline(waveform)[N_MELS:], pipeline(2 * waveform)[N_MELS:], atol=0.05, rtol=0)
+
+
+def test_less_than_a_frame_of_pitches_is_filled_up(pipeline):
+    assert pipeline(torch.tensor(tone(seconds=0.1), dtype=torch.float32)).shape == (108, 2)
 
 
 def test_batch_equals_one_by_one(pipeline):
@@ -160,6 +190,7 @@ def test_batch_equals_one_by_one(pipeline):
 GOLDEN_FRAME_20 = [-100.0, -18.39, -71.72, -85.2, -18.13, -34.32, -100.0, -100.0, -100.0, -100.0, -100.0, -100.0]
 GOLDEN_PEAKS = [-64.99, -15.35, -22.7, -20.7, -15.89, -20.13, -20.51, -20.2, -19.06, -18.81, -19.18, -18.7]
 GOLDEN_MEAN = -83.053
+GOLDEN_PITCHES_20 = [0.37, 0.33, 0.476, 0.505, 0.345, 0.143, 0.159, 0.146, 0.115, 0.025, 0.006, 0.27]
 
 
 def test_golden_values():
@@ -168,9 +199,11 @@ def test_golden_values():
     sweep = 0.1 * np.sin(2 * np.pi * (100 * t + 900 * t**2))  # 100 to 7,300 Hz in 4 s
     spectrogram = AudioPipeline(PipelineConfig())(torch.tensor(chord() + sweep, dtype=torch.float32))
     assert spectrogram.shape == (108, 124)
-    np.testing.assert_allclose(spectrogram[::8, 20], GOLDEN_FRAME_20, atol=0.05)
-    np.testing.assert_allclose(spectrogram[::8].amax(dim=1), GOLDEN_PEAKS, atol=0.05)
-    np.testing.assert_allclose(spectrogram.mean(), GOLDEN_MEAN, atol=0.02)
+    levels, pitches = spectrogram[:N_MELS], spectrogram[N_MELS:]
+    np.testing.assert_allclose(levels[::8, 20], GOLDEN_FRAME_20, atol=0.05)
+    np.testing.assert_allclose(levels[::8].amax(dim=1), GOLDEN_PEAKS, atol=0.05)
+    np.testing.assert_allclose(levels.mean(), GOLDEN_MEAN, atol=0.02)
+    np.testing.assert_allclose(pitches[:, 20], GOLDEN_PITCHES_20, atol=0.005)
 
 
 def test_same_file_same_values(tmp_path):
@@ -187,7 +220,7 @@ def test_long_file_is_cut_into_windows(pipeline, tmp_path):
     spectrograms, duration_s = pipeline.log_mels(tmp_path / "a.wav")
     assert [spectrogram.shape[1] for spectrogram in spectrograms] == [936, 936, 936, 155]
     assert duration_s == pytest.approx(95)
-    loudness = [float(spectrogram.max()) for spectrogram in spectrograms[:3]]
+    loudness = [float(spectrogram[:N_MELS].max()) for spectrogram in spectrograms[:3]]
     assert loudness[1] - loudness[0] == pytest.approx(6.02, abs=0.1)
     assert loudness[2] - loudness[0] == pytest.approx(9.54, abs=0.1)
 
@@ -231,7 +264,7 @@ def test_silence_in_the_middle_stays(pipeline, tmp_path):
     write_audio(tmp_path / "a.wav", np.concatenate([chord(seconds=2), np.zeros(16_000), chord(seconds=2)]))
     (spectrogram,), _ = pipeline.log_mels(tmp_path / "a.wav")
     assert spectrogram.shape[1] == 1 + (80_000 - 1024) // 512
-    assert (spectrogram[:, 65:90] == -100).all()
+    assert (spectrogram[:N_MELS, 65:90] == -100).all()
 
 
 def test_windows_with_too_little_sound_are_left_out(pipeline, tmp_path):
