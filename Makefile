@@ -36,7 +36,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/loading_memory.py
 	if [ -e data/splits.csv ]; then \
 		$(BIN)/python benchmarks/training_time.py && $(BIN)/python benchmarks/similar.py && \
-		$(BIN)/python benchmarks/unfamiliar.py; \
+		$(BIN)/python benchmarks/unfamiliar.py && $(BIN)/python benchmarks/occlusion.py --songs 40; \
 	else echo "the rest needs songs; run data_collection.py and data_loading.py first"; fi
 
 $(BIN)/python:

@@ -2,7 +2,7 @@
 
 Occlusion (Zeiler & Fergus, 2014, https://arxiv.org/abs/1311.2901). What is hidden becomes the training songs' mean
 level of its bands, as it does under the masks of training. Of the replacements that need no other song, this one says
-best what happens where another song's sound takes the place (benchmarks/explanation.py), as Mishra et al. found for
+best what happens where another song's sound takes the place (benchmarks/occlusion.py), as Mishra et al. found for
 singing (2020, https://arxiv.org/abs/2005.07788).
 """
 

@@ -46,16 +46,12 @@ def draw_analysis(
         true: Spotify's values, where they are known.
     """
     explained = analysis.explanation is not None
-    height = 11.4 if explained else 7.4
+    height, edge, indent, gap, low = (11.4, 0.071, 0.08, 0.44, 0.3) if explained else (7.4, 0.11, 0.05, 0.32, 0.02)
     rows = len(TARGETS) + 1 if explained else 2
-    top, bottom = 1 - 0.81 / height, 0.81 / height
     figure = Figure(figsize=(12, height))  # a constrained layout would take half as long again
-    margin, gap = (0.08, 0.44) if explained else (0.05, 0.32)
-    left = figure.add_gridspec(rows, 1, left=margin, right=0.61, bottom=bottom, top=top, hspace=gap)
+    left = figure.add_gridspec(rows, 1, left=indent, right=0.61, bottom=edge, top=1 - edge, hspace=gap)
     right = figure.add_gridspec(
-        *(3, 1),
-        **{"left": 0.72, "right": 0.98, "bottom": 0.3 if explained else 0.02, "top": top},
-        **{"hspace": 0.4, "height_ratios": [1, 2.6, 1.4]},
+        3, 1, left=0.72, right=0.98, bottom=low, top=1 - edge, hspace=0.4, height_ratios=[1, 2.6, 1.4]
     )
     if explained:
         _draw_explanation([figure.add_subplot(left[row]) for row in range(len(TARGETS))], analysis)
@@ -151,7 +147,7 @@ def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
     _time_axis(axes, analysis.duration_s)
     axes.set(ylim=(0, 1), title="its course")
     axes.grid(axis="y", alpha=0.25)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3.2, ncols=3, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3, ncols=3, frameon=False)
     _clean(axes)
 
 

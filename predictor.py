@@ -112,6 +112,8 @@ class Predictor:
         n_frames, n_windows, n_unfamiliar, start_s = 0, 0, 0, 0.0
         for spectrogram, duration_s in windows:
             if spectrogram is None:
+                n_silent = round(duration_s * self.pipeline.config.frames_per_s)
+                overview.add(torch.full((self.pipeline.config.n_mels, n_silent), self.pipeline.config.floor_db))
                 start_s += duration_s
                 continue
             statistics = clip_statistics(spectrogram[None])

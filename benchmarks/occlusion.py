@@ -1,7 +1,7 @@
 """Whether an explanation explains: what raised and lowered the values of songs that the models never heard.
 
-    python benchmarks/explanation.py                  the test songs of data/, or without them the demo's
-    python benchmarks/explanation.py --songs 24       fewer of them
+    python benchmarks/occlusion.py                  the test songs of data/, or without them the demo's
+    python benchmarks/occlusion.py --songs 40       fewer of them; a song takes some 15 s of one core
 
 Four tables, a column per target:
 
@@ -130,10 +130,8 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
 
 def line(name: str, values: np.ndarray, *, form: str = ".2f") -> None:
     """Print the mean over songs of (songs, targets), and half the width of its 95 % interval."""
-    half = 1.96 * values.std(axis=0, ddof=1) / len(values) ** 0.5
-    print(
-        f"  {name:46}" + "".join(f"{m:+10{form}} ±{h:{form}}" for m, h in zip(values.mean(axis=0), half, strict=True))
-    )
+    means, halves = values.mean(axis=0), 1.96 * values.std(axis=0, ddof=1) / len(values) ** 0.5
+    print(f"  {name:46}" + "".join(f"{m:+10{form}} ±{h:{form}}" for m, h in zip(means, halves, strict=True)))
 
 
 def main() -> None:
