@@ -1,7 +1,7 @@
 """Whether an explanation explains: what raised and lowered the values of songs that the models never heard.
 
-    python benchmarks/occlusion.py                  the test songs of data/, or without them the demo's
-    python benchmarks/occlusion.py --songs 40       fewer of them; a song takes some 15 s of one core
+    python benchmarks/occlusion.py                  the demo's 24 songs; a song takes about 10 s of one core
+    python benchmarks/occlusion.py --data data      all test songs of data/
 
 Four tables, a column per target:
 
@@ -39,7 +39,7 @@ from parallel import cpu_count, ordered_map
 from predictor import Predictor
 
 SHARE = 0.1  # of the places, hidden at once
-N_DRAWS = 5  # of random places and of chance weights
+N_DRAWS = 3  # of random places and of chance weights
 N_OTHERS = 4  # songs whose sound takes a place
 
 
@@ -68,18 +68,15 @@ def agreement(one: Tensor, other: Tensor) -> np.ndarray:
     return np.array([spearmanr(a.flatten(), b.flatten()).statistic for a, b in zip(one, other, strict=True)])
 
 
-def fall(models: dict[str, Ensemble], spectrogram: Tensor, places: Tensor, fill_db: Tensor) -> np.ndarray:
-    """How far each target's value falls when its places (targets, bands, times) are hidden at once."""
-    n_mels, frames = spectrogram.shape
+def values_without(models: dict[str, Ensemble], clip: Tensor, places: Tensor, fill_db: Tensor) -> np.ndarray:
+    """Each target's value when its places (targets, bands, times) are hidden at once."""
     band_sizes, time_sizes = (
         torch.tensor(np.diff(even_edges(length, parts)))
-        for length, parts in zip((n_mels, frames), places.shape[1:], strict=True)
+        for length, parts in zip(clip.shape, places.shape[1:], strict=True)
     )
     hidden = places.repeat_interleave(band_sizes, dim=1).repeat_interleave(time_sizes, dim=2)
-    clips = torch.where(hidden, fill_db, spectrogram)
-    return np.array(
-        [float(m(spectrogram[None]) - m(clip[None])) for m, clip in zip(models.values(), clips, strict=True)]
-    )
+    clips = torch.where(hidden, fill_db, clip)
+    return np.array([float(model(one[None])) for model, one in zip(models.values(), clips, strict=True)])
 
 
 def highest(maps: Tensor) -> Tensor:
@@ -111,11 +108,13 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
     ).expand_as(maps)
     others = [clips[(number + k) % len(clips)] for k in range(1, N_OTHERS + 1)]
     others = [other.repeat(1, -(-clip.shape[1] // other.shape[1]))[:, : clip.shape[1]] for other in others]
+    values = np.array([float(model(clip[None])) for model in models.values()])
     for name, fills in (("hidden", [fill_db]), ("replaced", others)):
         choices = {"raised": [maps], "lowered": [-maps], "loudest": [loudness]}
         choices["random"] = [torch.rand(maps.shape, generator=generator) for _ in range(N_DRAWS)]
         figures[name] = {
-            choice: np.mean([fall(models, clip, highest(x), fill) for x in chosen for fill in fills], axis=0)
+            choice: values
+            - np.mean([values_without(models, clip, highest(x), fill) for x in chosen for fill in fills], axis=0)
             for choice, chosen in choices.items()
         }
 
@@ -136,18 +135,14 @@ def line(name: str, values: np.ndarray, *, form: str = ".2f") -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
+    parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder to read (default: data/demo)")
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
-    parser.add_argument("--songs", type=int, help="how many songs, drawn with a fixed seed (default: all)")
     arguments = parser.parse_args()
     data = DataPaths(arguments.data)
-    if data.splits.exists():
+    songs = [song["song_id"] for song in read_songs(data)]
+    if data.splits.exists():  # the demo's are test songs, all of them
         splits = read_splits(data)
-        songs = [song["song_id"] for song in read_songs(data) if splits.get(song["song_id"]) == "test"]
-    else:
-        data = DataPaths(data.demo)
-        songs = [song["song_id"] for song in read_songs(data)]
-    songs = np.random.default_rng(0).permutation(songs)[: arguments.songs]
+        songs = [song for song in songs if splits.get(song) == "test"]
     spectrograms = SpectrogramSet.open(data.spectrograms)
     clips = [torch.from_numpy(spectrograms.spectrogram(song).astype(np.float32)) for song in songs]
     predictor = Predictor.load(arguments.models)
