@@ -30,6 +30,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/front_end.py
 	$(BIN)/python benchmarks/demo_start.py
 	$(BIN)/python benchmarks/one_clip.py
+	$(BIN)/python benchmarks/occlusion.py
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/long_mix.py
 	$(BIN)/python benchmarks/page_load.py

@@ -15,6 +15,7 @@ DECIMALS = 4
 MIDDLE = 0.5  # of Spotify's scales
 NEUTRAL_RADIUS = 0.1  # about half of what a valence is off by on average, so that no more is claimed than is known
 MAX_COLUMNS = 1024
+SMALLEST_EFFECT = 0.0005  # what is less shows as 0
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,67 @@ class Moment:
 
     start_s: float
     values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How much each place of the spectrogram raised (above 0) or lowered the values of the half-minute that it is in.
+
+    A place is a group of mel bands during one moment of the timeline; see `explanation.effects`.
+    """
+
+    edges_hz: tuple[float, ...]  # (bands + 1,), between the groups of bands, ascending
+    stretches_s: tuple[tuple[float, float], ...]  # when each moment begins and ends
+    effects: Tensor  # (targets, bands, moments)
+
+    def place(self, band: int, moment: int) -> str:
+        """A place in words, such as `0.9 to 1.7 kHz at 0:15 to 0:19`."""
+        low, high = self.edges_hz[band : band + 2]
+        if band == 0:
+            words = f"what is below {hertz(high)}"
+        elif band == len(self.edges_hz) - 2:
+            words = f"what is above {hertz(low)}"
+        else:
+            unit = f" {hertz(high).split()[1]}"
+            words = f"{hertz(low).removesuffix(unit)} to {hertz(high)}"
+        start_s, end_s = self.stretches_s[moment]
+        return f"{words} at {clock(start_s)} to {clock(end_s)}"
+
+    @property
+    def strongest_effect(self) -> float:
+        """The largest effect on any target, up or down, never 0."""
+        return max(float(self.effects.abs().max()), SMALLEST_EFFECT)
+
+    def strongest(self, target: str, sign: int) -> tuple[int, int]:
+        """The band and the moment with the highest (`sign` 1) or the lowest (-1) effect on a target."""
+        band, moment = divmod(int((sign * self.effects[TARGETS.index(target)]).argmax()), len(self.stretches_s))
+        return band, moment
+
+    def sentence(self, target: str) -> str:
+        """What raised and what lowered a target's value most, in plain words."""
+        parts = []
+        for word, sign in (("raised", 1), ("lowered", -1)):
+            band, moment = self.strongest(target, sign)
+            effect = float(self.effects[TARGETS.index(target), band, moment])
+            if sign * effect < SMALLEST_EFFECT:
+                parts.append(f"{word} nowhere")
+            else:
+                parts.append(f"{word} most by {self.place(band, moment)} ({effect:+.3f})")
+        return f"{target}: {', '.join(parts)}"
+
+    def to_dict(self) -> dict:
+        """As JSON has it: for each moment and target the effect of each group of bands, the lowest first."""
+        return {
+            "edges_hz": [round(edge) for edge in self.edges_hz],
+            "moments": [
+                {"start_s": round(start_s, 2), "end_s": round(end_s, 2)}
+                | {
+                    target: [round(effect, DECIMALS) for effect in self.effects[row, :, moment].tolist()]
+                    for row, target in enumerate(TARGETS)
+                }
+                for moment, (start_s, end_s) in enumerate(self.stretches_s)
+            ],
+        }
 
 
 @dataclass(frozen=True)
@@ -43,6 +105,7 @@ class Analysis:
     similar_songs: tuple[SimilarSong, ...]
     similar_artists: tuple[SimilarArtist, ...]
     spectrogram: Tensor  # (n_mels, up to 1024 columns of equal length) in dB, for pictures
+    explanation: Explanation | None = None  # if it was asked for
 
     def to_dict(self) -> dict:
         """Everything but the spectrogram, as JSON has it."""
@@ -57,7 +120,25 @@ class Analysis:
             "similar_songs": [song.to_dict() for song in self.similar_songs],
             "similar_artists": [artist.to_dict() for artist in self.similar_artists],
             "timeline": [{"start_s": round(m.start_s, 2)} | rounded(m.values) for m in self.timeline],
+            **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
         }
+
+
+def clock(seconds: float) -> str:
+    """A length as people write it: 0:07, 3:45, 1:02:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def even_edges(length: int, parts: int) -> list[int]:
+    """Where parts of about the same length begin and end: parts + 1 places from 0 to `length`."""
+    return [round(length * part / parts) for part in range(parts + 1)]
+
+
+def hertz(frequency_hz: float) -> str:
+    """A frequency in about two digits: 410 Hz, 2.9 kHz."""
+    return f"{round(frequency_hz, -1):.0f} Hz" if frequency_hz < 995 else f"{frequency_hz / 1000:.1f} kHz"
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:

@@ -34,7 +34,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from torch import Tensor
 
-from analysis import Analysis
+from analysis import Analysis, clock
 from artifacts import SONG_COLUMNS, TARGETS, DataPaths, SpectrogramSet, read_table, write_json
 from errors import AudioError, UserError, run
 from picture import draw_analysis
@@ -76,13 +76,6 @@ INTRO = """
 </div>
 """
 HINT = '<p class="hint">Your result will stand here. mp3, wav, flac, ogg, opus, m4a; 3 seconds to 2 hours.</p>'
-
-
-def clock(seconds: float) -> str:
-    """A length as people write it: 0:07, 3:45, 1:02:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def loudness_path(spectrogram: Tensor) -> str:

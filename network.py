@@ -215,9 +215,19 @@ class Ensemble(nn.Module):
         by_networks = torch.stack(
             [member.output(x).sigmoid().view(n_clips, -1) for member, x in zip(self.members, hidden, strict=True)]
         )
-        timeline = (by_networks.mean(dim=0) + self.kernel_regression(statistics)[:, None]) / 2
         embedding = torch.cat(hidden, dim=1).unflatten(0, (n_clips, -1)).mean(dim=1)
-        return Heard(timeline, embedding)
+        return Heard(self.timeline(by_networks.mean(dim=0), statistics), embedding)
+
+    def timeline(self, by_networks: Tensor, statistics: Tensor) -> Tensor:
+        """Join what the networks say of each piece (B, pieces) with what the clips' statistics (B, statistics) say."""
+        return (by_networks + self.kernel_regression(statistics)[:, None]) / 2
+
+
+def piece_starts(frames: int, piece_frames: int) -> list[int]:
+    """The first frames of evenly spaced pieces that cover all frames."""
+    if frames <= piece_frames:
+        return [0]
+    return torch.linspace(0, frames - piece_frames, -(-frames // piece_frames)).round().long().tolist()
 
 
 def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:
@@ -225,11 +235,8 @@ def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:
 
     What is shorter than a piece stays whole.
     """
-    frames = spectrograms.shape[2]
-    if frames <= piece_frames:
-        return spectrograms
-    starts = torch.linspace(0, frames - piece_frames, -(-frames // piece_frames)).round().long()
-    pieces = [spectrograms[:, :, start : start + piece_frames] for start in starts.tolist()]
+    starts = piece_starts(spectrograms.shape[2], piece_frames)
+    pieces = [spectrograms[:, :, start : start + piece_frames] for start in starts]
     return torch.stack(pieces, dim=1).flatten(0, 1)
 
 

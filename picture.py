@@ -1,4 +1,7 @@
-"""The picture of an analysis: what was seen, its course, the values, the mood plane and similar songs."""
+"""The picture of an analysis: what was seen, its course, the values, the mood plane and similar songs.
+
+Where the analysis explains them, what was seen is there once for each value, with what raised and lowered it.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import MIDDLE, NEUTRAL_RADIUS, Analysis
+from analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, SMALLEST_EFFECT, Analysis, even_edges, hertz
 from artifacts import TARGETS, save_figure
 
 COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}
@@ -17,6 +20,12 @@ QUADRANTS = (  # where on the plane of valence and energy each word stands
     (0.02, 0.03, "sad and gloomy", "left", "bottom"),
     (0.98, 0.03, "calm and content", "right", "bottom"),
 )
+RAISED, LOWERED = "#d62728", "#1f5fd0"  # told apart by the colour-blind, too
+LEGEND = """Each place was hidden in turn, under the mean
+level of the songs learned from. Where the value
+fell, the place had raised it (red); where it rose,
+the place had lowered it (blue). Places work
+together: the effects don't add up to the value."""
 MAX_TEXT = 52
 BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 
@@ -36,13 +45,20 @@ def draw_analysis(
         title: of the recording.
         true: Spotify's values, where they are known.
     """
-    figure = Figure(figsize=(12, 7.4))  # a constrained layout would take half as long again
-    left = figure.add_gridspec(2, 1, left=0.05, right=0.61, bottom=0.11, top=0.89, hspace=0.32)
+    explained = analysis.explanation is not None
+    height, edge, indent, gap, low = (11.4, 0.071, 0.08, 0.44, 0.3) if explained else (7.4, 0.11, 0.05, 0.32, 0.02)
+    rows = len(TARGETS) + 1 if explained else 2
+    figure = Figure(figsize=(12, height))  # a constrained layout would take half as long again
+    left = figure.add_gridspec(rows, 1, left=indent, right=0.61, bottom=edge, top=1 - edge, hspace=gap)
     right = figure.add_gridspec(
-        3, 1, left=0.72, right=0.98, bottom=0.02, top=0.89, hspace=0.4, height_ratios=[1, 2.6, 1.4]
+        3, 1, left=0.72, right=0.98, bottom=low, top=1 - edge, hspace=0.4, height_ratios=[1, 2.6, 1.4]
     )
-    _draw_spectrogram(figure.add_subplot(left[0]), analysis)
-    _draw_timeline(figure.add_subplot(left[1]), analysis)
+    if explained:
+        _draw_explanation([figure.add_subplot(left[row]) for row in range(len(TARGETS))], analysis)
+        _draw_legend(figure.add_axes((0.74, 0.215, 0.2, 0.016)), analysis)
+    else:
+        _draw_spectrogram(figure.add_subplot(left[0]), analysis)
+    _draw_timeline(figure.add_subplot(left[rows - 1]), analysis)
     _draw_values(figure.add_subplot(right[0]), analysis, true or {})
     _draw_plane(figure.add_subplot(right[1]), analysis, training_songs)
     _draw_similar(figure.add_subplot(right[2]), analysis)
@@ -77,6 +93,51 @@ def _draw_spectrogram(axes: Axes, analysis: Analysis) -> None:
     axes.set(ylabel="mel band", title="what the networks see")
 
 
+def _effect_colors(shares: np.ndarray) -> np.ndarray:
+    """The colours of effects (rows, columns) as shares of the strongest, -1 to 1: (rows, columns, RGBA)"""
+    raised, lowered = (mpl.colors.to_rgb(color) for color in (RAISED, LOWERED))
+    colors = np.where(shares[:, :, None] > 0, raised, lowered)
+    return np.concatenate([colors, 0.8 * np.abs(shares[:, :, None])], axis=2)
+
+
+def _draw_explanation(panels: list[Axes], analysis: Analysis) -> None:
+    """For each target the spectrogram in grey, under the colours of what raised and lowered the target's value."""
+    explanation, spectrogram = analysis.explanation, analysis.spectrogram.numpy()
+    effects, (starts_s, ends_s) = explanation.effects.numpy(), np.transpose(explanation.stretches_s)
+    edges = even_edges(len(spectrogram), effects.shape[1])
+    times_s = (np.arange(MAX_COLUMNS) + 0.5) * analysis.duration_s / MAX_COLUMNS
+    moments = (np.searchsorted(starts_s, times_s, side="right") - 1).clip(min=0)
+    heard = (times_s >= starts_s[moments]) & (times_s < ends_s[moments])  # the rest is silent
+    shares = np.repeat(effects[:, :, moments] * heard / explanation.strongest_effect, np.diff(edges), axis=1)
+    image = {"origin": "lower", "aspect": "auto", "extent": (0, analysis.duration_s, 0, len(spectrogram))}
+    for row, (axes, target) in enumerate(zip(panels, TARGETS, strict=True)):
+        axes.imshow(spectrogram, cmap="gray", vmin=-100, vmax=-10, **image)
+        axes.imshow(_effect_colors(shares[row]), interpolation="nearest", **image)
+        for sign in (1, -1):
+            band, moment = explanation.strongest(target, sign)
+            effect = effects[row, band, moment]
+            if sign * effect >= SMALLEST_EFFECT:
+                place = (starts_s[moment] + ends_s[moment]) / 2, (edges[band] + edges[band + 1]) / 2
+                style = {"ha": "center", "va": "center", "fontsize": 9, "weight": "bold", "bbox": BEHIND_TEXT}
+                axes.text(*place, f"{effect:+.3f}".replace("-", "−"), **style)
+        _time_axis(axes, analysis.duration_s)
+        if row < len(panels) - 1:
+            axes.set_xlabel("")
+        axes.set_yticks(edges[1:-1], [hertz(edge) for edge in explanation.edges_hz[1:-1]])
+        axes.set_title(f"what raised and lowered {target}")
+
+
+def _draw_legend(axes: Axes, analysis: Analysis) -> None:
+    shares = np.linspace(-1, 1, 201)[None]
+    axes.imshow(np.full((1, 1), 0.6), cmap="gray", vmin=0, vmax=1, aspect="auto", extent=(-1, 1, 0, 1))
+    axes.imshow(_effect_colors(shares), aspect="auto", extent=(-1, 1, 0, 1))
+    strongest = f"by {analysis.explanation.strongest_effect:.3f}"
+    axes.set_xticks([-1, 0, 1], [f"lowered\n{strongest}", "no effect", f"raised\n{strongest}"])
+    axes.set_yticks([])
+    axes.set_title("what the colours mean", loc="left", x=-0.1)
+    axes.text(-0.1, -4.2, LEGEND, va="top", fontsize=9.5, color="#444444", transform=axes.transAxes)
+
+
 def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
     starts = [moment.start_s for moment in analysis.timeline]
     edges = np.append(starts, analysis.duration_s)
@@ -86,7 +147,7 @@ def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
     _time_axis(axes, analysis.duration_s)
     axes.set(ylim=(0, 1), title="its course")
     axes.grid(axis="y", alpha=0.25)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3, ncols=3, frameon=False)
     _clean(axes)
 
 

@@ -4,6 +4,7 @@ Every stage uses this one class, so that a spectrogram means the same in trainin
 `PipelineConfig`, travel with every set of spectrograms and every model.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
@@ -72,6 +73,14 @@ class PipelineConfig:
     @property
     def frames_per_s(self) -> float:
         return self.sample_rate_hz / self.hop_samples
+
+    def hz_at(self, band: float) -> float:
+        """The frequency in Hz at a place among the mel bands: the k-th is centred at k + 0.5, counted from 0.
+
+        The bands are evenly spaced on the mel scale of O'Shaughnessy (1987), as torchaudio has it by default.
+        """
+        lowest, highest = (math.log1p(f_hz / 700) for f_hz in (self.f_min_hz, self.f_max_hz))
+        return 700 * math.expm1(lowest + (highest - lowest) * (band + 0.5) / (self.n_mels + 1))
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -8,6 +8,7 @@ print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -15,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis import Analysis, Moment, Overview, mood_words, percentile, warnings_about
+from analysis import Analysis, Explanation, Moment, Overview, even_edges, mood_words, percentile, warnings_about
 from artifacts import TARGETS, ModelPaths
 from errors import UserError
+from explanation import N_BANDS, effects
 from familiarity import Familiarity
 from intervals import Interval, read_intervals
 from network import Ensemble, Heard, load_model
@@ -76,35 +78,42 @@ class Predictor:
             read_intervals(paths) if paths.intervals.exists() else {},
         )
 
-    def predict(self, source: str | Path | np.ndarray | Tensor, *, sample_rate_hz: int | None = None) -> Analysis:
+    def predict(
+        self, source: str | Path | np.ndarray | Tensor, *, sample_rate_hz: int | None = None, explain: bool = False
+    ) -> Analysis:
         """Listen to a recording of any length from 3 s of sound up, in memory that does not grow with its length.
 
         Args:
             source: an audio file, or a waveform (samples,) or (channels, samples) of floats in [-1, 1].
             sample_rate_hz: of the waveform; a file knows its own.
+            explain: also find what raised or lowered the values, about a second for each half-minute.
 
         Raises:
             AudioError: it can't be used; the message says why.
         """
         if isinstance(source, str | Path):
-            return self.listen(self.pipeline.waveforms(source))
+            return self.listen(self.pipeline.waveforms(source), explain=explain)
         if sample_rate_hz is None:
             raise UserError("a waveform needs its sample_rate_hz")
-        return self.listen(self.pipeline.waveforms_of(source, sample_rate_hz))
+        return self.listen(self.pipeline.waveforms_of(source, sample_rate_hz), explain=explain)
 
-    def listen(self, waveforms: Iterable[tuple[Tensor, float]]) -> Analysis:
+    def listen(self, waveforms: Iterable[tuple[Tensor, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from windows as `AudioPipeline.waveforms` gives them."""
-        return self.analyse(self.pipeline.windows(waveforms))
+        return self.analyse(self.pipeline.windows(waveforms), explain=explain)
 
     @torch.inference_mode()
-    def analyse(self, windows: Iterable[tuple[Tensor | None, float]]) -> Analysis:
+    def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""
         overview = Overview(self.pipeline.config.n_mels)
         timeline: list[Moment] = []
+        stretches_s: list[tuple[float, float]] = []
+        effects_by_window: list[Tensor] = []
         totals, embedding = torch.zeros(len(TARGETS)), torch.zeros_like(self.index.mean)
         n_frames, n_windows, n_unfamiliar, start_s = 0, 0, 0, 0.0
         for spectrogram, duration_s in windows:
             if spectrogram is None:
+                n_silent = round(duration_s * self.pipeline.config.frames_per_s)
+                overview.add(torch.full((self.pipeline.config.n_mels, n_silent), self.pipeline.config.floor_db))
                 start_s += duration_s
                 continue
             statistics = clip_statistics(spectrogram[None])
@@ -112,9 +121,13 @@ class Predictor:
             frames = spectrogram.shape[1]
             totals += frames * heard.values
             embedding += frames * heard.embedding.flatten()
-            for piece, values in enumerate(heard.timeline.T.tolist()):
-                moment_s = start_s + piece * duration_s / heard.timeline.shape[1]
+            n_pieces = heard.timeline.shape[1]
+            edges_s = [start_s + piece * duration_s / n_pieces for piece in range(n_pieces + 1)]
+            for moment_s, values in zip(edges_s[:-1], heard.timeline.T.tolist(), strict=True):
                 timeline.append(Moment(moment_s, dict(zip(self.models, values, strict=True))))
+            if explain:
+                stretches_s += pairwise(edges_s)
+                effects_by_window.append(effects(self.models, spectrogram))
             n_frames, n_windows = n_frames + frames, n_windows + 1
             n_unfamiliar += not self.familiarity.is_familiar(statistics, duration_s)
             overview.add(spectrogram[: self.pipeline.config.n_mels])
@@ -135,7 +148,14 @@ class Predictor:
             similar_songs=tuple(songs[:N_SIMILAR_SONGS]),
             similar_artists=tuple(by_artist(songs, N_SIMILAR_ARTISTS)),
             spectrogram=overview.columns,
+            explanation=self.explanation_of(effects_by_window, stretches_s) if explain else None,
         )
+
+    def explanation_of(self, by_window: list[Tensor], stretches_s: list[tuple[float, float]]) -> Explanation:
+        """The effects (targets, bands, moments) of each window as one explanation."""
+        config = self.pipeline.config
+        edges_hz = tuple(config.hz_at(band) for band in even_edges(config.n_mels, N_BANDS))
+        return Explanation(edges_hz, tuple(stretches_s), torch.cat(by_window, dim=2))
 
     @cached_property
     def training_labels(self) -> dict[str, list[float]]:

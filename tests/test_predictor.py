@@ -78,6 +78,9 @@ def test_silent_half_minutes_are_left_out(predictor):
     assert analysis.duration_s == 60
     assert analysis.values == pytest.approx(predictor.predict(song, sample_rate_hz=16_000).values)
     assert analysis.timeline[0].start_s == 30
+    silent = (analysis.spectrogram == predictor.pipeline.config.floor_db).all(dim=0)
+    assert silent.float().mean() == pytest.approx(0.5, abs=0.01)  # where they are in the picture
+    assert silent[: len(silent) // 2 - 5].all()
 
 
 def test_windows_are_dropped_as_soon_as_they_are_heard(predictor):

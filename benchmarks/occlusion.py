@@ -1,0 +1,194 @@
+"""Whether an explanation explains: what raised and lowered the values of songs that the models never heard.
+
+    python benchmarks/occlusion.py                  the demo's 24 songs; a song takes about 10 s of one core
+    python benchmarks/occlusion.py --data data      all test songs of data/
+
+Four tables, a column per target:
+
+1. How alike two maps of a song are (Spearman's rho over its places): those of two networks that differ by their seed,
+   and of the model and one with chance weights. A map that shows the sound rather than the model is like both
+   (Adebayo et al., 2018, https://arxiv.org/abs/1810.03292). An unrelated map is as often opposite, so the mean of the
+   absolute rho is there, too.
+2. How far the value falls when the tenth of the places that raised it most is hidden at once, beside a tenth drawn at
+   random, the loudest tenth, and the tenth that lowered it most.
+3. The same where the sound of other songs takes the places: a test that the explanation was not made with.
+4. How well each replacement for what is hidden agrees with the sound of other songs in its place (rho).
+"""
+
+import argparse
+import copy
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from analysis import even_edges
+from artifacts import TARGETS, DataPaths, SpectrogramSet, read_songs
+from data_loading import read_splits
+from errors import run
+from explanation import effects
+from network import Ensemble
+from parallel import cpu_count, ordered_map
+from predictor import Predictor
+
+SHARE = 0.1  # of the places, hidden at once
+N_DRAWS = 3  # of random places and of chance weights
+N_OTHERS = 4  # songs whose sound takes a place
+
+
+def with_chance_weights(model: Ensemble, generator: torch.Generator) -> Ensemble:
+    """A copy whose weights, those of the support vectors too, stand in random order, each tensor's among themselves.
+
+    So they are as large as before and mean nothing; what the input is standardised with stays.
+    """
+    model = copy.deepcopy(model)
+    for weights in (*model.members.parameters(), model.kernel_regression.weights):
+        shuffled = weights.data.flatten()[torch.randperm(weights.numel(), generator=generator)]
+        weights.data.copy_(shuffled.view_as(weights))
+    return model
+
+
+def only_network(model: Ensemble, member: int) -> Ensemble:
+    """A copy with one of the networks, and a kernel regression that always says the same."""
+    model = copy.deepcopy(model)
+    model.members = nn.ModuleList([model.members[member]])
+    model.kernel_regression.weights.zero_()
+    return model
+
+
+def agreement(one: Tensor, other: Tensor) -> np.ndarray:
+    """Spearman's rho of two maps (targets, bands, times), per target."""
+    return np.array([spearmanr(a.flatten(), b.flatten()).statistic for a, b in zip(one, other, strict=True)])
+
+
+def values_without(models: dict[str, Ensemble], clip: Tensor, places: Tensor, fill_db: Tensor) -> np.ndarray:
+    """Each target's value when its places (targets, bands, times) are hidden at once."""
+    levels, pitches = clip[: len(fill_db)], clip[len(fill_db) :]
+    band_sizes, time_sizes = (
+        torch.tensor(np.diff(even_edges(length, parts)))
+        for length, parts in zip(levels.shape, places.shape[1:], strict=True)
+    )
+    hidden = places.repeat_interleave(band_sizes, dim=1).repeat_interleave(time_sizes, dim=2)
+    clips = torch.cat([torch.where(hidden, fill_db, levels), pitches.expand(len(places), -1, -1)], dim=1)
+    return np.array([float(model(one[None])) for model, one in zip(models.values(), clips, strict=True)])
+
+
+def highest(maps: Tensor) -> Tensor:
+    """The tenth of the places that are highest on each map: (targets, bands, times) of booleans."""
+    flat = maps.flatten(1)
+    chosen = flat.topk(max(1, round(SHARE * flat.shape[1])), dim=1).indices
+    return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True).view_as(maps)
+
+
+@torch.inference_mode()
+def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants: dict[str, list]) -> dict:
+    """All figures of one song, (targets,) each."""
+    clip, models = clips[number], predictor.models
+    generator = torch.Generator().manual_seed(number)
+    fill_db = next(iter(models.values())).members[0].band_mean_db
+    start = time.thread_time()
+    maps = effects(models, clip)
+    figures = {"seconds": time.thread_time() - start, "strongest": maps.abs().amax(dim=(1, 2)).numpy()}
+
+    first, second = (effects(models, clip) for models in variants["networks"])
+    figures["seeds"] = agreement(first, second)
+    figures["chance"] = np.stack([agreement(maps, effects(models, clip)) for models in variants["chance"]])
+    figures["chance network"] = np.stack([agreement(first, effects(m, clip)) for m in variants["chance networks"]])
+
+    levels = clip[: len(fill_db)]
+    bands, times = (even_edges(length, parts) for length, parts in zip(levels.shape, maps.shape[1:], strict=True))
+    above = (levels - fill_db).split(np.diff(times).tolist(), dim=1)
+    loudness = torch.stack(
+        [torch.stack([part.mean() for part in stretch.split(np.diff(bands).tolist())]) for stretch in above], dim=1
+    ).expand_as(maps)
+    others = [clips[(number + k) % len(clips)][: len(fill_db)] for k in range(1, N_OTHERS + 1)]
+    others = [other.repeat(1, -(-clip.shape[1] // other.shape[1]))[:, : clip.shape[1]] for other in others]
+    values = np.array([float(model(clip[None])) for model in models.values()])
+    for name, fills in (("hidden", [fill_db]), ("replaced", others)):
+        choices = {"raised": [maps], "lowered": [-maps], "loudest": [loudness]}
+        choices["random"] = [torch.rand(maps.shape, generator=generator) for _ in range(N_DRAWS)]
+        figures[name] = {
+            choice: values
+            - np.mean([values_without(models, clip, highest(x), fill) for x in chosen for fill in fills], axis=0)
+            for choice, chosen in choices.items()
+        }
+
+    reference = torch.stack([effects(models, clip, other) for other in others]).mean(dim=0)
+    figures["replacements"] = {
+        "the training songs' mean (used)": agreement(maps, reference),
+        "the clip's own mean": agreement(effects(models, clip, levels.mean(dim=1, keepdim=True)), reference),
+        "the same sound, 20 dB softer": agreement(effects(models, clip, levels - 20), reference),
+    }
+    return figures
+
+
+def line(name: str, values: np.ndarray, *, form: str = ".2f") -> None:
+    """Print the mean over songs of (songs, targets), and half the width of its 95 % interval."""
+    means, halves = values.mean(axis=0), 1.96 * values.std(axis=0, ddof=1) / len(values) ** 0.5
+    print(f"  {name:46}" + "".join(f"{m:+10{form}} ±{h:{form}}" for m, h in zip(means, halves, strict=True)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder to read (default: data/demo)")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    arguments = parser.parse_args()
+    data = DataPaths(arguments.data)
+    songs = [song["song_id"] for song in read_songs(data)]
+    if data.splits.exists():  # the demo's are test songs, all of them
+        splits = read_splits(data)
+        songs = [song for song in songs if splits.get(song) == "test"]
+    spectrograms = SpectrogramSet.open(data.spectrograms)
+    clips = [torch.from_numpy(spectrograms.spectrogram(song).astype(np.float32)) for song in songs]
+    predictor = Predictor.load(arguments.models)
+    models = predictor.models
+    chance = [
+        {t: with_chance_weights(model, torch.Generator().manual_seed(seed)) for t, model in models.items()}
+        for seed in range(N_DRAWS)
+    ]
+    variants = {
+        "networks": [{t: only_network(model, member) for t, model in models.items()} for member in (0, -1)],
+        "chance": chance,
+        "chance networks": [{t: only_network(model, 0) for t, model in drawn.items()} for drawn in chance],
+    }
+    one = partial(examine, predictor=predictor, clips=clips, variants=variants)
+    figures = list(ordered_map(one, range(len(clips)), workers=cpu_count(), description="explaining", unit="song"))
+
+    def column(*names: str) -> np.ndarray:
+        """(songs, ...)"""
+        values = figures
+        for name in names:
+            values = [value[name] for value in values]
+        return np.stack(values)
+
+    def chance_lines(name: str, key: str) -> None:
+        line(name, column(key).mean(axis=1))
+        line("  absolute", np.abs(column(key)).mean(axis=1))
+
+    print(f"{len(songs)} songs, means and their 95 % intervals; {column('seconds').mean():.2f} s of one core for a map")
+    print(f"{'':48}" + "".join(f"{target:>16}" for target in TARGETS))
+    line("strongest effect of a place", column("strongest"), form=".3f")
+    print("how alike two maps are")
+    line("networks of two seeds", column("seeds"))
+    line("  absolute", np.abs(column("seeds")))
+    chance_lines("a network, and one with chance weights", "chance network")
+    chance_lines("the model, and one with chance weights", "chance")
+    for key, what in (("hidden", "are hidden"), ("replaced", "are other songs'")):
+        print(f"how far the value falls when a tenth of the places {what}")
+        for choice in ("raised", "random", "loudest", "lowered"):
+            names = {"raised": "those that raised it most", "lowered": "those that lowered it most"}
+            line(names.get(choice, choice), column(key, choice), form=".3f")
+    print("how well what hides a place agrees with other songs' sound there")
+    for name in figures[0]["replacements"]:
+        line(name, column("replacements", name))
+
+
+if __name__ == "__main__":
+    run(main)
