@@ -111,14 +111,11 @@ class AudioPipeline(nn.Module):
     def __init__(self, config: PipelineConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or PipelineConfig()
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            config.sample_rate_hz,
-            n_fft=config.n_fft,
-            hop_length=config.hop_samples,
-            f_min=config.f_min_hz,
-            f_max=config.f_max_hz,
-            n_mels=config.n_mels,
-            center=False,
+        self.spectrum = torchaudio.transforms.Spectrogram(
+            config.n_fft, hop_length=config.hop_samples, power=None, center=False
+        )
+        self.mel_scale = torchaudio.transforms.MelScale(
+            config.n_mels, config.sample_rate_hz, config.f_min_hz, config.f_max_hz, config.n_fft // 2 + 1
         )
         # A sine of amplitude 1 peaks at (sum of the Hann window / 2) ** 2 in the power spectrum.
         self.full_scale = (config.n_fft / 4) ** 2
@@ -135,7 +132,7 @@ class AudioPipeline(nn.Module):
             (n_rows, frames) or (B, n_rows, frames), float32: `n_mels` rows in dB relative to a full-scale sine,
             `floor_db` at least; then the 12 of `pitch_classes`, each held until the next.
         """
-        power = self.mel(waveform).div_(self.full_scale)
+        power = self.mel_scale(_power(self.spectrum(waveform))).div_(self.full_scale)
         levels = power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
         pitches = self.pitch_classes(waveform)
         centre = torch.arange(levels.shape[-1]) * self.config.hop_samples + self.config.n_fft // 2
@@ -155,8 +152,7 @@ class AudioPipeline(nn.Module):
         n_fft = self.config.pitch_n_fft
         waveform = F.pad(waveform, (0, max(0, n_fft - waveform.shape[-1])))
         spectrum = torch.fft.rfft(waveform.unfold(-1, n_fft, self.config.pitch_hop_samples) * self.pitch_window)
-        spectrum = spectrum[..., : len(self.pitch_filters)]  # nothing above it is used
-        power = (spectrum.real.square() + spectrum.imag.square()) @ self.pitch_filters
+        power = _power(spectrum[..., : len(self.pitch_filters)]) @ self.pitch_filters  # nothing above is used
         levels = power.div_((n_fft / 4) ** 2).add_(PITCH_FLOOR).log10_().mul_(10).flatten(0, -2)
         # A tone is what stands out from the octave around it.
         half = N_PITCH_CLASSES // 2
@@ -276,6 +272,11 @@ class AudioPipeline(nn.Module):
             if not waveform.sum().isfinite():
                 raise AudioError("it holds NaN or infinite samples; export it again")
             yield waveform, window.size / rate_hz
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    """The squares of a complex tensor's absolute values, without their square roots, which take twice as long."""
+    return spectrum.real.square() + spectrum.imag.square()
 
 
 def _pitch_filters(config: PipelineConfig) -> Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 import torch
 from synthetic import make_clips
+from threadpoolctl import threadpool_limits
 
 from pipeline import AudioPipeline
 
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, help="folder whose mp3 files to use (default: synthetic clips)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, threadpool_limits(1):  # numpy's threads count, too, when they only wait
         clips = (
             sorted(arguments.audio.glob("*.mp3"))[:N_CLIPS] if arguments.audio else make_clips(Path(folder), N_CLIPS)
         )
