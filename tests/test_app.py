@@ -4,6 +4,7 @@ Skipped where Gradio is missing, the browser's part where Chromium or Playwright
 """
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, chord, start, tone, write_audio
+from matplotlib.figure import Figure
 
 from artifacts import TARGETS, DataPaths
 from errors import UserError
@@ -49,13 +51,24 @@ def service(trained, loaded, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(trained, loaded):
-    """The address of a page in a process of its own."""
+def process(trained, loaded):
+    """A page in a process of its own."""
     with start("app.py", "--models", trained, "--data", loaded, "--port", 0) as process:
         try:
-            yield re.search(r"http://\S+", process.stdout.readline())[0]
+            yield process
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def address(process):
+    return re.search(r"http://\S+", process.stdout.readline())[0]
+
+
+def resident_mb(process) -> float:
+    """The memory that a process holds, on Linux; 0 elsewhere."""
+    status = Path(f"/proc/{process.pid}/status")
+    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) / 1024 if status.exists() else 0
 
 
 def upload(address, path, *, name=None) -> str:
@@ -171,20 +184,43 @@ def test_default_address_is_this_machine_only(address):
     assert address.startswith("http://127.0.0.1:")
 
 
+def test_picture_is_not_left_in_memory(service, songs):
+    gc.disable()
+    try:
+        service.hear_file(str(songs / "My Song.mp3"))
+        assert not [thing for thing in gc.get_objects() if type(thing) is Figure]
+    finally:
+        gc.enable()
+
+
+def test_last_results_of_many_visitors_are_not_kept(service):
+    async def visit():  # in a loop, since Gradio would make some otherwise and leave them open
+        page = app.build_page(service)
+        app.make_server(page, service.folder)
+        for visitor in range(app.MAX_WAITING + 50):
+            assert page.state_holder[str(visitor)].components
+        assert len(page.state_holder.session_data) == app.MAX_WAITING
+
+    asyncio.run(visit())
+
+
 def test_api_answers_with_numbers(address, songs):
     *_, values = hear(address, upload(address, songs / "My Song.mp3"))
     assert set(TARGETS) <= set(values)
 
 
-def test_fifty_uploads_at_once_are_answered(address, songs):
+def test_fifty_uploads_at_once_are_answered_and_leave_no_memory_in_use(process, address, songs):
     def one(number):
         return hear(address, upload(address, songs / "My Song.mp3", name=f"song {number}.mp3"))
 
     with ThreadPoolExecutor(50) as pool:
+        assert all(pool.map(one, range(10)))
+        before_mb = resident_mb(process)
         answers = list(pool.map(one, range(50)))
     energies = {answer[-1]["energy"] for answer in answers}
     assert len(energies) == 1
     assert httpx.get(address, timeout=30).status_code == 200
+    assert resident_mb(process) < before_mb + 40
 
 
 @pytest.mark.parametrize(
