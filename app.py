@@ -8,6 +8,8 @@ can reach the page unless `--host` says otherwise.
 """
 
 import argparse
+import ctypes
+import gc
 import os
 import re
 import signal
@@ -47,6 +49,7 @@ MAX_WORK_S = 60  # for one recording: no file may occupy the page for longer
 MAX_FOLDER_MB = 3000  # of all uploads together
 AT_ONCE = 2  # recordings; more wait
 MAX_WAITING = 100
+M_ARENA_MAX = -8  # as in glibc's malloc.h
 KEEP_S = 600  # uploads and downloads, on the disk
 SWEEP_S = 30
 
@@ -272,6 +275,7 @@ class Service:
         draw_analysis(analysis, self.predictor.training_songs.songs, title=title, path=picture, true=true)
         values = analysis.to_dict()
         write_json(numbers, values)
+        give_back_memory()
         return (
             html,
             gr.update(value=str(picture), visible=True),
@@ -286,6 +290,17 @@ class Service:
 
     def nothing(self) -> tuple:
         return HINT, *([gr.update(visible=False)] * 2), None
+
+
+def give_back_memory() -> None:
+    """Return to the system what hearing a recording has left behind; fifty would leave some hundred MB.
+
+    A picture's 5 MB refer to one another, so that only the collector frees them, which comes by itself after dozens of
+    pictures. And glibc keeps what is free for later.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def bounded(windows: Iterable[tuple[Tensor, float]]) -> Iterator[tuple[Tensor, float]]:
@@ -348,6 +363,7 @@ def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
     theme = gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
     theme.set(block_label_text_color="*primary_800", body_text_color_subdued="*neutral_600")  # enough contrast
     page.has_launched = True  # else Gradio does not check which files a mounted page takes and gives
+    page.state_session_capacity = MAX_WAITING  # Gradio keeps the last results of 10,000 visitors otherwise, 0.2 MB each
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.add_middleware(Guard, folder=folder)
     return gr.mount_gradio_app(
@@ -378,6 +394,12 @@ def sweep_forever(folder: Path) -> None:
         sweep(folder, KEEP_S)
 
 
+def limit_heaps() -> None:
+    """Have the threads share a few heaps: glibc gives each its own otherwise, and each keeps some of what is free."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, AT_ONCE)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
@@ -386,6 +408,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="default: 7860")
     arguments = parser.parse_args()
+    limit_heaps()
     with (
         open_socket(arguments.host, arguments.port) as listening,
         tempfile.TemporaryDirectory(prefix="music-learning-", ignore_cleanup_errors=True) as name,
@@ -393,6 +416,8 @@ def main() -> int:
         predictor, folder = Predictor.load(arguments.models, index=arguments.index), Path(name)
         os.environ["GRADIO_TEMP_DIR"] = name
         server = make_server(build_page(Service(predictor, DataPaths(arguments.data), folder)), folder)
+        gc.collect()
+        gc.freeze()  # what is there now stays, and need not be looked through after each recording
         Thread(target=sweep_forever, args=(folder,), daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # else the temporary files stay
         host, port = listening.getsockname()[:2]

@@ -14,27 +14,31 @@ from errors import UserError
 from statistics_layer import clip_statistics
 
 FALSE_ALARMS = 0.02  # share of songs that may be taken for unfamiliar
-LENGTHS_S = (3, 10, 30)  # the shorter a clip, the farther its statistics are from those of any song
+LENGTHS_S = (3, 5, 10, 30)  # the shorter a clip, the farther its statistics are from those of any song
 MAX_DEVIATION = 4.0  # as in the kernel regression: a statistic far off counts no more than this
 MIN_DEVIATION = 1e-3
+MIN_POSITIVE = 1e-3  # what a statistic that no song has at 0 or below counts for there
 MADE_BY = "model_train.py"
+TENSORS = ("songs", "positive", "mean", "deviation", "limits")
 
 
 class Familiarity:
     """Tells by a clip's statistics how far it is from the nearest song learned from."""
 
-    def __init__(self, songs: Tensor, mean: Tensor, deviation: Tensor, limits: Tensor) -> None:
+    def __init__(self, songs: Tensor, positive: Tensor, mean: Tensor, deviation: Tensor, limits: Tensor) -> None:
         """
         Args:
             songs: (songs, statistics), standardised.
+            positive: (statistics,) of booleans: which are above 0 for every song, and compared by their logarithms.
             mean, deviation: (statistics,), what they are standardised with.
             limits: (lengths,) the distance that a clip of each of `LENGTHS_S` may have.
         """
-        self.songs, self.mean, self.deviation, self.limits = songs, mean, deviation, limits
+        self.songs, self.positive, self.mean, self.deviation, self.limits = songs, positive, mean, deviation, limits
 
     def standardised(self, statistics: Tensor) -> Tensor:
         """(B, statistics) -> the same as deviations from the songs' mean, 4 at the most."""
-        return ((statistics - self.mean) / self.deviation).clamp(-MAX_DEVIATION, MAX_DEVIATION)
+        scaled = by_ratio(statistics, self.positive)
+        return ((scaled - self.mean) / self.deviation).clamp(-MAX_DEVIATION, MAX_DEVIATION)
 
     def distances(self, statistics: Tensor) -> Tensor:
         """The distance to each song: (B, statistics) of `clip_statistics` -> (B, songs)"""
@@ -51,7 +55,7 @@ class Familiarity:
         return bool(self.distances(statistics).min() <= self.limits[length])
 
     def save(self, path: Path) -> None:
-        tensors = {name: getattr(self, name).contiguous() for name in ("songs", "mean", "deviation", "limits")}
+        tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
         with atomic(path) as temporary:
             temporary.write_bytes(to_safetensors(tensors | {"songs": tensors["songs"].half()}))
 
@@ -60,12 +64,21 @@ class Familiarity:
         """Raises UserError where the file is missing, damaged or of another version."""
         try:
             with safe_open(path, "pt") as file:
-                tensors = [file.get_tensor(name).float() for name in ("songs", "mean", "deviation", "limits")]
+                tensors = {name: file.get_tensor(name) for name in TENSORS}
         except FileNotFoundError:
             raise UserError(f"{path} is missing; run {MADE_BY} first") from None
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path} is damaged ({error}); make it again with {MADE_BY}") from None
-        return cls(*tensors)
+        return cls(**tensors | {"songs": tensors["songs"].float()})
+
+
+def by_ratio(statistics: Tensor, positive: Tensor) -> Tensor:
+    """(B, statistics) with logarithms in place of those that are always positive: how much a band changes, say.
+
+    So half counts as much as double. Noise differs from songs by far too little change, which is a small difference
+    but a large ratio.
+    """
+    return torch.where(positive, statistics.clamp(min=MIN_POSITIVE).log(), statistics)
 
 
 def fit_familiarity(songs: list[dict[str, str]], spectrograms: SpectrogramSet, groups: dict[str, str]) -> Familiarity:
@@ -88,7 +101,10 @@ def fit_familiarity(songs: list[dict[str, str]], spectrograms: SpectrogramSet, g
             crops.append(clip_statistics(crop))
         by_length.append(torch.cat(crops))
     whole = by_length[-1]
-    familiarity = Familiarity(whole, whole.mean(dim=0), whole.std(dim=0) + MIN_DEVIATION, torch.zeros(len(LENGTHS_S)))
+    positive = (whole > 0).all(dim=0)
+    scaled = by_ratio(whole, positive)
+    mean, deviation = scaled.mean(dim=0), scaled.std(dim=0) + MIN_DEVIATION
+    familiarity = Familiarity(whole, positive, mean, deviation, torch.zeros(len(LENGTHS_S)))
     familiarity.songs = familiarity.standardised(whole)
     names = [groups[song["song_id"]] for song in songs]
     related = torch.tensor([[first == second for second in names] for first in names])

@@ -21,7 +21,8 @@ from synthetic import make_clip
 
 ROOT = Path(__file__).parents[1]
 AT_ONCE = 50
-ROUNDS = 4
+ROUNDS = 8
+REST_S = 5
 
 
 def hear(address: str, clip: Path) -> tuple[str, float]:
@@ -60,10 +61,12 @@ def main() -> None:
                     results = list(pool.map(lambda _: hear(address, clip), range(AT_ONCE)))
                 answers = sorted({answer for answer, _ in results})
                 times = [seconds for _, seconds in results]
-                alive = httpx.get(address, timeout=30).status_code
+                alive, after_mb = httpx.get(address, timeout=30).status_code, memory_mb(page.pid)
+                time.sleep(REST_S)
                 print(
                     f"{AT_ONCE} at once: {', '.join(answers)}; median {median(times):.1f} s, last {max(times):.1f} s; "
-                    f"the page answers {alive}; {memory_mb(page.pid):.0f} MB"
+                    f"the page answers {alive}; {after_mb:.0f} MB, {memory_mb(page.pid):.0f} MB {REST_S} s later",
+                    flush=True,
                 )
         finally:
             page.terminate()

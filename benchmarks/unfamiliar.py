@@ -2,13 +2,14 @@
 
 python benchmarks/unfamiliar.py
 
-Speech is synthesised by espeak-ng (apt-get install espeak-ng), in five voices at two speeds; noise, tones and near
-silence are made here. The songs are those of the test split, whole and cut short. Reads data/ and models/.
+Speech is synthesised by espeak-ng (apt-get install espeak-ng), in ten voices at two speeds; the other sounds are made
+here, each from quiet to loud. The songs are those that the models did not learn from. All are whole and cut short.
+Reads data/, data/more/ where it is there, and models/.
 """
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,22 +18,24 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from artifacts import DataPaths, SpectrogramSet, read_songs
-from data_loading import read_splits
+from artifacts import DataPaths, ModelPaths, SpectrogramSet, read_songs
 from familiarity import Familiarity
 from pipeline import AudioPipeline
+from predictor import Predictor
 from statistics_layer import clip_statistics
 
 ROOT = Path(__file__).parents[1]
 LENGTHS_S = (3, 5, 10, 20, 30)
-VOICES = ("en", "de", "fr", "en+f3", "es+f2")
+VOICES = ("en", "de", "fr", "en+f3", "es+f2", "en-us+m3", "it+f4", "pt+m7", "ru", "cmn+f1")
 SPEEDS = (120, 170)  # words per minute
+LEVELS = (0.01, 0.05, 0.2, 0.5)  # peaks
 RATE_HZ = 16_000
 CLIP_S = 30
+TIME_S = np.arange(CLIP_S * RATE_HZ) / RATE_HZ
 
 
 def speech(folder: Path) -> Iterator[torch.Tensor]:
-    """Readings of this project's texts, in five voices."""
+    """Readings of this project's texts, in ten voices."""
     for text in ("README.md", "MODEL_CARD.md"):
         words = "".join(c for c in (ROOT / text).read_text(encoding="utf-8") if c.isalnum() or c in " .,\n")
         for voice in VOICES:
@@ -42,53 +45,106 @@ def speech(folder: Path) -> Iterator[torch.Tensor]:
                 yield next(AudioPipeline().waveforms(wav))[0]
 
 
-def noise() -> Iterator[torch.Tensor]:
-    """White, pink and brown, from quiet to loud."""
-    generator = np.random.default_rng(0)
-    for slope in (0, 0.5, 1):
-        for level in (0.01, 0.05, 0.2, 0.5):
-            spectrum = np.fft.rfft(generator.standard_normal(CLIP_S * RATE_HZ))
-            sound = np.fft.irfft(spectrum / np.maximum(np.arange(spectrum.size), 20) ** slope)
+def at_levels(sounds: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+    """Each sound (samples,), from quiet to loud."""
+    for sound in sounds:
+        for level in LEVELS:
             yield torch.from_numpy((level * sound / np.abs(sound).max()).astype(np.float32))
 
 
-def tones() -> Iterator[torch.Tensor]:
-    """Single tones, a chord and a sweep, from quiet to loud."""
-    time = np.arange(CLIP_S * RATE_HZ) / RATE_HZ
-    phases = [[f * time] for f in (110, 440, 1000, 3000)] + [
-        [f * time for f in (220, 277, 330)],
-        [(100 + 50 * time) * time],
-    ]
-    for parts in phases:
-        for level in (0.01, 0.05, 0.2, 0.5):
-            sound = sum(np.sin(2 * np.pi * phase) for phase in parts) / len(parts)
-            yield torch.from_numpy((level * sound).astype(np.float32))
+def filtered(sound: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A sound (samples,) whose spectrum is multiplied by a gain for each frequency in Hz."""
+    frequency_hz = np.fft.rfftfreq(sound.size, 1 / RATE_HZ)
+    return np.fft.irfft(np.fft.rfft(sound) * gain(frequency_hz), sound.size)
+
+
+def noise() -> Iterator[np.ndarray]:
+    """White, pink and brown."""
+    generator = np.random.default_rng(0)
+    for slope in (0, 0.5, 1):
+        white = generator.standard_normal(TIME_S.size)
+        yield filtered(white, lambda f, slope=slope: np.maximum(f, 20) ** -slope)
+
+
+def bands_of_noise() -> Iterator[np.ndarray]:
+    """Noise between two frequencies: low, narrow, a telephone's, high."""
+    generator = np.random.default_rng(2)
+    for low_hz, high_hz in ((30, 300), (900, 1100), (300, 3400), (2000, 8000)):
+        white = generator.standard_normal(TIME_S.size)
+        yield filtered(white, lambda f, low=low_hz, high=high_hz: (f > low) & (f < high))
+
+
+def weather() -> Iterator[np.ndarray]:
+    """Surf, gusts of wind, and rain of few and of many drops."""
+    generator = np.random.default_rng(3)
+    white = generator.standard_normal(TIME_S.size)
+    yield filtered(white, lambda f: np.maximum(f, 20) ** -0.5) * (1.2 + np.sin(2 * np.pi * TIME_S / 7))
+    gusts = filtered(generator.standard_normal(TIME_S.size), lambda f: f < 0.5)
+    yield filtered(white, lambda f: np.maximum(f, 20) ** -1.0) * np.exp(gusts / gusts.std())
+    for drops_per_s in (30, 1000):
+        drops = generator.standard_normal(TIME_S.size) * (generator.random(TIME_S.size) < drops_per_s / RATE_HZ)
+        yield filtered(drops, lambda f: 1 / (1 + ((f - 3000) / 1500) ** 2))
+
+
+def hum() -> Iterator[np.ndarray]:
+    """The mains' 50 and 60 Hz with their harmonics, and an engine whose speed wavers; with a little noise."""
+    generator = np.random.default_rng(4)
+    for f in (50, 60, 87 + 3 * np.sin(2 * np.pi * TIME_S / 11)):
+        turns = np.cumsum(np.broadcast_to(f, TIME_S.shape)) / RATE_HZ
+        harmonics = sum(np.sin(2 * np.pi * k * turns) / k for k in range(1, 30))
+        yield harmonics + 0.02 * generator.standard_normal(TIME_S.size)
+
+
+def crackle() -> Iterator[np.ndarray]:
+    """Clicks at random over faint noise, as of a worn record: few and many."""
+    generator = np.random.default_rng(5)
+    for clicks_per_s in (5, 50):
+        clicks = generator.standard_normal(TIME_S.size) * (generator.random(TIME_S.size) < clicks_per_s / RATE_HZ)
+        yield clicks + 0.01 * generator.standard_normal(TIME_S.size)
+
+
+def tones() -> Iterator[np.ndarray]:
+    """Single tones, a chord and a sweep."""
+    for f in (110, 440, 1000, 3000):
+        yield np.sin(2 * np.pi * f * TIME_S)
+    yield sum(np.sin(2 * np.pi * f * TIME_S) for f in (220, 277, 330))
+    yield np.sin(2 * np.pi * (100 + 50 * TIME_S) * TIME_S)
 
 
 def hiss() -> Iterator[torch.Tensor]:
     """What a recording of nothing has: noise just above -60 dB."""
     generator = np.random.default_rng(1)
     for level in (0.0015, 0.003, 0.006):
-        yield torch.from_numpy((level * generator.standard_normal(CLIP_S * RATE_HZ)).astype(np.float32))
+        yield torch.from_numpy((level * generator.standard_normal(TIME_S.size)).astype(np.float32))
+
+
+def songs_not_learned(known: set[str], data: DataPaths) -> Iterator[torch.Tensor]:
+    """The spectrograms of a folder's songs that the models did not learn from."""
+    spectrograms = SpectrogramSet.open(data.spectrograms)
+    for song in read_songs(data):
+        if song["song_id"] not in known and song["song_id"] in spectrograms.rows:
+            yield torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
 
 
 def main() -> None:
-    familiarity = Familiarity.open(ROOT / "models" / "familiarity.safetensors")
-    pipeline, data = AudioPipeline(), DataPaths(ROOT / "data")
-    spectrograms, splits = SpectrogramSet.open(data.spectrograms), read_splits(data)
-    songs = [song["song_id"] for song in read_songs(data) if splits.get(song["song_id"]) == "test"]
-    clips = {"songs (false alarms)": [torch.from_numpy(spectrograms.spectrogram(s).astype(np.float32)) for s in songs]}
+    paths, pipeline = ModelPaths(ROOT / "models"), AudioPipeline()
+    familiarity = Familiarity.open(paths.familiarity)
+    known = {song["song_id"] for song in Predictor.load(paths.root).training_songs.songs}
+    clips = {"songs (false alarms)": list(songs_not_learned(known, DataPaths(ROOT / "data")))}
+    if (ROOT / "data" / "more").exists():
+        clips["songs of data/more (false alarms)"] = list(songs_not_learned(known, DataPaths(ROOT / "data" / "more")))
     with TemporaryDirectory() as folder:
-        for name, sounds in (
-            ("speech", speech(Path(folder))),
-            ("noise", noise()),
-            ("tones", tones()),
-            ("hiss", hiss()),
-        ):
-            clips[name] = [pipeline(sound) for sound in sounds]
-    print(f"{'% that are warned of, by length':34}" + "".join(f"{length_s:6} s" for length_s in LENGTHS_S))
+        sounds = {"speech": speech(Path(folder))}
+        sounds |= {
+            make.__name__.replace("_", " "): at_levels(make())
+            for make in (noise, bands_of_noise, weather, hum, crackle, tones)
+        }
+        sounds["hiss"] = hiss()
+        for name, waveforms in sounds.items():
+            clips[name] = [pipeline(waveform) for waveform in waveforms]
+    print(f"{'% that are warned of, by length':38}" + "".join(f"{length_s:6} s" for length_s in LENGTHS_S))
     for name, parts in clips.items():
-        line = f"{name + f', {len(parts)}':34}"
+        line = f"{name + f', {len(parts)}':38}"
         for length_s in LENGTHS_S:
             frames = round(length_s * pipeline.config.frames_per_s)
             warned = [not familiarity.is_familiar(clip_statistics(part[None, :, :frames]), length_s) for part in parts]

@@ -4,6 +4,7 @@ Skipped where Gradio is missing, the browser's part where Chromium or Playwright
 """
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, chord, start, tone, write_audio
+from matplotlib.figure import Figure
 
 from artifacts import TARGETS, DataPaths
 from errors import UserError
@@ -169,6 +171,26 @@ def test_taken_port_is_a_sentence():
 
 def test_default_address_is_this_machine_only(address):
     assert address.startswith("http://127.0.0.1:")
+
+
+def test_picture_is_not_left_in_memory(service, songs):
+    gc.disable()
+    try:
+        service.hear_file(str(songs / "My Song.mp3"))
+        assert not [thing for thing in gc.get_objects() if type(thing) is Figure]
+    finally:
+        gc.enable()
+
+
+def test_last_results_of_many_visitors_are_not_kept(service):
+    async def visit():  # in a loop, since Gradio would make some otherwise and leave them open
+        page = app.build_page(service)
+        app.make_server(page, service.folder)
+        for visitor in range(app.MAX_WAITING + 50):
+            assert page.state_holder[str(visitor)].components
+        assert len(page.state_holder.session_data) == app.MAX_WAITING
+
+    asyncio.run(visit())
 
 
 def test_api_answers_with_numbers(address, songs):
