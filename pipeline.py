@@ -135,7 +135,7 @@ class AudioPipeline(nn.Module):
         power = self.mel_scale(_power(self.spectrum(waveform))).div_(self.full_scale)
         levels = power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
         pitches = self.pitch_classes(waveform)
-        centre = torch.arange(levels.shape[-1]) * self.config.hop_samples + self.config.n_fft // 2
+        centre = torch.arange(levels.shape[-1], device=levels.device) * self.config.hop_samples + self.config.n_fft // 2
         nearest = (centre - self.config.pitch_n_fft // 2 + self.config.pitch_hop_samples // 2).clamp(min=0)
         nearest = (nearest // self.config.pitch_hop_samples).clamp(max=pitches.shape[-1] - 1)
         return torch.cat([levels, pitches[..., nearest]], dim=-2)

@@ -152,7 +152,7 @@ def _harmony(pitches: Tensor) -> Tensor:
     """
     frames = _standardised(pitches.transpose(1, 2))  # (B, frames, 12)
     mean = _standardised(pitches.mean(dim=2))
-    in_major, in_minor = (mean @ _rotations(profile) for profile in (MAJOR_KEY, MINOR_KEY))  # (B, 12 tonics)
+    in_major, in_minor = (mean @ _rotations(profile, mean) for profile in (MAJOR_KEY, MINOR_KEY))  # (B, 12 tonics)
     best_major, best_minor = in_major.amax(dim=1), in_minor.amax(dim=1)
     is_major = best_major >= best_minor
     tonic = torch.where(is_major, in_major.argmax(dim=1), in_minor.argmax(dim=1))
@@ -160,7 +160,8 @@ def _harmony(pitches: Tensor) -> Tensor:
 
     smooth = F.avg_pool1d(pitches, CHORD_FRAMES, 1, CHORD_FRAMES // 2)
     sounding = _standardised(smooth.transpose(1, 2))
-    fits = [sounding @ _rotations([float(step in chord) for step in range(12)]) for chord in (MAJOR_CHORD, MINOR_CHORD)]
+    templates = [[float(step in chord) for step in range(12)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
+    fits = [sounding @ _rotations(template, sounding) for template in templates]
     as_major, as_minor = (fit.amax(dim=2) for fit in fits)
     chords = torch.cat(fits, dim=2).argmax(dim=2)  # (B, frames)
     roots = F.one_hot(chords % 12, 12).float()
@@ -178,8 +179,8 @@ def _harmony(pitches: Tensor) -> Tensor:
         smooth.diff(dim=2).abs().mean(dim=(1, 2)),
         pitches.mean(dim=2).std(dim=1),
     ]
-    intervals = [(x * x.roll(step, dims=-1)).mean(dim=-1) for step in range(1, 7) for x in (mean, frames)]
-    intervals = [x if x.ndim == 1 else x.mean(dim=1) for x in intervals]
+    both = (mean[:, None], frames)
+    intervals = [(x * x.roll(step, dims=2)).mean(dim=(1, 2)) for step in range(1, 7) for x in both]
     return torch.cat(
         [
             torch.stack(numbers + intervals, dim=1),
@@ -196,9 +197,9 @@ def _standardised(x: Tensor) -> Tensor:
     return (x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, correction=0, keepdim=True) + 1e-3)
 
 
-def _rotations(profile: Sequence[float]) -> Tensor:
+def _rotations(profile: Sequence[float], like: Tensor) -> Tensor:
     """A profile from each pitch class up, so that a product with it is a correlation: (12, 12 first classes)"""
-    row = _standardised(torch.tensor(profile)) / 12
+    row = _standardised(torch.tensor(profile, device=like.device)) / 12
     return torch.stack([row.roll(first) for first in range(12)], dim=1)
 
 
