@@ -30,7 +30,8 @@ class Moment:
 class Explanation:
     """How much each place of the spectrogram raised (above 0) or lowered the values of the half-minute that it is in.
 
-    A place is a group of mel bands during one moment of the timeline; see `explanation.effects`.
+    Of a recording's last window, which is shorter, it says how much it would in as long a one as the others. A place is
+    a group of mel bands during one moment of the timeline; see `explanation.effects`.
     """
 
     edges_hz: tuple[float, ...]  # (bands + 1,), between the groups of bands, ascending

@@ -284,6 +284,7 @@ class Service:
         )
 
     def trouble(self, reason: str) -> tuple:
+        give_back_memory()
         sentence = f"This can't be used: {reason}."
         html = f'<p class="trouble" role="alert" tabindex="-1">{escape(sentence)}</p>'
         return html, *([gr.update(visible=False)] * 2), {"error": reason}

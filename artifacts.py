@@ -225,13 +225,15 @@ def read_json(path: Path, made_by: str) -> dict:
 
 
 def read_pipeline_config(values: object, path: Path, made_by: str) -> "PipelineConfig":
-    """The pipeline settings stored in the JSON file `path`. Raises UserError where they are damaged."""
+    """The pipeline settings stored in the JSON file `path`. Raises UserError where they are damaged or others."""
     from pipeline import PipelineConfig
 
     try:
         return PipelineConfig.from_dict(values)
     except TypeError as error:
-        raise UserError(f"{path} is damaged ({error}); make it again with {made_by}") from None
+        raise UserError(
+            f"{path} is damaged or of another version ({error}); delete it and make it again with {made_by}"
+        ) from None
 
 
 def read_songs(paths: DataPaths) -> list[dict[str, str]]:
@@ -276,9 +278,9 @@ class SpectrogramSet:
     """A growing set of spectrograms on disk: read through a memory map, so that it may be larger than memory.
 
     Three files in one folder: `pipeline.json` with the front end's settings; `spectrograms.f16`, rows of `n_rows` x
-    `clip_frames` little-endian float16; `index.csv`, whose line k says which song row k is, how many frames are
-    valid, and which preview it was made from. A row is written before its line in the index, so whatever kills a run,
-    each line has its row. A song that was computed again has a new row; its last one counts.
+    `clip_frames` little-endian float16, as the pipeline makes them; `index.csv`, whose line k says which song row k is,
+    how many frames are valid, and which preview it was made from. A row is written before its line in the index, so
+    whatever kills a run, each line has its row. A song that was computed again has a new row; its last one counts.
     """
 
     def __init__(self, folder: Path, config: "PipelineConfig", index: list[dict[str, str]]) -> None:

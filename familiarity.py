@@ -17,7 +17,8 @@ FALSE_ALARMS = 0.02  # share of songs that may be taken for unfamiliar
 LENGTHS_S = (3, 5, 10, 30)  # the shorter a clip, the farther its statistics are from those of any song
 MAX_DEVIATION = 4.0  # as in the kernel regression: a statistic far off counts no more than this
 MIN_DEVIATION = 1e-3
-MIN_POSITIVE = 1e-3  # what a statistic that no song has at 0 or below counts for there
+POSITIVE_SHARE = 0.99  # of the songs, for which a statistic that is compared by its ratio is above 0
+MIN_POSITIVE = 1e-3  # what such a statistic counts for where it is not
 MADE_BY = "model_train.py"
 TENSORS = ("songs", "positive", "mean", "deviation", "limits")
 
@@ -29,7 +30,7 @@ class Familiarity:
         """
         Args:
             songs: (songs, statistics), standardised.
-            positive: (statistics,) of booleans: which are above 0 for every song, and compared by their logarithms.
+            positive: (statistics,) of booleans: which are above 0 for nearly all songs and compared by logarithms.
             mean, deviation: (statistics,), what they are standardised with.
             limits: (lengths,) the distance that a clip of each of `LENGTHS_S` may have.
         """
@@ -73,7 +74,7 @@ class Familiarity:
 
 
 def by_ratio(statistics: Tensor, positive: Tensor) -> Tensor:
-    """(B, statistics) with logarithms in place of those that are always positive: how much a band changes, say.
+    """(B, statistics) with logarithms in place of those that are nearly always positive: how much a band changes, say.
 
     So half counts as much as double. Noise differs from songs by far too little change, which is a small difference
     but a large ratio.
@@ -101,7 +102,7 @@ def fit_familiarity(songs: list[dict[str, str]], spectrograms: SpectrogramSet, g
             crops.append(clip_statistics(crop))
         by_length.append(torch.cat(crops))
     whole = by_length[-1]
-    positive = (whole > 0).all(dim=0)
+    positive = (whole > 0).float().mean(dim=0) >= POSITIVE_SHARE
     scaled = by_ratio(whole, positive)
     mean, deviation = scaled.mean(dim=0), scaled.std(dim=0) + MIN_DEVIATION
     familiarity = Familiarity(whole, positive, mean, deviation, torch.zeros(len(LENGTHS_S)))

@@ -117,7 +117,9 @@ def _draw_explanation(panels: list[Axes], analysis: Analysis) -> None:
             band, moment = explanation.strongest(target, sign)
             effect = effects[row, band, moment]
             if sign * effect >= SMALLEST_EFFECT:
-                place = (starts_s[moment] + ends_s[moment]) / 2, (edges[band] + edges[band + 1]) / 2
+                middle_s = (starts_s[moment] + ends_s[moment]) / 2
+                inside_s = np.clip(middle_s, 0.05 * analysis.duration_s, 0.95 * analysis.duration_s)
+                place = inside_s, (edges[band] + edges[band + 1]) / 2
                 style = {"ha": "center", "va": "center", "fontsize": 9, "weight": "bold", "bbox": BEHIND_TEXT}
                 axes.text(*place, f"{effect:+.3f}".replace("-", "−"), **style)
         _time_axis(axes, analysis.duration_s)

@@ -41,7 +41,7 @@ FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """Settings of the front end; levels are in dB relative to a full-scale sine."""
+    """Settings of the front end. A spectrogram's first rows are levels in dB relative to a full-scale sine."""
 
     sample_rate_hz: int = 16_000  # keeps what lies below 8 kHz; cheap to reach from 44.1 and 48 kHz
     n_fft: int = 1024  # 64 ms: narrow enough in frequency for the lowest mel bands
@@ -102,7 +102,7 @@ class PipelineConfig:
 
 
 class AudioPipeline(nn.Module):
-    """Audio file -> waveform -> log-mel spectrogram.
+    """Audio file -> waveform -> log-mel spectrogram, with the pitch classes below it.
 
     The level is in dB relative to a fixed reference (a full-scale sine), not to the clip's maximum: how loud a song
     was mastered says much about its energy.
@@ -147,7 +147,7 @@ class AudioPipeline(nn.Module):
             waveform: (samples,) or (B, samples), as for `forward`.
 
         Returns:
-            (12, pitch frames) or (B, 12, pitch frames) from A up, of length 1 in each frame that holds tones.
+            (12, pitch frames) or (B, 12, pitch frames) from A up, of length 1 in each frame that isn't silent.
         """
         n_fft = self.config.pitch_n_fft
         waveform = F.pad(waveform, (0, max(0, n_fft - waveform.shape[-1])))
@@ -280,12 +280,12 @@ def _power(spectrum: Tensor) -> Tensor:
 
 
 def _pitch_filters(config: PipelineConfig) -> Tensor:
-    """What each pitch gathers of the power spectrum: (bins up to the highest pitch, pitches), each summing to 1."""
+    """What each pitch gathers of the power spectrum: (bins up to the highest pitch, pitches), each of sum 1 or 0."""
     frequency_hz = torch.fft.rfftfreq(config.pitch_n_fft, 1 / config.sample_rate_hz)
     midi = 69 + 12 * (frequency_hz / 440).clamp(min=1e-3).log2()  # 69 is A4
     pitches = torch.arange(*PITCHES_MIDI)
     filters = torch.exp(-0.5 * ((midi[:, None] - pitches) / SEMITONE_WIDTH) ** 2)
-    filters = filters / filters.sum(dim=0)
+    filters = filters / filters.sum(dim=0).clamp(min=1e-6)  # of a pitch between two bins, nothing is heard
     return filters[midi <= pitches[-1] + 2].contiguous()
 
 

@@ -109,7 +109,7 @@ class Predictor:
         stretches_s: list[tuple[float, float]] = []
         effects_by_window: list[Tensor] = []
         totals, embedding = torch.zeros(len(TARGETS)), torch.zeros_like(self.index.mean)
-        n_frames, n_windows, n_unfamiliar, start_s = 0, 0, 0, 0.0
+        n_frames, n_windows, n_unfamiliar, longest, start_s = 0, 0, 0, 1, 0.0
         for spectrogram, duration_s in windows:
             if spectrogram is None:
                 n_silent = round(duration_s * self.pipeline.config.frames_per_s)
@@ -127,7 +127,8 @@ class Predictor:
                 timeline.append(Moment(moment_s, dict(zip(self.models, values, strict=True))))
             if explain:
                 stretches_s += pairwise(edges_s)
-                effects_by_window.append(effects(self.models, spectrogram))
+                effects_by_window.append(frames * effects(self.models, spectrogram))
+                longest = max(longest, frames)
             n_frames, n_windows = n_frames + frames, n_windows + 1
             n_unfamiliar += not self.familiarity.is_familiar(statistics, duration_s)
             overview.add(spectrogram[: self.pipeline.config.n_mels])
@@ -148,14 +149,20 @@ class Predictor:
             similar_songs=tuple(songs[:N_SIMILAR_SONGS]),
             similar_artists=tuple(by_artist(songs, N_SIMILAR_ARTISTS)),
             spectrogram=overview.columns,
-            explanation=self.explanation_of(effects_by_window, stretches_s) if explain else None,
+            explanation=self.explanation_of(effects_by_window, longest, stretches_s) if explain else None,
         )
 
-    def explanation_of(self, by_window: list[Tensor], stretches_s: list[tuple[float, float]]) -> Explanation:
-        """The effects (targets, bands, moments) of each window as one explanation."""
+    def explanation_of(
+        self, by_window: list[Tensor], longest: int, stretches_s: list[tuple[float, float]]
+    ) -> Explanation:
+        """One explanation of the effects (targets, bands, moments) of all windows, each times its number of frames.
+
+        In a short window, such as a song's last, a place is a larger part of what is heard. All are put on the scale of
+        the longest window, so that effects are alike where the sound is.
+        """
         config = self.pipeline.config
         edges_hz = tuple(config.hz_at(band) for band in even_edges(config.n_mels, N_BANDS))
-        return Explanation(edges_hz, tuple(stretches_s), torch.cat(by_window, dim=2))
+        return Explanation(edges_hz, tuple(stretches_s), torch.cat(by_window, dim=2) / longest)
 
     @cached_property
     def training_labels(self) -> dict[str, list[float]]:

@@ -148,7 +148,8 @@ def _harmony(pitches: Tensor) -> Tensor:
 
     How far the piece is in major and in minor; how much of it the best chords explain, whether they are major ones and
     how often they change; which intervals sound together; how strong each pitch class is from the tonic up, or in minor
-    from that of the relative major; how often each root is heard, from the tonic up; by how much the roots move.
+    from that of the relative major; how often each root is heard, from the tonic up; by how much the roots move; how
+    much the pitch classes change and differ. Silence counts as the first of the chords.
     """
     frames = _standardised(pitches.transpose(1, 2))  # (B, frames, 12)
     mean = _standardised(pitches.mean(dim=2))

@@ -46,7 +46,7 @@ class TrainingConfig:
     validate_every: int = 2  # epochs
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
-    kernel_costs: tuple[float, float, float] = (0.3, 0.3, 0.6)  # of each target's regression: errors against smoothness
+    kernel_costs: tuple[float, float, float] = (0.3, 0.3, 0.6)  # of the TARGETS in order: errors against smoothness
     kernel_tolerance: float = 0.02  # errors up to this cost nothing
     seed: int = 0
 

@@ -180,7 +180,8 @@ def test_each_half_minute_is_explained_at_its_time(predictor):
         for window in predictor.pipeline.windows(predictor.pipeline.waveforms_of(samples, 16_000))
         if window[0] is not None
     ]
-    expected = torch.cat([effects(predictor.models, window) for window in (first, second)], dim=2)
+    shorter = second.shape[1] / first.shape[1]  # its places count for as much less
+    expected = torch.cat([effects(predictor.models, first), shorter * effects(predictor.models, second)], dim=2)
     torch.testing.assert_close(found.effects, expected)
 
 
