@@ -56,21 +56,25 @@ class Explanation:
         """The largest effect on any target, up or down, never 0."""
         return max(float(self.effects.abs().max()), SMALLEST_EFFECT)
 
-    def strongest(self, target: str, sign: int) -> tuple[int, int]:
-        """The band and the moment with the highest (`sign` 1) or the lowest (-1) effect on a target."""
-        band, moment = divmod(int((sign * self.effects[TARGETS.index(target)]).argmax()), len(self.stretches_s))
-        return band, moment
+    def strongest(self, target: str, sign: int) -> tuple[int, int, float] | None:
+        """The band and the moment with the highest (`sign` 1) or the lowest (-1) effect on a target, and the effect.
+
+        None where no place has an effect of that sign that shows.
+        """
+        effects = self.effects[TARGETS.index(target)]
+        band, moment = divmod(int((sign * effects).argmax()), len(self.stretches_s))
+        effect = float(effects[band, moment])
+        return (band, moment, effect) if sign * effect >= SMALLEST_EFFECT else None
 
     def sentence(self, target: str) -> str:
         """What raised and what lowered a target's value most, in plain words."""
         parts = []
         for word, sign in (("raised", 1), ("lowered", -1)):
-            band, moment = self.strongest(target, sign)
-            effect = float(self.effects[TARGETS.index(target), band, moment])
-            if sign * effect < SMALLEST_EFFECT:
-                parts.append(f"{word} nowhere")
-            else:
+            if strongest := self.strongest(target, sign):
+                band, moment, effect = strongest
                 parts.append(f"{word} most by {self.place(band, moment)} ({effect:+.3f})")
+            else:
+                parts.append(f"{word} nowhere")
         return f"{target}: {', '.join(parts)}"
 
     def to_dict(self) -> dict:

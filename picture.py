@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, SMALLEST_EFFECT, Analysis, even_edges, hertz
+from analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, Analysis, even_edges, hertz
 from artifacts import TARGETS, save_figure
 
 COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}
@@ -114,9 +114,8 @@ def _draw_explanation(panels: list[Axes], analysis: Analysis) -> None:
         axes.imshow(spectrogram, cmap="gray", vmin=-100, vmax=-10, **image)
         axes.imshow(_effect_colors(shares[row]), interpolation="nearest", **image)
         for sign in (1, -1):
-            band, moment = explanation.strongest(target, sign)
-            effect = effects[row, band, moment]
-            if sign * effect >= SMALLEST_EFFECT:
+            if strongest := explanation.strongest(target, sign):
+                band, moment, effect = strongest
                 middle_s = (starts_s[moment] + ends_s[moment]) / 2
                 inside_s = np.clip(middle_s, 0.05 * analysis.duration_s, 0.95 * analysis.duration_s)
                 place = inside_s, (edges[band] + edges[band + 1]) / 2

@@ -107,9 +107,9 @@ class Predictor:
         overview = Overview(self.pipeline.config.n_mels)
         timeline: list[Moment] = []
         stretches_s: list[tuple[float, float]] = []
-        effects_by_window: list[Tensor] = []
+        effects_by_window: list[tuple[int, Tensor]] = []
         totals, embedding = torch.zeros(len(TARGETS)), torch.zeros_like(self.index.mean)
-        n_frames, n_windows, n_unfamiliar, longest, start_s = 0, 0, 0, 1, 0.0
+        n_frames, n_windows, n_unfamiliar, start_s = 0, 0, 0, 0.0
         for spectrogram, duration_s in windows:
             if spectrogram is None:
                 n_silent = round(duration_s * self.pipeline.config.frames_per_s)
@@ -127,8 +127,7 @@ class Predictor:
                 timeline.append(Moment(moment_s, dict(zip(self.models, values, strict=True))))
             if explain:
                 stretches_s += pairwise(edges_s)
-                effects_by_window.append(frames * effects(self.models, spectrogram))
-                longest = max(longest, frames)
+                effects_by_window.append((frames, effects(self.models, spectrogram)))
             n_frames, n_windows = n_frames + frames, n_windows + 1
             n_unfamiliar += not self.familiarity.is_familiar(statistics, duration_s)
             overview.add(spectrogram[: self.pipeline.config.n_mels])
@@ -149,20 +148,22 @@ class Predictor:
             similar_songs=tuple(songs[:N_SIMILAR_SONGS]),
             similar_artists=tuple(by_artist(songs, N_SIMILAR_ARTISTS)),
             spectrogram=overview.columns,
-            explanation=self.explanation_of(effects_by_window, longest, stretches_s) if explain else None,
+            explanation=self.explanation_of(effects_by_window, stretches_s) if explain else None,
         )
 
     def explanation_of(
-        self, by_window: list[Tensor], longest: int, stretches_s: list[tuple[float, float]]
+        self, by_window: list[tuple[int, Tensor]], stretches_s: list[tuple[float, float]]
     ) -> Explanation:
-        """One explanation of the effects (targets, bands, moments) of all windows, each times its number of frames.
+        """One explanation of all windows' effects (targets, bands, moments), which come with each one's frames.
 
         In a short window, such as a song's last, a place is a larger part of what is heard. All are put on the scale of
         the longest window, so that effects are alike where the sound is.
         """
         config = self.pipeline.config
         edges_hz = tuple(config.hz_at(band) for band in even_edges(config.n_mels, N_BANDS))
-        return Explanation(edges_hz, tuple(stretches_s), torch.cat(by_window, dim=2) / longest)
+        longest = max(frames for frames, _ in by_window)
+        scaled = [frames / longest * effects_of_window for frames, effects_of_window in by_window]
+        return Explanation(edges_hz, tuple(stretches_s), torch.cat(scaled, dim=2))
 
     @cached_property
     def training_labels(self) -> dict[str, list[float]]:

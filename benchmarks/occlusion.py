@@ -31,12 +31,12 @@ from torch import Tensor, nn
 
 from analysis import even_edges
 from artifacts import TARGETS, DataPaths, SpectrogramSet, read_songs
-from data_loading import read_splits
 from errors import run
 from explanation import effects
 from network import Ensemble
 from parallel import cpu_count, ordered_map
 from predictor import Predictor
+from training import read_data, split_songs
 
 SHARE = 0.1  # of the places, hidden at once
 N_DRAWS = 3  # of random places and of chance weights
@@ -141,12 +141,10 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
     arguments = parser.parse_args()
     data = DataPaths(arguments.data)
-    songs = [song["song_id"] for song in read_songs(data)]
-    if data.splits.exists():  # the demo's are test songs, all of them
-        splits = read_splits(data)
-        songs = [song for song in songs if splits.get(song) == "test"]
+    # The demo's songs are test songs, all of them.
+    songs = split_songs(*read_data(data), []).test if data.splits.exists() else read_songs(data)
     spectrograms = SpectrogramSet.open(data.spectrograms)
-    clips = [torch.from_numpy(spectrograms.spectrogram(song).astype(np.float32)) for song in songs]
+    clips = [torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32)) for song in songs]
     predictor = Predictor.load(arguments.models)
     models = predictor.models
     chance = [

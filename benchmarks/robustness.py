@@ -20,11 +20,11 @@ import soundfile
 import torch
 import torchaudio
 
-from artifacts import TARGETS, DataPaths, read_songs
-from data_loading import read_splits
-from errors import UserError, run
+from artifacts import TARGETS, DataPaths
+from errors import run
 from parallel import cpu_count, ordered_map
 from predictor import Predictor
+from training import read_data, split_songs
 
 RATE_HZ = 44_100
 
@@ -94,10 +94,7 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
     arguments = parser.parse_args()
     paths = DataPaths(arguments.data)
-    splits = read_splits(paths)
-    clips = [paths.preview(song) for song in read_songs(paths) if splits.get(song["song_id"]) == "test"]
-    if not clips:
-        raise UserError(f"{paths.splits} has no test song; run data_loading.py first")
+    clips = [paths.preview(song) for song in split_songs(*read_data(paths), []).test]
     predictor = Predictor.load(arguments.models)
 
     def values(path: Path) -> np.ndarray:

@@ -15,11 +15,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from artifacts import DataPaths, SpectrogramSet, read_songs
-from data_loading import artist_groups, read_splits
+from artifacts import DataPaths, SpectrogramSet
+from data_loading import artist_groups
 from parallel import cpu_count, ordered_map
 from predictor import Predictor, hear
 from statistics_layer import clip_statistics
+from training import read_data, split_songs
 
 ROOT = Path(__file__).parents[1]
 N_RESAMPLES = 2000
@@ -34,13 +35,12 @@ def describe(song: dict[str, str], *, predictor: Predictor, spectrograms: Spectr
 
 
 def main() -> None:
-    data = DataPaths(ROOT / "data")
-    splits = read_splits(data)
-    songs = [song for song in read_songs(data) if splits.get(song["song_id"]) == "test"]
+    placed = split_songs(*read_data(DataPaths(ROOT / "data")), [])
+    songs = placed.test
     groups = {song["song_id"]: k for k, group in enumerate(artist_groups(songs)) for song in group}
     names = np.array([groups[song["song_id"]] for song in songs])
     predictor = Predictor.load(ROOT / "models")
-    one = partial(describe, predictor=predictor, spectrograms=SpectrogramSet.open(data.spectrograms))
+    one = partial(describe, predictor=predictor, spectrograms=placed.spectrograms)
     described = list(ordered_map(one, songs, workers=cpu_count(), description="songs", unit="song"))
     components, values = (torch.stack(part) for part in zip(*described, strict=True))
 

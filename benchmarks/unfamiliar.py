@@ -18,8 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from artifacts import DataPaths, ModelPaths, SpectrogramSet, read_songs
-from familiarity import Familiarity
+from artifacts import DataPaths, SpectrogramSet, read_songs
 from pipeline import AudioPipeline
 from predictor import Predictor
 from statistics_layer import clip_statistics
@@ -127,9 +126,9 @@ def songs_not_learned(known: set[str], data: DataPaths) -> Iterator[torch.Tensor
 
 
 def main() -> None:
-    paths, pipeline = ModelPaths(ROOT / "models"), AudioPipeline()
-    familiarity = Familiarity.open(paths.familiarity)
-    known = {song["song_id"] for song in Predictor.load(paths.root).training_songs.songs}
+    predictor = Predictor.load(ROOT / "models")
+    familiarity, pipeline = predictor.familiarity, predictor.pipeline
+    known = {song["song_id"] for song in predictor.training_songs.songs}
     clips = {"songs (false alarms)": list(songs_not_learned(known, DataPaths(ROOT / "data")))}
     if (ROOT / "data" / "more").exists():
         clips["songs of data/more (false alarms)"] = list(songs_not_learned(known, DataPaths(ROOT / "data" / "more")))
