@@ -1,9 +1,9 @@
 """What in a spectrogram raised or lowered each value: hide one place after the other, and hear how the values change.
 
 Occlusion (Zeiler & Fergus, 2014, https://arxiv.org/abs/1311.2901). What is hidden becomes the training songs' mean
-level of its bands, as it does under the masks of training. Of the replacements that need no other song, this one says
-best what happens where another song's sound takes the place (benchmarks/occlusion.py), as Mishra et al. found for
-singing (2020, https://arxiv.org/abs/2005.07788).
+level of its bands, as it does under the masks of training, and no tone stands out there. Of the replacements that need
+no other song, this one says best what happens where another song's sound takes the place (benchmarks/occlusion.py), as
+Mishra et al. found for singing (2020, https://arxiv.org/abs/2005.07788).
 """
 
 from itertools import pairwise
@@ -13,22 +13,25 @@ from torch import Tensor
 
 from analysis import even_edges
 from network import Ensemble, cut, piece_starts
+from pipeline import PipelineConfig
 from statistics_layer import clip_statistics
 
 N_BANDS = 6  # groups of mel bands; with more, two networks of different seeds agree less on them
 
 
 @torch.inference_mode()
-def effects(models: dict[str, Ensemble], spectrogram: Tensor, fill_db: Tensor | None = None) -> Tensor:
+def effects(
+    models: dict[str, Ensemble], spectrogram: Tensor, config: PipelineConfig, fill_db: Tensor | None = None
+) -> Tensor:
     """How much each place of a clip raises the values: each value minus the value with the place hidden.
 
     A place is one of 6 groups of mel bands during one of as many stretches of time as the clip has pieces, 3 to 4 s.
-    Above 0 it raises the value, below 0 it lowers it. The effects don't add up to the value. The pitch classes stay as
-    they are, and with them what is known of key and chords.
+    Above 0 it raises the value, below 0 it lowers it. The effects don't add up to the value.
 
     Args:
         models: a model per target.
         spectrogram: (n_rows, frames) as the pipeline makes it, at least 16 frames.
+        config: the pipeline's settings.
         fill_db: (n_mels, 1) or (n_mels, frames), what hidden places become; by default the training songs' mean.
 
     Returns:
@@ -50,7 +53,7 @@ def effects(models: dict[str, Ensemble], spectrogram: Tensor, fill_db: Tensor | 
     hidden = spectrogram.repeat(len(bands), 1, 1)  # in each of them other bands are hidden, for a stretch at a time
     for time, (start, end) in enumerate(times):
         for clip, (low, high) in zip(hidden, bands, strict=True):
-            clip[low:high, start:end] = fill_db[low:high, start:end]
+            hide(clip, slice(low, high), slice(start, end), config, fill_db)
         statistics = clip_statistics(hidden)
         # The other pieces sound as before.
         touched = [piece for piece, first in enumerate(starts) if first < end and first + piece_frames > start]
@@ -61,6 +64,13 @@ def effects(models: dict[str, Ensemble], spectrogram: Tensor, fill_db: Tensor | 
             result[row, :, time] = values[target] - model.timeline(changed, statistics).mean(dim=1)
         hidden[:, :, start:end] = spectrogram[:, start:end]
     return result
+
+
+def hide(clip: Tensor, bands: slice, frames: slice, config: PipelineConfig, fill_db: Tensor) -> None:
+    """Hide a place of a clip (n_rows, frames): its bands become the fill (n_mels, frames), its pitches their mean."""
+    clip[bands, frames] = fill_db[bands, frames]
+    if pitches := config.pitches_between(bands.start, bands.stop):
+        clip[pitches[0] : pitches[-1] + 1, frames] = clip[pitches[0] : pitches[-1] + 1, frames].mean(dim=0)
 
 
 def _by_networks(model: Ensemble, pieces: Tensor) -> Tensor:

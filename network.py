@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from artifacts import TARGETS, ModelPaths, atomic, copy_atomically, read_json, read_pipeline_config, write_json
 from errors import UserError
-from statistics_layer import clip_statistics, n_statistics
+from statistics_layer import clip_statistics, statistic_weights
 
 MIN_DEVIATION_DB = 1.0
+NETWORKS_SHARE = 0.3  # of what an ensemble says; the kernel regression errs less, the more so for energy
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ class NetworkConfig:
     hidden: int = 128
     dropout: float = 0.4
     piece_frames: int = 128  # 4 s: what a prediction is made from, piece by piece
-    kernel_gamma: float = 0.35  # of the kernel regression, over the number of statistics
 
     @classmethod
     def from_dict(cls, values: dict) -> "NetworkConfig":
@@ -147,29 +147,37 @@ class MoodNetwork(nn.Module):
 class KernelRegression(nn.Module):
     """Statistics of a whole clip -> one value in [0, 1], from the labels of the training songs that are most like it.
 
-    Support vector regression with a Gaussian kernel (Drucker et al., 1997). It errs otherwise than the `MoodNetwork`,
-    which finds its own features in short pieces; together they err less.
+    Support vector regression (Drucker et al., 1997). Two clips at a distance r are alike by exp(-(gamma r^2)^(p / 2)):
+    a Gaussian kernel for an exponent p of 2, an exponential one, for what changes less smoothly, for 1 (Rasmussen &
+    Williams, 2006, section 4.2.1). It errs otherwise than the `MoodNetwork`, which finds its own features in short
+    pieces; together they err less.
     """
 
-    def __init__(self, config: NetworkConfig, n_support: int) -> None:
+    def __init__(self, n_mels: int, n_support: int) -> None:
         super().__init__()
-        n_inputs = n_statistics(config.n_mels)
-        self.gamma = config.kernel_gamma / n_inputs
-        self.register_buffer("input_mean", torch.zeros(n_inputs))
-        self.register_buffer("input_deviation", torch.ones(n_inputs))
-        self.register_buffer("support", torch.zeros(n_support, n_inputs))
+        weights = statistic_weights(n_mels)
+        self.register_buffer("input_mean", torch.zeros(len(weights)))
+        self.register_buffer("input_deviation", torch.ones(len(weights)))
+        self.register_buffer("input_scale", weights.sqrt())
+        self.register_buffer("support", torch.zeros(n_support, len(weights), dtype=torch.float16))
         self.register_buffer("weights", torch.zeros(n_support))
         self.register_buffer("offset", torch.zeros(()))
+        self.register_buffer("gamma", torch.ones(()))
+        self.register_buffer("exponent", torch.tensor(2.0))
 
-    def standardised(self, statistics: Tensor) -> Tensor:
-        """(B, statistics) -> the same as deviations from the training set's mean, 4 at the most."""
-        return ((statistics - self.input_mean) / self.input_deviation).clamp(-4, 4)
+    def scaled(self, statistics: Tensor) -> Tensor:
+        """(B, statistics) -> deviations from the training set's mean, 4 at the most, times what each counts, float16"""
+        deviations = (statistics - self.input_mean) / self.input_deviation
+        return (deviations.clamp(-4, 4) * self.input_scale).half()
+
+    def likeness(self, inputs: Tensor, others: Tensor) -> Tensor:
+        """(B, statistics) and (N, statistics) as `scaled` gives them -> (B, N) in (0, 1]"""
+        distance = torch.cdist(inputs.float(), others.float())
+        return torch.exp(-((self.gamma * distance.square()) ** (self.exponent / 2)))
 
     def forward(self, statistics: Tensor) -> Tensor:
         """(B, statistics) of `clip_statistics` -> (B,) in [0, 1]"""
-        inputs = self.standardised(statistics)
-        likeness = torch.exp(-self.gamma * torch.cdist(inputs, self.support).square())
-        return (likeness @ self.weights + self.offset).clamp(0, 1)
+        return (self.likeness(self.scaled(statistics), self.support) @ self.weights + self.offset).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -186,13 +194,13 @@ class Heard:
 
 
 class Ensemble(nn.Module):
-    """The mean of two opinions: what some `MoodNetwork`s with one output say on average, and a `KernelRegression`."""
+    """Two opinions, weighed: what some `MoodNetwork`s with one output say on average, and a `KernelRegression`."""
 
     def __init__(self, config: NetworkConfig, n_members: int, n_support: int) -> None:
         """`n_members` counts the `MoodNetwork`s, `n_support` the songs in the `KernelRegression`."""
         super().__init__()
         self.members = nn.ModuleList(MoodNetwork(config) for _ in range(n_members))
-        self.kernel_regression = KernelRegression(config, n_support)
+        self.kernel_regression = KernelRegression(config.n_mels, n_support)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B,) in [0, 1]"""
@@ -220,7 +228,8 @@ class Ensemble(nn.Module):
 
     def timeline(self, by_networks: Tensor, statistics: Tensor) -> Tensor:
         """Join what the networks say of each piece (B, pieces) with what the clips' statistics (B, statistics) say."""
-        return (by_networks + self.kernel_regression(statistics)[:, None]) / 2
+        by_statistics = self.kernel_regression(statistics)[:, None]
+        return NETWORKS_SHARE * by_networks + (1 - NETWORKS_SHARE) * by_statistics
 
 
 def piece_starts(frames: int, piece_frames: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The audio front end: audio file -> mono waveform -> log-mel spectrogram, with the pitch classes below it.
+"""The audio front end: audio file -> mono waveform -> log-mel spectrogram, with pitches and peaks below it.
 
 Every stage uses this one class, so that a spectrogram means the same in training and in prediction. Its settings, a
 `PipelineConfig`, travel with every set of spectrograms and every model.
@@ -30,10 +30,9 @@ MAX_RATE_HZ = 1_000_000
 MAX_CHANNELS = 64  # of a waveform; more are samples, in the wrong order
 MAX_RATIO_TERM = 128
 
-N_PITCH_CLASSES = 12  # from A up
-PITCHES_MIDI = (33, 93)  # five octaves from 55 Hz up, the end excluded
+N_PITCHES = 60  # five octaves of semitones
 SEMITONE_WIDTH = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
-PITCH_FLOOR = 1e-9  # power: what is below -90 dB is no tone
+POWER_FLOOR = 1e-9  # of pitches and peaks: -90 dB
 
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
@@ -41,7 +40,7 @@ FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """Settings of the front end. A spectrogram's first rows are levels in dB relative to a full-scale sine."""
+    """Settings of the front end. A spectrogram's rows are levels in dB relative to a full-scale sine."""
 
     sample_rate_hz: int = 16_000  # keeps what lies below 8 kHz; cheap to reach from 44.1 and 48 kHz
     n_fft: int = 1024  # 64 ms: narrow enough in frequency for the lowest mel bands
@@ -49,6 +48,8 @@ class PipelineConfig:
     n_mels: int = 96
     pitch_n_fft: int = 4096  # 256 ms: fine enough to tell semitones apart from 110 Hz up
     pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
+    n_pitches: int = N_PITCHES
+    lowest_midi: int = 33  # the A at 55 Hz
     f_min_hz: float = 30.0
     f_max_hz: float = 8_000.0
     clip_s: float = 30.0  # longer audio is cut into windows of this length
@@ -67,8 +68,8 @@ class PipelineConfig:
 
     @property
     def n_rows(self) -> int:
-        """Rows of a spectrogram: its mel bands, then its pitch classes."""
-        return self.n_mels + N_PITCH_CLASSES
+        """Rows of a spectrogram: its mel bands, its pitches and its peak."""
+        return self.n_mels + self.n_pitches + 1
 
     @property
     def frames_per_s(self) -> float:
@@ -81,6 +82,12 @@ class PipelineConfig:
         """
         lowest, highest = (math.log1p(f_hz / 700) for f_hz in (self.f_min_hz, self.f_max_hz))
         return 700 * math.expm1(lowest + (highest - lowest) * (band + 0.5) / (self.n_mels + 1))
+
+    def pitches_between(self, low: int, high: int) -> list[int]:
+        """The rows of the pitches whose frequencies lie between the lower edges of two mel bands."""
+        low_hz, high_hz = self.hz_at(low - 0.5), self.hz_at(high - 0.5)
+        hz = [440 * 2 ** ((self.lowest_midi + pitch - 69) / 12) for pitch in range(self.n_pitches)]
+        return [self.n_mels + pitch for pitch, pitch_hz in enumerate(hz) if low_hz <= pitch_hz < high_hz]
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -102,7 +109,7 @@ class PipelineConfig:
 
 
 class AudioPipeline(nn.Module):
-    """Audio file -> waveform -> log-mel spectrogram, with the pitch classes below it.
+    """Audio file -> waveform -> log-mel spectrogram, with pitches and peaks below it.
 
     The level is in dB relative to a fixed reference (a full-scale sine), not to the clip's maximum: how loud a song
     was mastered says much about its energy.
@@ -123,42 +130,46 @@ class AudioPipeline(nn.Module):
         self.register_buffer("pitch_filters", _pitch_filters(config), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Log-mel spectrogram of a mono waveform, and how strong each pitch class is at the time.
+        """Log-mel spectrogram of a mono waveform, with the level of each pitch and the waveform's peaks.
 
         Args:
             waveform: (samples,) or (B, samples) at `sample_rate_hz`, in [-1, 1], at least `n_fft` samples.
 
         Returns:
-            (n_rows, frames) or (B, n_rows, frames), float32: `n_mels` rows in dB relative to a full-scale sine,
-            `floor_db` at least; then the 12 of `pitch_classes`, each held until the next.
+            (n_rows, frames) or (B, n_rows, frames), float32, in dB relative to a full-scale sine: `n_mels` rows,
+            `floor_db` at least; the pitches of `pitch_levels`, each held until the next; and `peak_levels`.
         """
         power = self.mel_scale(_power(self.spectrum(waveform))).div_(self.full_scale)
         levels = power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
-        pitches = self.pitch_classes(waveform)
+        pitches = self.pitch_levels(waveform)
         centre = torch.arange(levels.shape[-1], device=levels.device) * self.config.hop_samples + self.config.n_fft // 2
         nearest = (centre - self.config.pitch_n_fft // 2 + self.config.pitch_hop_samples // 2).clamp(min=0)
         nearest = (nearest // self.config.pitch_hop_samples).clamp(max=pitches.shape[-1] - 1)
-        return torch.cat([levels, pitches[..., nearest]], dim=-2)
+        return torch.cat([levels, pitches[..., nearest], self.peak_levels(waveform)[..., None, :]], dim=-2)
 
-    def pitch_classes(self, waveform: Tensor) -> Tensor:
-        """How far the tones of each pitch class stand out from the sound around them: a chroma.
+    def pitch_levels(self, waveform: Tensor) -> Tensor:
+        """The level of the mean power around each semitone from 55 Hz to 1.7 kHz.
 
         Args:
             waveform: (samples,) or (B, samples), as for `forward`.
 
         Returns:
-            (12, pitch frames) or (B, 12, pitch frames) from A up, of length 1 in each frame that isn't silent.
+            (60, pitch frames) or (B, 60, pitch frames) in dB, -90 at least.
         """
         n_fft = self.config.pitch_n_fft
         waveform = F.pad(waveform, (0, max(0, n_fft - waveform.shape[-1])))
         spectrum = torch.fft.rfft(waveform.unfold(-1, n_fft, self.config.pitch_hop_samples) * self.pitch_window)
         power = _power(spectrum[..., : len(self.pitch_filters)]) @ self.pitch_filters  # nothing above is used
-        levels = power.div_((n_fft / 4) ** 2).add_(PITCH_FLOOR).log10_().mul_(10).flatten(0, -2)
-        # A tone is what stands out from the octave around it.
-        half = N_PITCH_CLASSES // 2
-        around = F.avg_pool1d(F.pad(levels[:, None], (half, half), mode="replicate"), 2 * half + 1, 1)[:, 0]
-        tones = (levels - around).clamp_(min=0).unflatten(1, (-1, N_PITCH_CLASSES)).mean(dim=1)
-        return F.normalize(tones, dim=1, eps=1e-3).unflatten(0, power.shape[:-1]).transpose(-1, -2)
+        return power.div_((n_fft / 4) ** 2).add_(POWER_FLOOR).log10_().mul_(10).transpose(-1, -2)
+
+    def peak_levels(self, waveform: Tensor) -> Tensor:
+        """The largest sample of each frame: (samples,) or (B, samples) -> (frames,) or (B, frames) in dB, -90 at least.
+
+        What a song's loudest samples leave below full scale is how it was mastered, whatever its level is now.
+        """
+        frames = waveform.unfold(-1, self.config.n_fft, self.config.hop_samples)
+        peak = torch.maximum(frames.amax(dim=-1), -frames.amin(dim=-1))
+        return peak.square_().add_(POWER_FLOOR).log10_().mul_(10)
 
     def log_mels(self, path: str | Path) -> tuple[list[Tensor], float]:
         """Decode a file and transform it window by window.
@@ -283,7 +294,7 @@ def _pitch_filters(config: PipelineConfig) -> Tensor:
     """What each pitch gathers of the power spectrum: (bins up to the highest pitch, pitches), each of sum 1 or 0."""
     frequency_hz = torch.fft.rfftfreq(config.pitch_n_fft, 1 / config.sample_rate_hz)
     midi = 69 + 12 * (frequency_hz / 440).clamp(min=1e-3).log2()  # 69 is A4
-    pitches = torch.arange(*PITCHES_MIDI)
+    pitches = config.lowest_midi + torch.arange(config.n_pitches)
     filters = torch.exp(-0.5 * ((midi[:, None] - pitches) / SEMITONE_WIDTH) ** 2)
     filters = filters / filters.sum(dim=0).clamp(min=1e-6)  # of a pitch between two bins, nothing is heard
     return filters[midi <= pitches[-1] + 2].contiguous()

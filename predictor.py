@@ -127,7 +127,7 @@ class Predictor:
                 timeline.append(Moment(moment_s, dict(zip(self.models, values, strict=True))))
             if explain:
                 stretches_s += pairwise(edges_s)
-                effects_by_window.append((frames, effects(self.models, spectrogram)))
+                effects_by_window.append((frames, effects(self.models, spectrogram, self.pipeline.config)))
             n_frames, n_windows = n_frames + frames, n_windows + 1
             n_unfamiliar += not self.familiarity.is_familiar(statistics, duration_s)
             overview.add(spectrogram[: self.pipeline.config.n_mels])

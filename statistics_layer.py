@@ -1,17 +1,19 @@
-"""Fixed statistics of a clip's spectrogram: level, rhythm, timbre and harmony in a few hundred numbers."""
+"""Fixed statistics of a clip's spectrogram: dynamics, timbre, rhythm and tones in a few hundred numbers.
+
+None of them depends on the clip's level: a song played more softly is the same song.
+"""
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline import N_PITCH_CLASSES
+from pipeline import N_PITCHES
+from tone_statistics import tone_statistics
 
 N_COARSE = 32  # groups of mel bands whose level and changes are described
-LEVEL_COPIES = 4
 N_RHYTHM = 8  # groups of mel bands whose rhythm is described
 RHYTHM_FRAMES = 234  # 7.5 s at 32 ms: long enough for the slowest beat
 RHYTHM_EDGES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 50, 70, 100, 117)  # in periods per 7.5 s: 0.13 to 15.6 Hz
@@ -25,18 +27,33 @@ FRAME_S = 0.032
 TEMPO_EDGES_BPM = (40, 60, 80, 95, 110, 125, 140, 160, 180, 210, 260, 330, 420, 600)
 USUAL_TEMPI_BPM = (60, 200)
 TEMPO_POINTS = 2048  # of the Fourier transform: a bin is 0.9 beats per minute wide
-PITCH_STEP = 4  # frames that share their pitch classes
-CHORD_FRAMES = 5  # of pitch classes, 0.64 s: what sounds together that long is taken for a chord
-# How well each pitch class fits into a key, from its tonic up, as listeners judged (Krumhansl & Kessler, 1982).
-MAJOR_KEY = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-MINOR_KEY = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-MAJOR_CHORD, MINOR_CHORD = (0, 4, 7), (0, 3, 7)  # semitones from the root up
-RELATIVE_MAJOR = 3  # semitones above a minor key's tonic lies that of the major key with the same notes
+PULSE_BPM = (48, 220)
+N_PULSES = 28  # tempi that are compared, evenly spaced as a logarithm
+PULSE_HOP_FRAMES = 58  # 1.9 s from one stretch of 7.5 s to the next
+RANGES = (0, 12, 40, 96)  # edges in mel bands, out of 96: bass drum, voices, cymbals
+PULSE_BEATS = (1.0, 0.7, 0.5)  # how much the second and the third beat from an onset count beside the first
+ONSET_QUANTILES = (0.99, 0.9, 0.5)
+ONSET_STRENGTH = 1.5  # times the mean rise: what is less is no onset
+LEVEL_QUANTILES = (0.95, 0.75, 0.5, 0.25, 0.1, 0.05)
+PEAK_QUANTILE = 0.98  # a click isn't how loud a song was mastered
+DB = 10 / math.log(10)  # decibels of a natural logarithm of power
+HALF_SECOND, SECOND = 16, 31  # frames
+PITCH_STEP = 4  # frames that share their pitches
 
 
-def n_statistics(n_mels: int) -> int:
-    """How many numbers `clip_statistics` gives."""
-    return clip_statistics(torch.zeros(1, n_mels + N_PITCH_CLASSES, RHYTHM_FRAMES)).shape[1]
+def statistic_weights(n_mels: int, group_weights: dict[str, float] | None = None) -> Tensor:
+    """What each number of `clip_statistics` counts where clips are compared: (statistics,), of sum 1.
+
+    Every group of statistics counts as much as any other, however many numbers it has, unless it has a weight. Raises
+    ValueError for a weight of a group that there is not.
+    """
+    groups = _groups(torch.zeros(1, n_mels + N_PITCHES + 1, RHYTHM_FRAMES))
+    sizes = {name: numbers.shape[1] for name, numbers in groups.items()}
+    of_group = dict.fromkeys(sizes, 1.0) | (group_weights or {})
+    if unknown := of_group.keys() - sizes.keys():
+        raise ValueError(f"there is no group of statistics called {', '.join(sorted(unknown))}")
+    weights = torch.cat([torch.full((size,), of_group[name] / size) for name, size in sizes.items()])
+    return weights / weights.sum()
 
 
 @torch.no_grad()
@@ -48,9 +65,22 @@ def clip_statistics(spectrograms: Tensor) -> Tensor:
     frames = spectrograms.shape[2]
     if frames < RHYTHM_FRAMES:
         spectrograms = spectrograms.repeat(1, 1, -(-RHYTHM_FRAMES // frames))[:, :, :RHYTHM_FRAMES]
-    levels, pitches = spectrograms[:, :-N_PITCH_CLASSES], spectrograms[:, -N_PITCH_CLASSES:, ::PITCH_STEP]
-    parts = (_levels, _rhythm, _cepstra, _peaks, _repetition, _tempo)
-    return torch.cat([*(part(levels) for part in parts), _harmony(pitches)], dim=1)
+    return torch.cat([*_groups(spectrograms).values()], dim=1)
+
+
+def _groups(spectrograms: Tensor) -> dict[str, Tensor]:
+    """The statistics by what they describe: (B, n_rows, frames), at least 234 frames -> (B, numbers) for each name."""
+    levels, pitches, peaks = spectrograms.split([spectrograms.shape[1] - N_PITCHES - 1, N_PITCHES, 1], dim=1)
+    groups = {"dynamics": _dynamics(levels, peaks[:, 0])}
+    groups |= _levels(levels) | _cepstra(levels)
+    groups |= {
+        "peaks": _peaks(levels),
+        "modulation": _modulation(levels),
+        "repetition": _repetition(levels),
+        "tempo": _tempo(levels),
+        "pulse": _pulse(levels),
+    }
+    return groups | _accents(levels) | tone_statistics(pitches[:, :, ::PITCH_STEP])
 
 
 def _grouped(x: Tensor, n_groups: int) -> Tensor:
@@ -62,21 +92,47 @@ def _deviation(x: Tensor) -> Tensor:
     return (x.var(dim=-1) + 1e-4).sqrt()
 
 
-def _levels(x: Tensor) -> Tensor:
-    """The bands' mean levels against that of all, their deviation, how much they change from frame to frame and rise.
+def _dynamics(x: Tensor, peaks: Tensor) -> Tensor:
+    """How far the level stays below the peaks, and how much it varies, over frames, half seconds and seconds.
 
-    And the level of all, which would be in every band's otherwise: a song played more softly is hardly another song.
-    It is there several times, since it counts for more than any other number.
+    How densely a song was mastered tells more of its energy than its level does, and a change of gain leaves it.
     """
+    peak = peaks.quantile(PEAK_QUANTILE, dim=1)
+    level = _power_mean(x, dim=1)
+    whole = _power_mean(level, dim=1)
+    quantiles = level.quantile(torch.tensor(LEVEL_QUANTILES, device=x.device), dim=1).T - whole[:, None]
+    halves, seconds = (_power_mean(level.unfold(1, frames, frames), dim=2) for frames in (HALF_SECOND, SECOND))
+    numbers = [
+        whole - peak,
+        x.mean(dim=(1, 2)) - peak,
+        _deviation(level),
+        _deviation(seconds),
+        seconds.amax(dim=1) - seconds.amin(dim=1),
+        halves.diff(dim=1).abs().mean(dim=1),
+        level.diff(dim=1).abs().mean(dim=1),
+    ]
+    return torch.cat([torch.stack(numbers, dim=1), quantiles], dim=1)
+
+
+def _power_mean(levels: Tensor, dim: int) -> Tensor:
+    """The level of the mean power, in dB as the levels are."""
+    return ((levels / DB).logsumexp(dim=dim) - math.log(levels.shape[dim])) * DB
+
+
+def _levels(x: Tensor) -> dict[str, Tensor]:
+    """The bands' mean levels against that of all, their deviation, how much they change between frames and rise."""
     bands = _grouped(x, N_COARSE)
     change = bands.diff(dim=-1)
     means = bands.mean(dim=-1)
-    level = means.mean(dim=1, keepdim=True)
-    rise = change.clamp(min=0).mean(dim=-1)
-    return torch.cat([means - level, _deviation(bands), _deviation(change), rise, level.repeat(1, LEVEL_COPIES)], dim=1)
+    return {
+        "balance": means - means.mean(dim=1, keepdim=True),
+        "deviation": _deviation(bands),
+        "change": _deviation(change),
+        "rise": change.clamp(min=0).mean(dim=-1),
+    }
 
 
-def _rhythm(x: Tensor) -> Tensor:
+def _modulation(x: Tensor) -> Tensor:
     """The modulation spectrum: how strongly each group of bands pulsates at which tempo, as a logarithm."""
     bands = _grouped(x, N_RHYTHM)
     windows = (bands - bands.mean(dim=-1, keepdim=True)).unfold(2, RHYTHM_FRAMES, RHYTHM_FRAMES // 2)
@@ -86,7 +142,7 @@ def _rhythm(x: Tensor) -> Tensor:
     return torch.log(torch.stack(tempi, dim=2) + 1e-3).flatten(1)
 
 
-def _cepstra(x: Tensor) -> Tensor:
+def _cepstra(x: Tensor) -> dict[str, Tensor]:
     """Mean, deviation and change of the first cepstral coefficients (an orthonormal DCT over the bands): the timbre.
 
     The first one's mean, the level of all bands, is left out. And which of them change together from frame to frame,
@@ -102,7 +158,12 @@ def _cepstra(x: Tensor) -> Tensor:
     moving = F.normalize(moving, dim=-1, eps=1e-3)
     first, second = torch.triu_indices(N_MOVING, N_MOVING, offset=1)
     together = (moving @ moving.transpose(1, 2))[:, first, second]
-    return torch.cat([cepstra[:, 1:].mean(dim=-1), _deviation(cepstra), _deviation(change), together], dim=1)
+    return {
+        "timbre": cepstra[:, 1:].mean(dim=-1),
+        "timbre deviation": _deviation(cepstra),
+        "timbre change": _deviation(change),
+        "timbre together": together,
+    }
 
 
 def _peaks(x: Tensor) -> Tensor:
@@ -143,67 +204,81 @@ def _tempo(x: Tensor) -> Tensor:
     return torch.stack([*(strength[:, inside].amax(dim=1) for inside in ranges), strongest], dim=1)
 
 
-def _harmony(pitches: Tensor) -> Tensor:
-    """Key, chords and intervals: (B, 12, pitch frames) -> (B, statistics)
+def _pulse(x: Tensor) -> Tensor:
+    """How clear the beat is, how steady, and how fast, in three ranges of bands and in all of them.
 
-    How far the piece is in major and in minor; how much of it the best chords explain, whether they are major ones and
-    how often they change; which intervals sound together; how strong each pitch class is from the tonic up, or in minor
-    from that of the relative major; how often each root is heard, from the tonic up; by how much the roots move; how
-    much the pitch classes change and differ. Silence counts as the first of the chords.
+    From the autocorrelation of the onsets in stretches of 7.5 s: at each of 28 tempi, how well the onsets agree with
+    those one, two and three beats later.
     """
-    frames = _standardised(pitches.transpose(1, 2))  # (B, frames, 12)
-    mean = _standardised(pitches.mean(dim=2))
-    in_major, in_minor = (mean @ _rotations(profile, mean) for profile in (MAJOR_KEY, MINOR_KEY))  # (B, 12 tonics)
-    best_major, best_minor = in_major.amax(dim=1), in_minor.amax(dim=1)
-    is_major = best_major >= best_minor
-    tonic = torch.where(is_major, in_major.argmax(dim=1), in_minor.argmax(dim=1))
-    relative = torch.where(is_major, tonic, tonic + RELATIVE_MAJOR)
+    onsets = _ranges(x.diff(dim=-1).clamp(min=0))  # (B, ranges, frames - 1)
+    n = RHYTHM_FRAMES - 1
+    stretches = onsets.unfold(2, n, PULSE_HOP_FRAMES)  # (B, ranges, stretches, n)
+    stretches = stretches - stretches.mean(dim=-1, keepdim=True)
+    correlation = torch.fft.irfft(torch.fft.rfft(stretches, 2 * n).abs().square())[..., :n]
+    overlap = torch.arange(n, 0, -1, device=x.device) / n
+    correlation = correlation / overlap.clamp(min=0.2) / (correlation[..., :1] + 1e-6)
 
-    smooth = F.avg_pool1d(pitches, CHORD_FRAMES, 1, CHORD_FRAMES // 2)
-    sounding = _standardised(smooth.transpose(1, 2))
-    templates = [[float(step in chord) for step in range(12)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
-    fits = [sounding @ _rotations(template, sounding) for template in templates]
-    as_major, as_minor = (fit.amax(dim=2) for fit in fits)
-    chords = torch.cat(fits, dim=2).argmax(dim=2)  # (B, frames)
-    roots = F.one_hot(chords % 12, 12).float()
-    moves = F.one_hot(chords.diff(dim=1) % 12, 12).float().mean(dim=1)
+    log_bpm = torch.linspace(math.log(PULSE_BPM[0]), math.log(PULSE_BPM[1]), N_PULSES, device=x.device)
+    beat = 60 / FRAME_S / log_bpm.exp()  # in frames
+    clarity = sum(
+        weight * _between(correlation, count * beat) for count, weight in enumerate(PULSE_BEATS, start=1)
+    ) / sum(PULSE_BEATS)  # (B, ranges, stretches, tempi)
+    mean = clarity.mean(dim=2)
+    centred = F.normalize(clarity - clarity.mean(dim=-1, keepdim=True), dim=-1, eps=1e-6)
+    tempo = log_bpm[clarity.argmax(dim=-1)]
     numbers = [
-        best_major,
-        best_minor,
-        best_major - best_minor,
-        (chords < 12).float().mean(dim=1),
-        torch.maximum(as_major, as_minor).mean(dim=1),
-        as_major.mean(dim=1),
-        as_minor.mean(dim=1),
-        (as_major - as_minor).mean(dim=1),
-        (chords.diff(dim=1) != 0).float().mean(dim=1),
-        smooth.diff(dim=2).abs().mean(dim=(1, 2)),
-        pitches.mean(dim=2).std(dim=1),
+        mean.amax(dim=-1),
+        clarity.amax(dim=-1).mean(dim=-1),
+        centred.mean(dim=2).square().sum(dim=-1),  # the mean correlation of any two stretches
+        log_bpm[mean.argmax(dim=-1)],
+        tempo.std(dim=-1, correction=0),
+        stretches.std(dim=(2, 3)) / (onsets.mean(dim=-1) + 1e-3),
     ]
-    both = (mean[:, None], frames)
-    intervals = [(x * x.roll(step, dims=2)).mean(dim=(1, 2)) for step in range(1, 7) for x in both]
-    return torch.cat(
-        [
-            torch.stack(numbers + intervals, dim=1),
-            _from(mean, relative),
-            _from(roots.mean(dim=1), tonic),
-            moves[:, 1:],
-        ],
-        dim=1,
-    )
+    return torch.cat(numbers, dim=1)
 
 
-def _standardised(x: Tensor) -> Tensor:
-    """Deviations from the mean over the last dimension."""
-    return (x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, correction=0, keepdim=True) + 1e-3)
+def _ranges(x: Tensor) -> Tensor:
+    """The mean over three ranges of bands and over all: (B, n_mels, frames) -> (B, 4, frames)"""
+    edges = [edge * x.shape[1] // RANGES[-1] for edge in RANGES]
+    return torch.stack([*(x[:, low:high].mean(dim=1) for low, high in pairwise(edges)), x.mean(dim=1)], dim=1)
 
 
-def _rotations(profile: Sequence[float], like: Tensor) -> Tensor:
-    """A profile from each pitch class up, so that a product with it is a correlation: (12, 12 first classes)"""
-    row = _standardised(torch.tensor(profile, device=like.device)) / 12
-    return torch.stack([row.roll(first) for first in range(12)], dim=1)
+def _accents(x: Tensor) -> dict[str, Tensor]:
+    """What is struck, in three ranges of bands and in all.
+
+    How far onsets stand out and how many there are; how lopsided rises, falls and levels are; how far onsets are apart,
+    in frames as a logarithm, and how unevenly.
+    """
+    change = x.diff(dim=-1)
+    levels, rises, falls = _ranges(x), _ranges(change.clamp(min=0)), _ranges((-change).clamp(min=0))
+    mean = rises.mean(dim=-1, keepdim=True)
+    quantiles = rises.quantile(torch.tensor(ONSET_QUANTILES, device=x.device), dim=-1) / (mean[..., 0] + 1e-3)
+    here, before, after = rises[..., 1:-1], rises[..., :-2], rises[..., 2:]
+    is_onset = (here > before) & (here > after) & (here > ONSET_STRENGTH * mean)
+    rate = is_onset.float().mean(dim=-1)
+
+    place = torch.arange(is_onset.shape[-1], device=x.device).expand_as(is_onset)
+    latest = torch.where(is_onset, place, -1).cummax(dim=-1).values.roll(1, dims=-1)  # onset before each frame
+    latest[..., 0] = -1
+    apart = torch.where(is_onset & (latest >= 0), place - latest, torch.nan)
+    mean_apart = apart.nanmean(dim=-1)
+    variance = apart.square().nanmean(dim=-1) - mean_apart.square()
+    median_apart = apart.nanmedian(dim=-1).values
+    spacing = torch.cat([mean_apart.log(), variance.clamp(min=0).sqrt() / mean_apart, median_apart.log()], dim=1)
+    return {
+        "onsets": torch.cat([*quantiles, rate], dim=1),
+        "lopsidedness": torch.cat([_skewness(series) for series in (rises, falls, levels)], dim=1),
+        "spacing": spacing.nan_to_num(),
+    }
 
 
-def _from(x: Tensor, first: Tensor) -> Tensor:
-    """(B, 12) with the pitch classes from `first` (B,) up."""
-    return x.gather(1, (torch.arange(12, device=x.device) + first[:, None]) % 12)
+def _skewness(x: Tensor) -> Tensor:
+    deviations = x - x.mean(dim=-1, keepdim=True)
+    return (deviations**3).mean(dim=-1) / (x.var(dim=-1) + 1e-3) ** 1.5
+
+
+def _between(x: Tensor, places: Tensor) -> Tensor:
+    """x (..., n) at places (k,) between its entries, interpolated: (..., k)"""
+    before = places.long()
+    share = places - before
+    return x[..., before] * (1 - share) + x[..., before + 1] * share

@@ -22,10 +22,31 @@ from augmentation import AugmentationConfig, augment
 from data_loading import SpectrogramDataset, artist_names, make_loader, read_splits
 from errors import UserError
 from network import Ensemble, KernelRegression, MoodNetwork, NetworkConfig
-from statistics_layer import clip_statistics
+from statistics_layer import clip_statistics, statistic_weights
 
 EVALUATION_BATCH = 16
 MIN_DEVIATION = 1e-3  # of a statistic
+
+
+@dataclass(frozen=True)
+class KernelConfig:
+    """Settings of one target's `KernelRegression`."""
+
+    gamma: float  # how near songs must be to be alike
+    exponent: float  # of the distance
+    cost: float  # of errors, against smoothness
+    group_weights: dict[str, float]  # of the groups of statistics that count more or less than the others
+
+
+KERNELS = (
+    KernelConfig(0.25, 2.0, 0.3, {"tonality": 3}),
+    KernelConfig(0.1, 1.0, 0.6, {"dynamics": 3, "modulation": 2, "tempo": 4, "pulse": 2, "tone strength": 0.5}),
+    KernelConfig(
+        *(0.1, 1.0, 1.2),
+        {"persistence": 5, "chords": 4, "peaks": 3, "lopsidedness": 2, "tone strength": 2}
+        | dict.fromkeys(("dynamics", "modulation", "tempo", "pulse", "timbre deviation", "timbre change"), 0.5),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,7 @@ class TrainingConfig:
     validate_every: int = 2  # epochs
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
-    kernel_costs: tuple[float, float, float] = (0.3, 0.3, 0.6)  # of the TARGETS in order: errors against smoothness
+    kernels: tuple[KernelConfig, ...] = KERNELS  # of the TARGETS in order
     kernel_tolerance: float = 0.02  # errors up to this cost nothing
     seed: int = 0
 
@@ -210,13 +231,16 @@ def fit_kernel_regressions(songs: Songs, config: TrainingConfig) -> dict[str, Ke
     dataset = SpectrogramDataset(songs.spectrograms, songs.taught + songs.validation, TARGETS)
     statistics = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
     regressions = {}
-    for target, labels, cost in zip(TARGETS, dataset.labels.T.numpy(), config.kernel_costs, strict=True):
-        regression = KernelRegression(config.network, len(statistics))
+    for target, labels, kernel in zip(TARGETS, dataset.labels.T.numpy(), config.kernels, strict=True):
+        regression = KernelRegression(config.network.n_mels, len(statistics))
         regression.input_mean.copy_(statistics.mean(dim=0))
         regression.input_deviation.copy_(statistics.std(dim=0) + MIN_DEVIATION)
-        inputs = regression.standardised(statistics)
-        machine = SVR(gamma=regression.gamma, C=cost, epsilon=config.kernel_tolerance)
-        machine.fit(inputs.numpy(), labels)
+        regression.input_scale.copy_(statistic_weights(config.network.n_mels, kernel.group_weights).sqrt())
+        regression.gamma.fill_(kernel.gamma)
+        regression.exponent.fill_(kernel.exponent)
+        inputs = regression.scaled(statistics)
+        machine = SVR(kernel="precomputed", C=kernel.cost, epsilon=config.kernel_tolerance)
+        machine.fit(regression.likeness(inputs, inputs).numpy(), labels)
         regression.support = inputs[torch.from_numpy(machine.support_).long()]
         regression.weights = torch.from_numpy(machine.dual_coef_[0]).float()
         regression.offset.fill_(machine.intercept_[0])

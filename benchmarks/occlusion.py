@@ -20,6 +20,7 @@ import copy
 import sys
 import time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -32,9 +33,10 @@ from torch import Tensor, nn
 from analysis import even_edges
 from artifacts import TARGETS, DataPaths, SpectrogramSet, read_songs
 from errors import run
-from explanation import effects
+from explanation import effects, hide
 from network import Ensemble
 from parallel import cpu_count, ordered_map
+from pipeline import PipelineConfig
 from predictor import Predictor
 from training import read_data, split_songs
 
@@ -68,16 +70,22 @@ def agreement(one: Tensor, other: Tensor) -> np.ndarray:
     return np.array([spearmanr(a.flatten(), b.flatten()).statistic for a, b in zip(one, other, strict=True)])
 
 
-def values_without(models: dict[str, Ensemble], clip: Tensor, places: Tensor, fill_db: Tensor) -> np.ndarray:
+def values_without(
+    models: dict[str, Ensemble], clip: Tensor, places: Tensor, config: PipelineConfig, fill_db: Tensor
+) -> np.ndarray:
     """Each target's value when its places (targets, bands, times) are hidden at once."""
-    levels, pitches = clip[: len(fill_db)], clip[len(fill_db) :]
-    band_sizes, time_sizes = (
-        torch.tensor(np.diff(even_edges(length, parts)))
-        for length, parts in zip(levels.shape, places.shape[1:], strict=True)
+    fill_db = fill_db.expand(config.n_mels, clip.shape[1])
+    bands, times = (
+        list(pairwise(even_edges(length, parts)))
+        for length, parts in zip((config.n_mels, clip.shape[1]), places.shape[1:], strict=True)
     )
-    hidden = places.repeat_interleave(band_sizes, dim=1).repeat_interleave(time_sizes, dim=2)
-    clips = torch.cat([torch.where(hidden, fill_db, levels), pitches.expand(len(places), -1, -1)], dim=1)
-    return np.array([float(model(one[None])) for model, one in zip(models.values(), clips, strict=True)])
+    values = []
+    for model, chosen in zip(models.values(), places, strict=True):
+        hidden = clip.clone()
+        for band, moment in chosen.nonzero().tolist():
+            hide(hidden, slice(*bands[band]), slice(*times[moment]), config, fill_db)
+        values.append(float(model(hidden[None])))
+    return np.array(values)
 
 
 def highest(maps: Tensor) -> Tensor:
@@ -90,17 +98,19 @@ def highest(maps: Tensor) -> Tensor:
 @torch.inference_mode()
 def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants: dict[str, list]) -> dict:
     """All figures of one song, (targets,) each."""
-    clip, models = clips[number], predictor.models
+    clip, models, config = clips[number], predictor.models, predictor.pipeline.config
     generator = torch.Generator().manual_seed(number)
     fill_db = next(iter(models.values())).members[0].band_mean_db
     start = time.thread_time()
-    maps = effects(models, clip)
+    maps = effects(models, clip, config)
     figures = {"seconds": time.thread_time() - start, "strongest": maps.abs().amax(dim=(1, 2)).numpy()}
 
-    first, second = (effects(models, clip) for models in variants["networks"])
+    first, second = (effects(models, clip, config) for models in variants["networks"])
     figures["seeds"] = agreement(first, second)
-    figures["chance"] = np.stack([agreement(maps, effects(models, clip)) for models in variants["chance"]])
-    figures["chance network"] = np.stack([agreement(first, effects(m, clip)) for m in variants["chance networks"]])
+    figures["chance"] = np.stack([agreement(maps, effects(models, clip, config)) for models in variants["chance"]])
+    figures["chance network"] = np.stack(
+        [agreement(first, effects(m, clip, config)) for m in variants["chance networks"]]
+    )
 
     levels = clip[: len(fill_db)]
     bands, times = (even_edges(length, parts) for length, parts in zip(levels.shape, maps.shape[1:], strict=True))
@@ -116,15 +126,17 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
         choices["random"] = [torch.rand(maps.shape, generator=generator) for _ in range(N_DRAWS)]
         figures[name] = {
             choice: values
-            - np.mean([values_without(models, clip, highest(x), fill) for x in chosen for fill in fills], axis=0)
+            - np.mean(
+                [values_without(models, clip, highest(x), config, fill) for x in chosen for fill in fills], axis=0
+            )
             for choice, chosen in choices.items()
         }
 
-    reference = torch.stack([effects(models, clip, other) for other in others]).mean(dim=0)
+    reference = torch.stack([effects(models, clip, config, other) for other in others]).mean(dim=0)
     figures["replacements"] = {
         "the training songs' mean (used)": agreement(maps, reference),
-        "the clip's own mean": agreement(effects(models, clip, levels.mean(dim=1, keepdim=True)), reference),
-        "the same sound, 20 dB softer": agreement(effects(models, clip, levels - 20), reference),
+        "the clip's own mean": agreement(effects(models, clip, config, levels.mean(dim=1, keepdim=True)), reference),
+        "the same sound, 20 dB softer": agreement(effects(models, clip, config, levels - 20), reference),
     }
     return figures
 

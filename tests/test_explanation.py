@@ -16,32 +16,34 @@ from analysis import Explanation, even_edges
 from artifacts import TARGETS, read_table
 from explanation import N_BANDS, effects
 from network import Ensemble, NetworkConfig
-from pipeline import N_PITCH_CLASSES, AudioPipeline, PipelineConfig
+from pipeline import AudioPipeline, PipelineConfig
 from predictor import Predictor
 
-N_MELS = 96
+CONFIG = PipelineConfig()
+N_MELS = CONFIG.n_mels
+N_OTHERS = CONFIG.n_rows - N_MELS
 FILL_DB = -50.0
 
 
 def clip(frames, *, seed=0):
-    """Noise whose level is another one every 12 bands and 60 frames, with chance pitches: (n_rows, frames)"""
+    """Noise whose level is another one every 12 bands and 60 frames, with chance pitches and peaks: (n_rows, frames)"""
     generator = torch.Generator().manual_seed(seed)
     levels = torch.randn(N_MELS // 12, -(-frames // 60), generator=generator)
     levels = levels.repeat_interleave(12, dim=0).repeat_interleave(60, dim=1)[:, :frames]
     levels = FILL_DB + 12 * levels + 5 * torch.randn(N_MELS, frames, generator=generator)
-    return torch.cat([levels, torch.rand(N_PITCH_CLASSES, frames, generator=generator)])
+    return torch.cat([levels, -30 + 10 * torch.randn(N_OTHERS, frames, generator=generator)])
 
 
 def even_sound(frames):
     """A sound at the level of the fill, without tones: (n_rows, frames)"""
-    return torch.cat([torch.full((N_MELS, frames), FILL_DB), torch.zeros(N_PITCH_CLASSES, frames)])
+    return torch.cat([torch.full((N_MELS, frames), FILL_DB), torch.full((N_OTHERS, frames), FILL_DB)])
 
 
 def ensemble(*, seed=0, n_members=2):
     """A model with chance weights, which is sensitive enough to have effects everywhere."""
     torch.manual_seed(seed)
     model = Ensemble(NetworkConfig(outputs=("energy",)), n_members, 5)
-    model.kernel_regression.support.normal_()
+    model.kernel_regression.support.normal_(std=0.04)
     model.kernel_regression.input_mean.normal_(std=20)
     model.kernel_regression.input_deviation.fill_(20)
     model.kernel_regression.weights.normal_(std=0.3)
@@ -79,6 +81,9 @@ def one_by_one(model, spectrogram, fill_db):
         for time in range(len(times) - 1):
             hidden, place = spectrogram.clone(), (slice(*bands[band : band + 2]), slice(*times[time : time + 2]))
             hidden[place] = fill_db.expand(N_MELS, spectrogram.shape[1])[place]
+            for frame in range(*times[time : time + 2]):
+                pitches = CONFIG.pitches_between(*bands[band : band + 2])
+                hidden[pitches, frame] = spectrogram[pitches, frame].mean() if pitches else 0
             result[band, time] = model(spectrogram[None]) - model(hidden[None])
     return result
 
@@ -88,7 +93,7 @@ def test_same_as_hiding_place_by_place(frames):
     models = {"energy": ensemble(seed=1), "valence": ensemble(seed=2, n_members=1)}
     spectrogram = clip(frames)
     before = spectrogram.clone()
-    found = effects(models, spectrogram)
+    found = effects(models, spectrogram, CONFIG)
     fill_db = models["energy"].members[0].band_mean_db
     for row, model in zip(found, models.values(), strict=True):
         torch.testing.assert_close(row, one_by_one(model, spectrogram, fill_db), atol=5e-6, rtol=0)
@@ -99,7 +104,7 @@ def test_same_as_hiding_place_by_place(frames):
 def test_same_with_another_fill():
     model, spectrogram, other = ensemble(), clip(300), clip(300, seed=1)[:N_MELS]
     for fill_db in (other, other.mean(dim=1, keepdim=True)):
-        found = effects({"energy": model}, spectrogram, fill_db)[0]
+        found = effects({"energy": model}, spectrogram, CONFIG, fill_db)[0]
         torch.testing.assert_close(found, one_by_one(model, spectrogram, fill_db), atol=5e-6, rtol=0)
 
 
@@ -113,7 +118,7 @@ def test_effect_is_where_the_sound_is_that_is_heard(band, moment, sign):
     spectrogram[heard, times[moment] + 20 : times[moment + 1] - 20] += 30
     other = (band + 3) % N_BANDS
     spectrogram[edges[other] : edges[other + 1], times[4] : times[6]] += 40
-    found = effects({"energy": with_ear(heard, sign)}, spectrogram)[0]
+    found = effects({"energy": with_ear(heard, sign)}, spectrogram, CONFIG)[0]
     expected = torch.zeros(N_BANDS, 8)
     expected[band, moment] = found[band, moment]
     assert sign * found[band, moment] > 0.005
@@ -121,22 +126,22 @@ def test_effect_is_where_the_sound_is_that_is_heard(band, moment, sign):
 
 
 def test_places_of_a_sound_that_is_as_the_fill_have_no_effect():
-    found = effects({"energy": ensemble()}, even_sound(936))
+    found = effects({"energy": ensemble()}, even_sound(936), CONFIG)
     assert found.shape == (1, N_BANDS, 8)
     assert found.abs().max() < 1e-6
 
 
 def test_other_weights_give_another_explanation():
-    maps = effects({f"model {seed}": ensemble(seed=seed) for seed in range(6)}, clip(936)).flatten(1)
+    maps = effects({f"model {seed}": ensemble(seed=seed) for seed in range(6)}, clip(936), CONFIG).flatten(1)
     alike = np.corrcoef(maps.numpy())
     assert np.abs(alike[np.triu_indices(6, k=1)]).mean() < 0.5
 
 
 def test_networks_and_kernel_regression_both_count():
     model, spectrogram = ensemble(), clip(300)
-    whole = effects({"energy": model}, spectrogram)
+    whole = effects({"energy": model}, spectrogram, CONFIG)
     model.kernel_regression.weights.zero_()
-    by_networks = effects({"energy": model}, spectrogram)
+    by_networks = effects({"energy": model}, spectrogram, CONFIG)
     assert by_networks.abs().max() > 1e-4
     assert (whole - by_networks).abs().max() > 1e-4
 
@@ -181,7 +186,9 @@ def test_each_half_minute_is_explained_at_its_time(predictor):
         if window[0] is not None
     ]
     shorter = second.shape[1] / first.shape[1]  # its places count for as much less
-    expected = torch.cat([effects(predictor.models, first), shorter * effects(predictor.models, second)], dim=2)
+    expected = torch.cat(
+        [effects(predictor.models, first, CONFIG), shorter * effects(predictor.models, second, CONFIG)], dim=2
+    )
     torch.testing.assert_close(found.effects, expected)
 
 
@@ -291,6 +298,6 @@ def test_only_the_pieces_that_are_touched_are_heard_again(monkeypatch):
     monkeypatch.setattr(
         explanation, "_by_networks", lambda model, pieces: heard.append(len(pieces)) or torch.zeros(len(pieces))
     )
-    effects({"energy": model}, clip(936))
+    effects({"energy": model}, clip(936), CONFIG)
     assert heard[0] == 8
     assert sum(heard[1:]) <= N_BANDS * 8 * 3

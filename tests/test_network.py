@@ -1,6 +1,7 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -8,7 +9,7 @@ from safetensors.torch import load_file
 import network as network_module
 from artifacts import ModelPaths
 from errors import UserError
-from network import Ensemble, KernelRegression, MoodNetwork, NetworkConfig, cut, load_model, save_model
+from network import NETWORKS_SHARE, Ensemble, KernelRegression, MoodNetwork, NetworkConfig, cut, load_model, save_model
 from pipeline import PipelineConfig
 from statistics_layer import clip_statistics
 
@@ -24,10 +25,14 @@ def spectrograms(n=3, frames=124, *, seed=0):
     return -50 + 15 * torch.randn(n, N_ROWS, frames, generator=torch.Generator().manual_seed(seed))
 
 
+def weighed(by_networks, by_statistics):
+    return NETWORKS_SHARE * by_networks + (1 - NETWORKS_SHARE) * by_statistics
+
+
 def ensemble(*, seed=0, n_members=2):
     torch.manual_seed(seed)
     model = Ensemble(ONE_OUTPUT, n_members, N_SUPPORT)
-    model.kernel_regression.support.normal_()
+    model.kernel_regression.support.normal_(std=0.04)
     model.kernel_regression.weights.normal_(std=0.1)
     model.kernel_regression.offset.fill_(0.5)
     for member in model.members:
@@ -112,7 +117,7 @@ def test_pieces_cover_all_frames(frames, pieces):
 def test_long_clip_is_the_mean_of_its_pieces_and_its_statistics():
     model, x = ensemble(n_members=1), spectrograms(2, 256)
     halves = [model.members[0](half)[:, 0] for half in (x[:, :, :128], x[:, :, 128:])]
-    expected = (sum(halves) / 2 + model.kernel_regression(clip_statistics(x))) / 2
+    expected = weighed(sum(halves) / 2, model.kernel_regression(clip_statistics(x)))
     torch.testing.assert_close(model(x), expected)
 
 
@@ -135,11 +140,11 @@ def test_network_has_a_value_for_each_output():
 
 
 @torch.inference_mode()
-def test_ensemble_is_the_mean_of_networks_and_kernel_regression():
+def test_ensemble_weighs_networks_and_kernel_regression():
     model, x = ensemble(n_members=3), spectrograms()
     networks = torch.stack([member(x)[:, 0] for member in model.members])
     assert not torch.equal(networks[0], networks[1])
-    torch.testing.assert_close(model(x), (networks.mean(dim=0) + model.kernel_regression(clip_statistics(x))) / 2)
+    torch.testing.assert_close(model(x), weighed(networks.mean(dim=0), model.kernel_regression(clip_statistics(x))))
 
 
 @torch.inference_mode()
@@ -151,7 +156,7 @@ def test_timeline_has_a_value_for_each_piece_and_its_mean_is_the_clip_s():
     torch.testing.assert_close(heard.values, model(x))
     start = x[:, :, :128]
     by_networks = sum(member(start)[:, 0] for member in model.members) / 2
-    torch.testing.assert_close(heard.timeline[:, 0], (by_networks + model.kernel_regression(statistics)) / 2)
+    torch.testing.assert_close(heard.timeline[:, 0], weighed(by_networks, model.kernel_regression(statistics)))
 
 
 @torch.inference_mode()
@@ -165,17 +170,31 @@ def test_embedding_is_the_mean_of_the_pieces_last_hidden_layers():
     torch.testing.assert_close(second.output(halves[0]).sigmoid(), second(x[:, :, :128]))
 
 
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
 @torch.inference_mode()
-def test_kernel_regression_knows_its_supports_and_falls_back_to_the_offset():
+def test_kernel_regression_knows_its_supports_and_falls_back_to_the_offset(exponent):
     known, unlike = spectrograms(2), torch.zeros(1, N_ROWS, 124)
-    regression = KernelRegression(ONE_OUTPUT, 2)
-    regression.support.copy_(regression.standardised(clip_statistics(known)))
-    regression.gamma = 10.0
+    regression = KernelRegression(N_MELS, 2)
+    regression.support.copy_(regression.scaled(clip_statistics(known)))
+    regression.gamma.fill_(1e6)
+    regression.exponent.fill_(exponent)
     regression.weights.copy_(torch.tensor([0.3, -0.2]))
     regression.offset.fill_(0.5)
     torch.testing.assert_close(regression(clip_statistics(torch.cat([known, unlike]))), torch.tensor([0.8, 0.3, 0.5]))
     regression.weights.mul_(10)
     assert regression(clip_statistics(known)).tolist() == [1, 0]
+
+
+def test_likeness_falls_with_the_distance_by_its_exponent():
+    regression = KernelRegression(N_MELS, 1)
+    one, other = torch.zeros(1, 3), torch.tensor([[0.0, 3.0, 4.0]])
+    regression.gamma.fill_(0.04)
+    for exponent, expected in ((2.0, np.exp(-1)), (1.0, np.exp(-1))):
+        regression.exponent.fill_(exponent)
+        assert regression.likeness(one, other).item() == pytest.approx(expected)
+    assert regression.likeness(one, 2 * other).item() == pytest.approx(np.exp(-2))
+    regression.exponent.fill_(2.0)
+    assert regression.likeness(one, 2 * other).item() == pytest.approx(np.exp(-4))
 
 
 def test_config_survives_json():

@@ -1,0 +1,49 @@
+"""How much of the models' error lies in what a clip doesn't hold: R2 if a number of the whole song were known as well.
+
+    python benchmarks/whole_song.py
+
+Needs data/songs.csv with Spotify's loudness, and the predictions of `model_train.py --folds 5`. A linear regression on
+the predictions alone, and on them and the whole song's loudness, artist-disjoint over 5 folds.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+
+from artifacts import TARGETS, DataPaths, ModelPaths, read_songs
+from cross_validation import read_predictions
+from data_loading import artist_groups
+from errors import UserError, run
+from evaluation import evaluate
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    arguments = parser.parse_args()
+    songs = [song for song in read_songs(DataPaths(arguments.data)) if song["loudness_db"]]
+    if not songs:
+        raise UserError("no song in songs.csv has a loudness; collect songs with all of Spotify's numbers")
+    group_of = {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+    groups = [group_of[song["song_id"]] for song in songs]
+    loudness_db = np.array([float(song["loudness_db"]) for song in songs])
+    print(f"{len(songs)} songs")
+    for target in TARGETS:
+        truth = np.array([float(song[target]) for song in songs])
+        predicted = read_predictions(ModelPaths(arguments.models).predictions(target, "5-fold"), songs)
+        for name, known in (("prediction", [predicted]), ("prediction and loudness", [predicted, loudness_db])):
+            fitted = cross_val_predict(
+                LinearRegression(), np.stack(known, axis=1), truth, groups=groups, cv=GroupKFold()
+            )
+            print(f"{target:12}  {name:24}  {evaluate(truth, fitted, groups)}")
+
+
+if __name__ == "__main__":
+    run(main)
