@@ -38,13 +38,23 @@ class KernelConfig:
     group_weights: dict[str, float]  # of the groups of statistics that count more or less than the others
 
 
-KERNELS = (
-    KernelConfig(0.25, 2.0, 0.3, {"tonality": 3}),
-    KernelConfig(0.1, 1.0, 0.6, {"dynamics": 3, "modulation": 2, "tempo": 4, "pulse": 2, "tone strength": 0.5}),
+LESS = 0.5
+KERNELS = (  # of the TARGETS in order
+    KernelConfig(
+        *(0.25, 2.0, 0.3),
+        {"tonality": 4} | dict.fromkeys(("deviation", "change", "rise", "timbre deviation", "chords"), LESS),
+    ),
+    KernelConfig(
+        *(0.1, 1.0, 0.5),
+        {"dynamics": 4, "tempo": 4, "modulation": 2, "pulse": 2, "onsets": 2, "lopsidedness": 2}
+        | dict.fromkeys(("intervals", "chords", "bass", "persistence", "tone strength", "timbre", "spacing"), LESS),
+    ),
     KernelConfig(
         *(0.1, 1.0, 1.2),
-        {"persistence": 5, "chords": 4, "peaks": 3, "lopsidedness": 2, "tone strength": 2}
-        | dict.fromkeys(("dynamics", "modulation", "tempo", "pulse", "timbre deviation", "timbre change"), 0.5),
+        {"persistence": 6, "chords": 5, "peaks": 3, "lopsidedness": 3, "tone strength": 2, "tonality": 2}
+        | {"spacing": 2, "rise": 2}
+        | dict.fromkeys(("dynamics", "modulation", "tempo", "pulse", "repetition", "bass"), LESS)
+        | dict.fromkeys(("timbre deviation", "timbre change"), LESS),
     ),
 )
 
@@ -67,7 +77,7 @@ class TrainingConfig:
     validate_every: int = 2  # epochs
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
-    kernels: tuple[KernelConfig, ...] = KERNELS  # of the TARGETS in order
+    kernels: tuple[KernelConfig, ...] = KERNELS
     kernel_tolerance: float = 0.02  # errors up to this cost nothing
     seed: int = 0
 
