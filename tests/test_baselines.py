@@ -21,7 +21,7 @@ def test_mean_is_that_of_the_training_labels():
 def test_statistics_are_mean_and_deviation_over_the_valid_frames(tmp_path):
     config = PipelineConfig(clip_s=4.0, n_mels=8)
     spectrograms = SpectrogramSet.create(tmp_path, config)
-    clips = {name: np.random.default_rng(k).integers(-90, 0, (20, 40 + k)) for k, name in enumerate("abc")}
+    clips = {name: np.random.default_rng(k).integers(-90, 0, (config.n_rows, 40 + k)) for k, name in enumerate("abc")}
     spectrograms.append([({"song_id": name, "preview_sha256": "x"}, clip) for name, clip in clips.items()])
     statistics = baselines.statistics(spectrograms, ["c", "a"])
     assert statistics.shape == (2, 16)

@@ -329,7 +329,9 @@ def test_items_are_whole_spectrograms_with_their_label(small_set):
         spectrogram, value = dataset[item]
         assert spectrogram.dtype == torch.float32
         assert value.tolist() == [label]
-        assert torch.equal(spectrogram, torch.arange(frames, dtype=torch.float32).expand(20, frames))
+        assert torch.equal(
+            spectrogram, torch.arange(frames, dtype=torch.float32).expand(small_set[0].config.n_rows, frames)
+        )
 
 
 def test_order_is_that_of_the_songs(small_set):
@@ -387,7 +389,8 @@ def test_loader_gives_batches(small_set):
     spectrograms, songs = small_set
     dataset = SpectrogramDataset(spectrograms, songs * 3, ("energy",))
     batches = list(make_loader(dataset, batch_size=4))
-    assert [tuple(x.shape) for x, _ in batches] == [(4, 20, 100), (4, 20, 100), (1, 20, 20)]
+    n_rows = spectrograms.config.n_rows
+    assert [tuple(x.shape) for x, _ in batches] == [(4, n_rows, 100), (4, n_rows, 100), (1, n_rows, 20)]
     assert torch.equal(torch.cat([labels for _, labels in batches]), dataset.labels)
 
 
