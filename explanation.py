@@ -15,6 +15,7 @@ from analysis import even_edges
 from network import Ensemble, cut, piece_starts
 from pipeline import PipelineConfig
 from statistics_layer import clip_statistics
+from tone_statistics import octave_mean
 
 N_BANDS = 6  # groups of mel bands; with more, two networks of different seeds agree less on them
 
@@ -67,10 +68,11 @@ def effects(
 
 
 def hide(clip: Tensor, bands: slice, frames: slice, config: PipelineConfig, fill_db: Tensor) -> None:
-    """Hide a place of a clip (n_rows, frames): its bands become the fill (n_mels, frames), its pitches their mean."""
+    """Hide a place of a clip (n_rows, frames): bands become the fill (n_mels, frames), tones stand out no more."""
     clip[bands, frames] = fill_db[bands, frames]
-    if pitches := config.pitches_between(bands.start, bands.stop):
-        clip[pitches[0] : pitches[-1] + 1, frames] = clip[pitches[0] : pitches[-1] + 1, frames].mean(dim=0)
+    pitches = clip[config.n_mels : config.n_mels + config.n_pitches, frames]
+    hidden = config.pitches_between(bands.start, bands.stop)
+    pitches[hidden] = octave_mean(pitches.T[None])[0].T[hidden]
 
 
 def _by_networks(model: Ensemble, pieces: Tensor) -> Tensor:

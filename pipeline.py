@@ -84,10 +84,10 @@ class PipelineConfig:
         return 700 * math.expm1(lowest + (highest - lowest) * (band + 0.5) / (self.n_mels + 1))
 
     def pitches_between(self, low: int, high: int) -> list[int]:
-        """The rows of the pitches whose frequencies lie between the lower edges of two mel bands."""
+        """The pitches, counted from 0, whose frequencies lie between the lower edges of two mel bands."""
         low_hz, high_hz = self.hz_at(low - 0.5), self.hz_at(high - 0.5)
         hz = [440 * 2 ** ((self.lowest_midi + pitch - 69) / 12) for pitch in range(self.n_pitches)]
-        return [self.n_mels + pitch for pitch, pitch_hz in enumerate(hz) if low_hz <= pitch_hz < high_hz]
+        return [pitch for pitch, pitch_hz in enumerate(hz) if low_hz <= pitch_hz < high_hz]
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -44,9 +44,14 @@ def tone_statistics(pitches: Tensor) -> dict[str, Tensor]:
 
 def tones_in(levels: Tensor) -> Tensor:
     """By how many dB each pitch stands out from the octave around it, 0 at least: (B, frames, 60) -> the same shape"""
+    return (levels - octave_mean(levels)).clamp(min=0)
+
+
+def octave_mean(levels: Tensor) -> Tensor:
+    """The mean level of the octave around each pitch: (B, frames, 60) in dB -> the same shape"""
     half = N_CLASSES // 2
-    around = F.avg_pool1d(F.pad(levels.flatten(0, 1)[:, None], (half, half), mode="replicate"), 2 * half + 1, 1)
-    return (levels - around.view_as(levels)).clamp(min=0)
+    padded = F.pad(levels.flatten(0, 1)[:, None], (half, half), mode="replicate")
+    return F.avg_pool1d(padded, 2 * half + 1, 1).view_as(levels)
 
 
 def pitch_classes(tones: Tensor) -> Tensor:

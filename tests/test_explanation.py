@@ -81,9 +81,10 @@ def one_by_one(model, spectrogram, fill_db):
         for time in range(len(times) - 1):
             hidden, place = spectrogram.clone(), (slice(*bands[band : band + 2]), slice(*times[time : time + 2]))
             hidden[place] = fill_db.expand(N_MELS, spectrogram.shape[1])[place]
-            for frame in range(*times[time : time + 2]):
-                pitches = CONFIG.pitches_between(*bands[band : band + 2])
-                hidden[pitches, frame] = spectrogram[pitches, frame].mean() if pitches else 0
+            for pitch in CONFIG.pitches_between(*bands[band : band + 2]):
+                around = [min(max(other, 0), CONFIG.n_pitches - 1) for other in range(pitch - 6, pitch + 7)]
+                octave = spectrogram[[N_MELS + other for other in around], place[1]]
+                hidden[N_MELS + pitch, place[1]] = octave.mean(dim=0)
             result[band, time] = model(spectrogram[None]) - model(hidden[None])
     return result
 
