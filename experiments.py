@@ -25,7 +25,7 @@ from data_loading import artist_groups
 from errors import UserError, run
 from evaluation import Metrics, evaluate
 from network import MoodNetwork, NetworkConfig
-from training import Songs, TrainingConfig, read_data, read_extra, select_device
+from training import KERNELS, Songs, TrainingConfig, read_data, read_extra, select_device
 
 N_FOLDS = 5
 METRICS = tuple(f.name for f in fields(Metrics))
@@ -48,6 +48,7 @@ EXPERIMENTS = {
     "crop-15-s": Experiment(TrainingConfig(crop_frames=468)),
     "gain-1-db": Experiment(TrainingConfig(augmentation=AugmentationConfig(gain_db=1.0))),
     "wide": Experiment(TrainingConfig(network=NetworkConfig(channels=128))),
+    "groups-alike": Experiment(TrainingConfig(kernels=tuple(replace(kernel, group_weights={}) for kernel in KERNELS))),
     **{f"songs-{n}": Experiment(n_songs=n) for n in (100, 200, 400, 800)},
 }
 

@@ -47,7 +47,7 @@ def statistic_weights(n_mels: int, group_weights: dict[str, float] | None = None
     Every group of statistics counts as much as any other, however many numbers it has, unless it has a weight. Raises
     ValueError for a weight of a group that there is not.
     """
-    groups = _groups(torch.zeros(1, n_mels + N_PITCHES + 1, RHYTHM_FRAMES))
+    groups = statistic_groups(torch.zeros(1, n_mels + N_PITCHES + 1, RHYTHM_FRAMES))
     sizes = {name: numbers.shape[1] for name, numbers in groups.items()}
     of_group = dict.fromkeys(sizes, 1.0) | (group_weights or {})
     if unknown := of_group.keys() - sizes.keys():
@@ -65,10 +65,10 @@ def clip_statistics(spectrograms: Tensor) -> Tensor:
     frames = spectrograms.shape[2]
     if frames < RHYTHM_FRAMES:
         spectrograms = spectrograms.repeat(1, 1, -(-RHYTHM_FRAMES // frames))[:, :, :RHYTHM_FRAMES]
-    return torch.cat([*_groups(spectrograms).values()], dim=1)
+    return torch.cat([*statistic_groups(spectrograms).values()], dim=1)
 
 
-def _groups(spectrograms: Tensor) -> dict[str, Tensor]:
+def statistic_groups(spectrograms: Tensor) -> dict[str, Tensor]:
     """The statistics by what they describe: (B, n_rows, frames), at least 234 frames -> (B, numbers) for each name."""
     levels, pitches, peaks = spectrograms.split([spectrograms.shape[1] - N_PITCHES - 1, N_PITCHES, 1], dim=1)
     groups = {"dynamics": _dynamics(levels, peaks[:, 0])}

@@ -13,8 +13,8 @@ from statistics_layer import (
     RHYTHM_EDGES,
     RHYTHM_FRAMES,
     TEMPO_EDGES_BPM,
-    _groups,
     clip_statistics,
+    statistic_groups,
     statistic_weights,
 )
 
@@ -26,7 +26,7 @@ def statistics_of(levels, *, peak_db=0.0):
     """The groups of statistics of spectrograms (B, n_mels, frames) that hold no tones."""
     n, _, frames = levels.shape
     pitches, peaks = torch.full((n, N_PITCHES, frames), -90.0), torch.full((n, 1, frames), peak_db)
-    return _groups(torch.cat([levels, pitches, peaks], dim=1))
+    return statistic_groups(torch.cat([levels, pitches, peaks], dim=1))
 
 
 def pulsating(periods_per_window, *, frames=936):
