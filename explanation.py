@@ -1,9 +1,9 @@
 """What in a spectrogram raised or lowered each value: hide one place after the other, and hear how the values change.
 
 Occlusion (Zeiler & Fergus, 2014, https://arxiv.org/abs/1311.2901). What is hidden becomes the training songs' mean
-level of its bands, as it does under the masks of training, and no tone stands out there. Of the replacements that need
-no other song, this one says best what happens where another song's sound takes the place (benchmarks/occlusion.py), as
-Mishra et al. found for singing (2020, https://arxiv.org/abs/2005.07788).
+level of its bands, as it does under the masks of training, and no tone stands out there; the waveform's peaks stay. Of
+the replacements of the bands that need no other song, this one says best what happens where another song's bands take
+the place (benchmarks/occlusion.py), as Mishra et al. found for singing (2020, https://arxiv.org/abs/2005.07788).
 """
 
 from itertools import pairwise

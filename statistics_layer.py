@@ -1,6 +1,7 @@
 """Fixed statistics of a clip's spectrogram: dynamics, timbre, rhythm and tones in a few hundred numbers.
 
-None of them depends on the clip's level: a song played more softly is the same song.
+A change of gain leaves them as they are, but where a soft clip reaches the floors of the front end (-100 dB in a band,
+-90 dB at a pitch).
 """
 
 import math
@@ -229,7 +230,7 @@ def _pulse(x: Tensor) -> Tensor:
     numbers = [
         mean.amax(dim=-1),
         clarity.amax(dim=-1).mean(dim=-1),
-        centred.mean(dim=2).square().sum(dim=-1),  # the mean correlation of any two stretches
+        centred.mean(dim=2).square().sum(dim=-1),  # of any two stretches, each with itself too: 1 if there is one
         log_bpm[mean.argmax(dim=-1)],
         tempo.std(dim=-1, correction=0),
         stretches.std(dim=(2, 3)) / (onsets.mean(dim=-1) + 1e-3),

@@ -138,7 +138,10 @@ def _melody(tones: Tensor) -> Tensor:
 
 
 def _polyphony(tones: Tensor) -> Tensor:
-    """How many tones sound at once: the share of the frames with few, from none or one up, and quantiles."""
+    """How many pitches stand out at once, a tone's neighbours among them.
+
+    The share of the frames with few, from none or one up, and quantiles.
+    """
     count = (tones > TONE_DB).float().sum(dim=2)
     few = [(count <= limit).float().mean(dim=1) for limit in FEW_TONES]
     return torch.stack([*few, *count.quantile(torch.tensor(COUNT_QUANTILES, device=tones.device), dim=1)], dim=1)

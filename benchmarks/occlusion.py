@@ -11,7 +11,8 @@ Four tables, a column per target:
    absolute rho is there, too.
 2. How far the value falls when the tenth of the places that raised it most is hidden at once, beside a tenth drawn at
    random, the loudest tenth, and the tenth that lowered it most.
-3. The same where the sound of other songs takes the places: a test that the explanation was not made with.
+3. The same where the mel bands of other songs take the places, a replacement that the explanation was not made with;
+   the tones are hidden as in the explanation.
 4. How well each replacement for what is hidden agrees with the sound of other songs in its place (rho).
 """
 

@@ -80,7 +80,7 @@ def after_silence(audio: np.ndarray, folder: Path, *, silence_s: float) -> Path:
 
 CHANGES = {
     **{f"mp3, {kbit_s} kbit/s": partial(as_mp3, kbit_s=kbit_s) for kbit_s in (320, 128, 64, 32)},
-    **{f"{gain_db:+} dB": partial(louder, gain_db=gain_db) for gain_db in (3, -3, 6, -6)},
+    **{f"{gain_db:+} dB": partial(louder, gain_db=gain_db) for gain_db in (3, -3, 6, -6, -20)},
     "mono": mono,
     **{f"the middle {duration_s} s": partial(middle, duration_s=duration_s) for duration_s in (20, 10)},
     **{f"resampled to {rate_hz / 1000:g} kHz": partial(resampled, rate_hz=rate_hz) for rate_hz in (22_050, 16_000)},
