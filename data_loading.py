@@ -77,6 +77,11 @@ def artist_groups(songs: list[dict[str, str]]) -> list[list[dict[str, str]]]:
     return list(groups.values())
 
 
+def groups_of(songs: list[dict[str, str]]) -> dict[str, str]:
+    """song_id -> the name of its group of artists."""
+    return {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+
+
 def assign_splits(
     songs: list[dict[str, str]], placed: dict[str, str], *, seed: int
 ) -> tuple[dict[str, str], list[dict[str, str]]]:

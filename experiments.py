@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from artifacts import TARGETS, DataPaths, ModelPaths, read_table, save_figure, write_table
 from augmentation import AugmentationConfig
 from cross_validation import make_folds, predict_folds
-from data_loading import artist_groups
+from data_loading import groups_of
 from errors import UserError, run
 from evaluation import Metrics, evaluate
 from network import MoodNetwork, NetworkConfig
@@ -67,7 +67,7 @@ def run_experiment(name: str, data: tuple, *, seeds: list[int], device: str, pat
     """Cross-validate with each seed. Returns a row of COLUMNS per target: means over the seeds."""
     songs, extra, spectrograms = data
     experiment, start = EXPERIMENTS[name], time.perf_counter()
-    groups = {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+    groups = groups_of(songs)
     measured, n_taught = {target: [] for target in TARGETS}, []
     for seed in seeds:
         config = replace(experiment.config, seed=seed)

@@ -41,7 +41,7 @@ from artifacts import (
     write_table,
 )
 from cross_validation import Fold, make_folds, predict_folds, read_predictions, write_predictions
-from data_loading import SpectrogramDataset, artist_groups
+from data_loading import SpectrogramDataset, groups_of
 from errors import UserError, run
 from evaluation import Metrics, evaluate
 from familiarity import fit_familiarity
@@ -134,11 +134,6 @@ def describe_training_songs(songs: Songs, paths: ModelPaths) -> None:
     index = build_index(learned, songs.spectrograms, partial(embed, models))
     index.save(paths.index, weights_of(descriptions))
     fit_familiarity(learned, songs.spectrograms, groups_of(learned)).save(paths.familiarity)
-
-
-def groups_of(songs: list[dict[str, str]]) -> dict[str, str]:
-    """song_id -> the name of its group of artists."""
-    return {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
 
 
 def saved_model(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:

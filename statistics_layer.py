@@ -5,6 +5,7 @@ A change of gain leaves them as they are, but where a soft clip reaches the floo
 """
 
 import math
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline import N_PITCHES
-from tone_statistics import tone_statistics
+from tone_statistics import DB, tone_statistics
 
 N_COARSE = 32  # groups of mel bands whose level and changes are described
 N_RHYTHM = 8  # groups of mel bands whose rhythm is described
@@ -37,7 +38,6 @@ ONSET_QUANTILES = (0.99, 0.9, 0.5)
 ONSET_STRENGTH = 1.5  # times the mean rise: what is less is no onset
 LEVEL_QUANTILES = (0.95, 0.75, 0.5, 0.25, 0.1, 0.05)
 PEAK_QUANTILE = 0.98  # a click isn't how loud a song was mastered
-DB = 10 / math.log(10)  # decibels of a natural logarithm of power
 HALF_SECOND, SECOND = 16, 31  # frames
 PITCH_STEP = 4  # frames that share their pitches
 
@@ -48,13 +48,19 @@ def statistic_weights(n_mels: int, group_weights: dict[str, float] | None = None
     Every group of statistics counts as much as any other, however many numbers it has, unless it has a weight. Raises
     ValueError for a weight of a group that there is not.
     """
-    groups = statistic_groups(torch.zeros(1, n_mels + N_PITCHES + 1, RHYTHM_FRAMES))
-    sizes = {name: numbers.shape[1] for name, numbers in groups.items()}
+    sizes = group_sizes(n_mels)
     of_group = dict.fromkeys(sizes, 1.0) | (group_weights or {})
     if unknown := of_group.keys() - sizes.keys():
         raise ValueError(f"there is no group of statistics called {', '.join(sorted(unknown))}")
     weights = torch.cat([torch.full((size,), of_group[name] / size) for name, size in sizes.items()])
     return weights / weights.sum()
+
+
+@cache
+def group_sizes(n_mels: int) -> dict[str, int]:
+    """How many numbers each of the `statistic_groups` has. Every model that is made or loaded asks for it."""
+    groups = statistic_groups(torch.zeros(1, n_mels + N_PITCHES + 1, RHYTHM_FRAMES))
+    return {name: numbers.shape[1] for name, numbers in groups.items()}
 
 
 @torch.no_grad()
@@ -72,16 +78,20 @@ def clip_statistics(spectrograms: Tensor) -> Tensor:
 def statistic_groups(spectrograms: Tensor) -> dict[str, Tensor]:
     """The statistics by what they describe: (B, n_rows, frames), at least 234 frames -> (B, numbers) for each name."""
     levels, pitches, peaks = spectrograms.split([spectrograms.shape[1] - N_PITCHES - 1, N_PITCHES, 1], dim=1)
-    groups = {"dynamics": _dynamics(levels, peaks[:, 0])}
-    groups |= _levels(levels) | _cepstra(levels)
-    groups |= {
+    change = levels.diff(dim=-1)
+    rises, onsets = _ranges(change.clamp(min=0)), _onsets(levels)
+    return {
+        "dynamics": _dynamics(levels, peaks[:, 0]),
+        **_levels(levels),
+        **_cepstra(levels),
         "peaks": _peaks(levels),
         "modulation": _modulation(levels),
-        "repetition": _repetition(levels),
-        "tempo": _tempo(levels),
-        "pulse": _pulse(levels),
+        "repetition": _repetition(onsets),
+        "tempo": _tempo(onsets),
+        "pulse": _pulse(rises),
+        **_accents(_ranges(levels), rises, _ranges((-change).clamp(min=0))),
+        **tone_statistics(pitches[:, :, ::PITCH_STEP]),
     }
-    return groups | _accents(levels) | tone_statistics(pitches[:, :, ::PITCH_STEP])
 
 
 def _grouped(x: Tensor, n_groups: int) -> Tensor:
@@ -182,44 +192,42 @@ def _onsets(x: Tensor) -> Tensor:
     return onsets - onsets.mean(dim=-1, keepdim=True)
 
 
-def _repetition(x: Tensor) -> Tensor:
+def _repetition(onsets: Tensor) -> Tensor:
     """The autocorrelation of the onsets at each lag, and how well each group of bands keeps its best beat."""
-    onsets = _onsets(x)
     power = torch.fft.rfft(onsets, 2 * onsets.shape[2]).abs().square()
     correlation = torch.fft.irfft(power)[:, :, : LAGS.stop]
     correlation = correlation / correlation[:, :, :1].clamp(min=1e-3)
     return torch.cat([correlation.mean(dim=1)[:, LAGS], correlation[:, :, BEAT_LAGS].amax(dim=2)], dim=1)
 
 
-def _tempo(x: Tensor) -> Tensor:
+def _tempo(onsets: Tensor) -> Tensor:
     """How far the strongest pulse in each range of tempi stands out, and the strongest of the usual tempi / 100 bpm."""
-    onsets = _onsets(x).sum(dim=1)
-    window = torch.hann_window(onsets.shape[1], periodic=False, device=x.device)
+    onsets = onsets.sum(dim=1)
+    window = torch.hann_window(onsets.shape[1], periodic=False, device=onsets.device)
     n_points = max(TEMPO_POINTS, onsets.shape[1])
     strength = torch.fft.rfft(onsets * window, n_points).abs()
     strength = strength / strength.mean(dim=1, keepdim=True).clamp(min=1e-3)
-    bpm = 60 * torch.fft.rfftfreq(n_points, FRAME_S, device=x.device)
+    bpm = 60 * torch.fft.rfftfreq(n_points, FRAME_S, device=onsets.device)
     ranges = [(bpm > low) & (bpm <= high) for low, high in pairwise(TEMPO_EDGES_BPM)]
     usual = (bpm > USUAL_TEMPI_BPM[0]) & (bpm < USUAL_TEMPI_BPM[1])
     strongest = bpm[usual][strength[:, usual].argmax(dim=1)] / 100
     return torch.stack([*(strength[:, inside].amax(dim=1) for inside in ranges), strongest], dim=1)
 
 
-def _pulse(x: Tensor) -> Tensor:
-    """How clear the beat is, how steady, and how fast, in three ranges of bands and in all of them.
+def _pulse(rises: Tensor) -> Tensor:
+    """How clear the beat is, how steady, and how fast, from how much each of the `_ranges` rises (B, 4, frames - 1).
 
-    From the autocorrelation of the onsets in stretches of 7.5 s: at each of 28 tempi, how well the onsets agree with
-    those one, two and three beats later.
+    From their autocorrelation in stretches of 7.5 s: at each of 28 tempi, how well the rises agree with those one, two
+    and three beats later.
     """
-    onsets = _ranges(x.diff(dim=-1).clamp(min=0))  # (B, ranges, frames - 1)
     n = RHYTHM_FRAMES - 1
-    stretches = onsets.unfold(2, n, PULSE_HOP_FRAMES)  # (B, ranges, stretches, n)
+    stretches = rises.unfold(2, n, PULSE_HOP_FRAMES)  # (B, ranges, stretches, n)
     stretches = stretches - stretches.mean(dim=-1, keepdim=True)
     correlation = torch.fft.irfft(torch.fft.rfft(stretches, 2 * n).abs().square())[..., :n]
-    overlap = torch.arange(n, 0, -1, device=x.device) / n
+    overlap = torch.arange(n, 0, -1, device=rises.device) / n
     correlation = correlation / overlap.clamp(min=0.2) / (correlation[..., :1] + 1e-6)
 
-    log_bpm = torch.linspace(math.log(PULSE_BPM[0]), math.log(PULSE_BPM[1]), N_PULSES, device=x.device)
+    log_bpm = torch.linspace(math.log(PULSE_BPM[0]), math.log(PULSE_BPM[1]), N_PULSES, device=rises.device)
     beat = 60 / FRAME_S / log_bpm.exp()  # in frames
     clarity = sum(
         weight * _between(correlation, count * beat) for count, weight in enumerate(PULSE_BEATS, start=1)
@@ -233,7 +241,7 @@ def _pulse(x: Tensor) -> Tensor:
         centred.mean(dim=2).square().sum(dim=-1),  # of any two stretches, each with itself too: 1 if there is one
         log_bpm[mean.argmax(dim=-1)],
         tempo.std(dim=-1, correction=0),
-        stretches.std(dim=(2, 3)) / (onsets.mean(dim=-1) + 1e-3),
+        stretches.std(dim=(2, 3)) / (rises.mean(dim=-1) + 1e-3),
     ]
     return torch.cat(numbers, dim=1)
 
@@ -244,21 +252,19 @@ def _ranges(x: Tensor) -> Tensor:
     return torch.stack([*(x[:, low:high].mean(dim=1) for low, high in pairwise(edges)), x.mean(dim=1)], dim=1)
 
 
-def _accents(x: Tensor) -> dict[str, Tensor]:
-    """What is struck, in three ranges of bands and in all.
+def _accents(levels: Tensor, rises: Tensor, falls: Tensor) -> dict[str, Tensor]:
+    """What is struck, from the level of each of the `_ranges`, (B, 4, frames), and how much it rises and falls.
 
     How far onsets stand out and how many there are; how lopsided rises, falls and levels are; how far onsets are apart,
     in frames as a logarithm, and how unevenly.
     """
-    change = x.diff(dim=-1)
-    levels, rises, falls = _ranges(x), _ranges(change.clamp(min=0)), _ranges((-change).clamp(min=0))
     mean = rises.mean(dim=-1, keepdim=True)
-    quantiles = rises.quantile(torch.tensor(ONSET_QUANTILES, device=x.device), dim=-1) / (mean[..., 0] + 1e-3)
+    quantiles = rises.quantile(torch.tensor(ONSET_QUANTILES, device=rises.device), dim=-1) / (mean[..., 0] + 1e-3)
     here, before, after = rises[..., 1:-1], rises[..., :-2], rises[..., 2:]
     is_onset = (here > before) & (here > after) & (here > ONSET_STRENGTH * mean)
     rate = is_onset.float().mean(dim=-1)
 
-    place = torch.arange(is_onset.shape[-1], device=x.device).expand_as(is_onset)
+    place = torch.arange(is_onset.shape[-1], device=rises.device).expand_as(is_onset)
     latest = torch.where(is_onset, place, -1).cummax(dim=-1).values.roll(1, dims=-1)  # onset before each frame
     latest[..., 0] = -1
     apart = torch.where(is_onset & (latest >= 0), place - latest, torch.nan)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 N_CLASSES = 12  # from A up
+DB = 10 / math.log(10)  # decibels of a natural logarithm of power
 TONE_DB = 6.0  # what stands out by more than this is counted as a tone
 FEW_TONES = (1, 2, 4, 6, 8, 10, 12)
 COUNT_QUANTILES = (0.1, 0.9)
@@ -15,8 +16,8 @@ STRENGTH_QUANTILES = (0.1, 0.5, 0.9)  # of the strongest tone, over time
 PITCH_QUANTILES = (0.5, 0.8, 0.9, 0.97)  # of the tones in a frame
 BASS = slice(0, 24)  # pitches: 55 to 208 Hz
 MELODY_FROM = 12  # pitches from 110 Hz up
-LAGS = (1, 2, 4, 8, 16, 32)  # in pitch frames: 0.13 to 4 s
-DEVIATION_LAGS = (1, 4, 16)
+PITCH_LAGS = (1, 2, 4, 8, 16, 32)  # in pitch frames: 0.13 to 4 s
+LAGS_WITH_DEVIATION = (1, 4, 16)
 CHORD_FRAMES = 5  # of pitches, 0.64 s: what sounds together that long is taken for a chord
 # How well each pitch class fits into a key, from its tonic up, as listeners judged (Krumhansl & Kessler, 1982).
 MAJOR_KEY = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
@@ -104,9 +105,9 @@ def _harmony(tones: Tensor) -> tuple[Tensor, Tensor]:
 def _persistence(tones: Tensor) -> Tensor:
     """How far the tones are still those of a moment ago, as a cosine: its mean for each lag, its deviation for some."""
     unit = F.normalize(tones, dim=2, eps=1e-3)
-    alike = {lag: (unit[:, lag:] * unit[:, :-lag]).sum(dim=2) for lag in LAGS}
-    means = [alike[lag].mean(dim=1) for lag in LAGS]
-    return torch.stack([*means, *(_deviation(alike[lag]) for lag in DEVIATION_LAGS)], dim=1)
+    alike = {lag: (unit[:, lag:] * unit[:, :-lag]).sum(dim=2) for lag in PITCH_LAGS}
+    means = [alike[lag].mean(dim=1) for lag in PITCH_LAGS]
+    return torch.stack([*means, *(alike[lag].std(dim=1) for lag in LAGS_WITH_DEVIATION)], dim=1)
 
 
 def _melody(tones: Tensor) -> Tensor:
@@ -121,14 +122,14 @@ def _melody(tones: Tensor) -> Tensor:
     shares = profile.square()
     numbers = [
         centre.mean(dim=1),
-        _deviation(centre),
+        centre.std(dim=1),
         strongest.mean(dim=1),
-        _deviation(strongest),
-        _deviation(melody),
+        strongest.std(dim=1),
+        melody.std(dim=1),
         steps.abs().mean(dim=1),
         (steps == 0).float().mean(dim=1),
         count.mean(dim=1),
-        _deviation(count),
+        count.std(dim=1),
         tones.amax(dim=2).mean(dim=1),
         (profile * profile.roll(N_CLASSES, dims=1)).sum(dim=1),
         profile.topk(8, dim=1).values.sum(dim=1),
@@ -169,11 +170,11 @@ def _bass(tones: Tensor) -> Tensor:
     steps = pitch.diff(dim=1)
     numbers = [
         pitch.mean(dim=1),
-        _deviation(pitch),
+        pitch.std(dim=1),
         steps.abs().mean(dim=1),
         (steps == 0).float().mean(dim=1),
         strength.mean(dim=1),
-        _deviation(strength),
+        strength.std(dim=1),
         (strength > TONE_DB).float().mean(dim=1),
     ]
     return torch.stack(numbers, dim=1)
@@ -181,16 +182,12 @@ def _bass(tones: Tensor) -> Tensor:
 
 def _tonality(levels: Tensor, tones: Tensor) -> Tensor:
     """Whether the power is in tones or spread over all pitches: distorted guitars, say, fill the gaps between tones."""
-    shares = (levels * (math.log(10) / 10)).softmax(dim=2)  # of the power, which the levels are dB of
+    shares = (levels / DB).softmax(dim=2)  # of the power, which the levels are dB of
     in_tones = (shares * (tones > TONE_DB)).sum(dim=2)
     spread, largest = _entropy(shares), shares.amax(dim=2)
     means = [x.mean(dim=1) for x in (in_tones, spread, largest)]
-    deviations = [_deviation(x) for x in (in_tones, spread, largest)]
+    deviations = [x.std(dim=1) for x in (in_tones, spread, largest)]
     return torch.stack([*means, *deviations, shares.diff(dim=1).abs().sum(dim=2).mean(dim=1)], dim=1)
-
-
-def _deviation(x: Tensor) -> Tensor:
-    return x.std(dim=1)
 
 
 def _entropy(shares: Tensor) -> Tensor:

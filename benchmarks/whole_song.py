@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from artifacts import TARGETS, DataPaths, ModelPaths, read_songs
 from cross_validation import read_predictions
-from data_loading import artist_groups
+from data_loading import groups_of
 from errors import UserError, run
 from evaluation import evaluate
 
@@ -31,7 +31,7 @@ def main() -> None:
     songs = [song for song in read_songs(DataPaths(arguments.data)) if song["loudness_db"]]
     if not songs:
         raise UserError("no song in songs.csv has a loudness; collect songs with all of Spotify's numbers")
-    group_of = {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+    group_of = groups_of(songs)
     groups = [group_of[song["song_id"]] for song in songs]
     loudness_db = np.array([float(song["loudness_db"]) for song in songs])
     print(f"{len(songs)} songs")
