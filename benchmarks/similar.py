@@ -16,7 +16,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from artifacts import DataPaths, SpectrogramSet
-from data_loading import artist_groups
+from data_loading import groups_of
 from parallel import cpu_count, ordered_map
 from predictor import Predictor, hear
 from statistics_layer import clip_statistics
@@ -37,7 +37,7 @@ def describe(song: dict[str, str], *, predictor: Predictor, spectrograms: Spectr
 def main() -> None:
     placed = split_songs(*read_data(DataPaths(ROOT / "data")), [])
     songs = placed.test
-    groups = {song["song_id"]: k for k, group in enumerate(artist_groups(songs)) for song in group}
+    groups = groups_of(songs)
     names = np.array([groups[song["song_id"]] for song in songs])
     predictor = Predictor.load(ROOT / "models")
     one = partial(describe, predictor=predictor, spectrograms=placed.spectrograms)

@@ -185,16 +185,23 @@ def test_kernel_regression_knows_its_supports_and_falls_back_to_the_offset(expon
     assert regression(clip_statistics(known)).tolist() == [1, 0]
 
 
-def test_likeness_falls_with_the_distance_by_its_exponent():
+@pytest.mark.parametrize(("exponent", "twice_as_far"), [(1.0, -2), (2.0, -4)])
+def test_likeness_falls_with_the_distance_by_its_exponent(exponent, twice_as_far):
     regression = KernelRegression(N_MELS, 1)
     one, other = torch.zeros(1, 3), torch.tensor([[0.0, 3.0, 4.0]])
     regression.gamma.fill_(0.04)
-    for exponent, expected in ((2.0, np.exp(-1)), (1.0, np.exp(-1))):
-        regression.exponent.fill_(exponent)
-        assert regression.likeness(one, other).item() == pytest.approx(expected)
-    assert regression.likeness(one, 2 * other).item() == pytest.approx(np.exp(-2))
-    regression.exponent.fill_(2.0)
-    assert regression.likeness(one, 2 * other).item() == pytest.approx(np.exp(-4))
+    regression.exponent.fill_(exponent)
+    assert regression.likeness(one, other).item() == pytest.approx(np.exp(-1))
+    assert regression.likeness(one, 2 * other).item() == pytest.approx(np.exp(twice_as_far))
+
+
+def test_scaled_statistics_are_bounded_and_weighed():
+    regression = KernelRegression(N_MELS, 1)
+    far = torch.full((1, len(regression.input_mean)), 1e30)
+    for statistics, bound in ((far, 4), (-far, -4)):
+        scaled = regression.scaled(statistics)
+        assert scaled.dtype == torch.float16
+        torch.testing.assert_close(scaled[0].float(), bound * regression.input_scale, atol=1e-3, rtol=1e-3)
 
 
 def test_config_survives_json():

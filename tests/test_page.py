@@ -39,11 +39,18 @@ def address(trained, loaded):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
+    heard = tmp_path_factory.mktemp("microphone") / "chord.wav"  # what the browser takes for a recording
+    write_audio(heard, chord(seconds=10, rate_hz=48_000), 48_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
+            args=[
+                "--no-sandbox",
+                "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-audio-capture={heard}",
+            ],
         )
         yield browser
         browser.close()
@@ -132,7 +139,8 @@ def test_recording(open_page):
     page.get_by_role("button", name="Record", exact=True).click()
     time.sleep(5)
     page.get_by_role("button", name="Stop", exact=True).click()
-    page.locator("#result [tabindex]").wait_for()
+    expect(page.locator("#result [tabindex]")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".result")).to_contain_text("energy")
 
 
 def test_nothing_is_loaded_from_elsewhere(open_page, song, address):
@@ -145,13 +153,15 @@ def test_nothing_is_loaded_from_elsewhere(open_page, song, address):
 
 def test_keyboard_alone(open_page):
     page = open_page()
+    page.locator("#examples button").first.wait_for()
     for _ in range(40):
         page.keyboard.press("Tab")
-        if "Title" in (page.evaluate("document.activeElement.textContent") or ""):
+        if "Title" in (focused := page.evaluate("document.activeElement.textContent") or ""):
             break
+    assert "Title" in focused
     page.keyboard.press("Enter")
-    page.locator(".result").wait_for()
-    page.wait_for_function("document.activeElement.matches('#result h2')")
+    expect(page.locator(".result")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#result h2").first).to_be_focused(timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

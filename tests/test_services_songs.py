@@ -1,6 +1,6 @@
 import pytest
 
-from services.songs import clean_isrc, empty_song, name_key, same_song_keys
+from services.songs import MAX_COMPARED, clean_isrc, empty_song, name_key, same_song_keys
 
 ONE_SONG = [
     ("Song", "Song (Remastered)"),
@@ -60,8 +60,8 @@ def test_artists_stay_apart():
 
 
 def test_pathological_title_takes_no_time():
-    name_key("Artist", "(" * 5000 + " - live" * 2000)
-    name_key("Artist", "Song (" + "a " * 5000)
+    for title in ("(" * 5000 + " - live" * 2000, "Song (" + "a " * 5000):
+        assert name_key("Artist", title) == name_key("Artist", title[:MAX_COMPARED])
 
 
 @pytest.mark.parametrize(
