@@ -36,11 +36,11 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from torch import Tensor
 
-from analysis import Analysis, clock
-from artifacts import SONG_COLUMNS, TARGETS, DataPaths, SpectrogramSet, read_table, write_json
-from errors import AudioError, UserError, run
-from picture import draw_analysis
-from predictor import Predictor
+from music_learning.errors import AudioError, UserError, run
+from music_learning.files import SONG_COLUMNS, TARGETS, DataPaths, SpectrogramSet, read_table, write_json
+from music_learning.plots.analysis import draw_analysis
+from music_learning.predict.analysis import Analysis, clock
+from music_learning.predict.predictor import Predictor
 
 PAGE = Path(__file__).parent / "page"
 MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s

@@ -34,18 +34,18 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from artifacts import REJECTED_COLUMNS, SONG_COLUMNS, DataPaths, read_songs, read_table, write_table
-from errors import UserError, run
-from services import deezer, reccobeats, spotify
-from services.answers import Answers
-from services.deezer import Deezer
-from services.itunes import ITunes
-from services.label_table import LabelTable
-from services.previews import Previews
-from services.reccobeats import ReccoBeats
-from services.songs import check_labels, check_song, clear_unknown_features, empty_song, same_song_keys
-from services.spotify import Spotify
-from services.web import ComeBack, NoAnswer, Web
+from music_learning.collect import deezer, reccobeats, spotify
+from music_learning.collect.cache import Answers
+from music_learning.collect.deezer import Deezer
+from music_learning.collect.http import ComeBack, NoAnswer, Web
+from music_learning.collect.itunes import ITunes
+from music_learning.collect.label_table import LabelTable
+from music_learning.collect.matching import check_labels, check_song, clear_unknown_features, empty_song, same_song_keys
+from music_learning.collect.previews import Previews
+from music_learning.collect.reccobeats import ReccoBeats
+from music_learning.collect.spotify import Spotify
+from music_learning.errors import UserError, run
+from music_learning.files import REJECTED_COLUMNS, SONG_COLUMNS, DataPaths, read_songs, read_table, write_table
 
 COME_BACK = 75  # the exit status that means "try again later" (EX_TEMPFAIL)
 ASKING = 8  # requests for lists and labels under way at a time; their pace is the services'
@@ -469,10 +469,7 @@ def main() -> int:
         except ComeBack as error:
             print(f"stopped: {error}", file=sys.stderr)
             return COME_BACK
-    from services.local import (
-        LocalCatalog,
-        collect,
-    )  # brings torch, half a gigabyte that collecting online does without
+    from music_learning.collect.local import LocalCatalog, collect
 
     kept, rejected = collect(LocalCatalog(arguments.catalog, arguments.audio), paths, workers=arguments.workers)
     report(paths, kept, rejected, save(paths, kept, rejected, online=False))

@@ -23,7 +23,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from artifacts import (
+from music_learning.audio import AudioPipeline, PipelineConfig
+from music_learning.errors import AudioError, UserError, run
+from music_learning.files import (
     SONG_COLUMNS,
     SPLIT_COLUMNS,
     SPLITS,
@@ -35,9 +37,7 @@ from artifacts import (
     save_figure,
     write_table,
 )
-from errors import AudioError, UserError, run
-from parallel import cpu_count, ordered_map
-from pipeline import AudioPipeline, PipelineConfig
+from music_learning.parallel import cpu_count, ordered_map
 
 SPLIT_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}  # of the artists
 DEMO_SONGS = 24

@@ -27,8 +27,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis import Analysis
-from artifacts import (
+from music_learning.audio import SUFFIXES
+from music_learning.errors import AudioError, UserError, run
+from music_learning.files import (
     SONG_COLUMNS,
     TARGETS,
     DataPaths,
@@ -38,10 +39,9 @@ from artifacts import (
     write_json,
     write_table,
 )
-from errors import AudioError, UserError, run
-from parallel import cpu_count, ordered_map
-from pipeline import SUFFIXES
-from predictor import Predictor
+from music_learning.parallel import cpu_count, ordered_map
+from music_learning.predict.analysis import Analysis
+from music_learning.predict.predictor import Predictor
 
 PREDICTION_COLUMNS = (
     *("file", "duration_s", *TARGETS, "error"),
@@ -171,7 +171,7 @@ def show(
     analysis: Analysis, predictor: Predictor, *, title: str, picture: Path, true: dict[str, float] | None = None
 ) -> None:
     """Print an analysis and draw it."""
-    from picture import draw_analysis  # matplotlib takes a quarter of a second that a folder need not wait for
+    from music_learning.plots.analysis import draw_analysis
 
     songs = predictor.training_songs.songs
     print(title)

@@ -28,8 +28,19 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-import baselines
-from artifacts import (
+from data_loading import SpectrogramDataset, groups_of
+from music_learning.errors import UserError, run
+from music_learning.evaluation import baselines
+from music_learning.evaluation.conformal import Interval, fit_interval, measure_interval
+from music_learning.evaluation.cross_validation import (
+    Fold,
+    make_folds,
+    predict_folds,
+    read_predictions,
+    write_predictions,
+)
+from music_learning.evaluation.metrics import Metrics, evaluate
+from music_learning.files import (
     SPLITS,
     TARGETS,
     DataPaths,
@@ -40,17 +51,12 @@ from artifacts import (
     write_json,
     write_table,
 )
-from cross_validation import Fold, make_folds, predict_folds, read_predictions, write_predictions
-from data_loading import SpectrogramDataset, groups_of
-from errors import UserError, run
-from evaluation import Metrics, evaluate
-from familiarity import fit_familiarity
-from intervals import Interval, fit_interval, measure_interval
-from network import Ensemble, NetworkConfig, load_model, save_model
-from parallel import cpu_count
-from predictor import embed, load_models, weights_of
-from song_index import build_index
-from training import (
+from music_learning.model.cnn import Ensemble, NetworkConfig, load_model, save_model
+from music_learning.parallel import cpu_count
+from music_learning.predict.novelty import fit_familiarity
+from music_learning.predict.predictor import embed, load_models, weights_of
+from music_learning.predict.similarity import build_index
+from music_learning.training.loop import (
     Songs,
     TrainingConfig,
     TrainingRun,

@@ -28,10 +28,9 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from music_services import repeated_requests
-
-from artifacts import SONG_COLUMNS, DataPaths, read_songs, write_table
-from services.deezer import PER_S
+from music_learning.collect.deezer import PER_S
+from music_learning.files import SONG_COLUMNS, DataPaths, read_songs, write_table
+from tools.fake_services import repeated_requests
 
 ROOT = Path(__file__).parents[1]
 SPEED = 100

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from synthetic import make_clips
 
-from artifacts import TARGETS
 from model_demo import find_files, predict_files
-from predictor import Predictor
+from music_learning.files import TARGETS
+from music_learning.predict.predictor import Predictor
 
 N_CLIPS = 1000
 N_DIFFERENT = 100  # synthetic clips, each heard ten times

@@ -22,7 +22,7 @@ import torch
 from synthetic import make_clips
 from threadpoolctl import threadpool_limits
 
-from pipeline import AudioPipeline
+from music_learning.audio import AudioPipeline
 
 N_CLIPS = 20
 REPEATS = 5

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from synthetic import make_clip
 
-from artifacts import SONG_COLUMNS, DataPaths, read_songs, sha256_of, write_table
+from music_learning.files import SONG_COLUMNS, DataPaths, read_songs, sha256_of, write_table
 
 ROOT = Path(__file__).parents[1]
 COUNTS = (750, 7_500)

@@ -29,7 +29,7 @@ def make_mix(path: Path, clip: np.ndarray, minutes: int) -> None:
 
 
 def measure(path: Path) -> None:
-    from predictor import Predictor
+    from music_learning.predict.predictor import Predictor
 
     predictor = Predictor.load(ROOT / "models")
     start = time.perf_counter()

@@ -31,15 +31,15 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from analysis import even_edges
-from artifacts import TARGETS, DataPaths, SpectrogramSet, read_songs
-from errors import run
-from explanation import effects, hide
-from network import Ensemble
-from parallel import cpu_count, ordered_map
-from pipeline import PipelineConfig
-from predictor import Predictor
-from training import read_data, split_songs
+from music_learning.audio import PipelineConfig
+from music_learning.errors import run
+from music_learning.files import TARGETS, DataPaths, SpectrogramSet, read_songs
+from music_learning.model.cnn import Ensemble
+from music_learning.parallel import cpu_count, ordered_map
+from music_learning.predict.analysis import even_edges
+from music_learning.predict.occlusion import effects, hide
+from music_learning.predict.predictor import Predictor
+from music_learning.training.loop import read_data, split_songs
 
 SHARE = 0.1  # of the places, hidden at once
 N_DRAWS = 3  # of random places and of chance weights

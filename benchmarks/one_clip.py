@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from synthetic import make_clip
 
-from predictor import Predictor
+from music_learning.predict.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 30

@@ -20,11 +20,11 @@ import soundfile
 import torch
 import torchaudio
 
-from artifacts import TARGETS, DataPaths
-from errors import run
-from parallel import cpu_count, ordered_map
-from predictor import Predictor
-from training import read_data, split_songs
+from music_learning.errors import run
+from music_learning.files import TARGETS, DataPaths
+from music_learning.parallel import cpu_count, ordered_map
+from music_learning.predict.predictor import Predictor
+from music_learning.training.loop import read_data, split_songs
 
 RATE_HZ = 44_100
 

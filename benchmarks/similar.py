@@ -15,12 +15,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from artifacts import DataPaths, SpectrogramSet
 from data_loading import groups_of
-from parallel import cpu_count, ordered_map
-from predictor import Predictor, hear
-from statistics_layer import clip_statistics
-from training import read_data, split_songs
+from music_learning.features.clip import clip_statistics
+from music_learning.files import DataPaths, SpectrogramSet
+from music_learning.parallel import cpu_count, ordered_map
+from music_learning.predict.predictor import Predictor, hear
+from music_learning.training.loop import read_data, split_songs
 
 ROOT = Path(__file__).parents[1]
 N_RESAMPLES = 2000

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-import baselines
-from artifacts import TARGETS, DataPaths, ModelPaths
-from errors import run
-from parallel import cpu_count
-from training import TrainingConfig, read_data, split_songs, train_ensembles
+from music_learning.errors import run
+from music_learning.evaluation import baselines
+from music_learning.files import TARGETS, DataPaths, ModelPaths
+from music_learning.parallel import cpu_count
+from music_learning.training.loop import TrainingConfig, read_data, split_songs, train_ensembles
 
 RECIPE_EPOCHS_TIMED = 3
 

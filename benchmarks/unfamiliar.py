@@ -18,10 +18,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from artifacts import DataPaths, SpectrogramSet, read_songs
-from pipeline import AudioPipeline
-from predictor import Predictor
-from statistics_layer import clip_statistics
+from music_learning.audio import AudioPipeline
+from music_learning.features.clip import clip_statistics
+from music_learning.files import DataPaths, SpectrogramSet, read_songs
+from music_learning.predict.predictor import Predictor
 
 ROOT = Path(__file__).parents[1]
 LENGTHS_S = (3, 5, 10, 20, 30)

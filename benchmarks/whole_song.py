@@ -16,11 +16,11 @@ import numpy as np
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from artifacts import TARGETS, DataPaths, ModelPaths, read_songs
-from cross_validation import read_predictions
 from data_loading import groups_of
-from errors import UserError, run
-from evaluation import evaluate
+from music_learning.errors import UserError, run
+from music_learning.evaluation.cross_validation import read_predictions
+from music_learning.evaluation.metrics import evaluate
+from music_learning.files import TARGETS, DataPaths, ModelPaths, read_songs
 
 
 def main() -> None:

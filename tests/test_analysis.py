@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from analysis import MAX_COLUMNS, Overview, mood_words, percentile, warnings_about
+from music_learning.predict.analysis import MAX_COLUMNS, Overview, mood_words, percentile, warnings_about
 
 
 @pytest.mark.parametrize(

@@ -19,16 +19,16 @@ import pytest
 from conftest import ROOT, chord, start, tone, write_audio
 from matplotlib.figure import Figure
 
-from artifacts import TARGETS, DataPaths
-from errors import UserError
-from intervals import Interval
+from music_learning.errors import UserError
+from music_learning.evaluation.conformal import Interval
+from music_learning.files import TARGETS, DataPaths
 
 pytest.importorskip("gradio", reason="the page's packages are missing: make page-test")
 
 import httpx
 
 import app
-from predictor import Predictor
+from music_learning.predict.predictor import Predictor
 
 
 @pytest.fixture(scope="module")

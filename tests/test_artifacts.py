@@ -4,7 +4,9 @@ import json
 import numpy as np
 import pytest
 
-from artifacts import (
+from music_learning.audio import PipelineConfig
+from music_learning.errors import UserError
+from music_learning.files import (
     SONG_COLUMNS,
     TARGETS,
     DataPaths,
@@ -20,8 +22,6 @@ from artifacts import (
     write_json,
     write_table,
 )
-from errors import UserError
-from pipeline import PipelineConfig
 
 CONFIG = PipelineConfig(clip_s=4.0, n_mels=8)
 

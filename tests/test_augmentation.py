@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from augmentation import AugmentationConfig, augment
+from music_learning.training.augmentation import AugmentationConfig, augment
 
 NOTHING = AugmentationConfig(gain_db=0.0, tilt_db=0.0, shift_bands=0, mask_bands=0, mask_frames=0)
 FILL_DB = torch.full((96, 1), -777.0)

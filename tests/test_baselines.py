@@ -4,9 +4,9 @@ import torch
 from conftest import chord
 from torch import nn
 
-import baselines
-from artifacts import DataPaths, SpectrogramSet, read_songs
-from pipeline import PipelineConfig
+from music_learning.audio import PipelineConfig
+from music_learning.evaluation import baselines
+from music_learning.files import DataPaths, SpectrogramSet, read_songs
 
 
 def recipe_inputs(n=12):

@@ -6,7 +6,10 @@ import pytest
 from conftest import call_main, chord, read_rows, run_python, write_audio, write_catalog
 
 import data_collection
-from artifacts import (
+from music_learning.collect import local
+from music_learning.collect.local import LocalCatalog
+from music_learning.errors import UserError
+from music_learning.files import (
     OTHER_FEATURES,
     REJECTED_COLUMNS,
     SONG_COLUMNS,
@@ -16,9 +19,6 @@ from artifacts import (
     sha256_of,
     write_table,
 )
-from errors import UserError
-from services import local
-from services.local import LocalCatalog
 
 GOOD = {"title": "A title", "artist": "An artist", "energy": "0.5", "danceability": "0", "valence": "1"}
 

@@ -10,7 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import call_main, read_rows, start, write_catalog
-from music_services import (
+
+import data_collection
+from music_learning.collect.matching import same_song_keys
+from music_learning.errors import UserError
+from music_learning.files import TARGETS, DataPaths, sha256_of
+from tools.fake_services import (
     CLIENT_ID,
     CLIENT_SECRET,
     SONGS_PER_ARTIST,
@@ -22,11 +27,6 @@ from music_services import (
     repeated_requests,
     serve,
 )
-
-import data_collection
-from artifacts import TARGETS, DataPaths, sha256_of
-from errors import UserError
-from services.songs import same_song_keys
 
 SONGS = 40
 SPEED = 100

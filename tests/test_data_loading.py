@@ -8,7 +8,6 @@ from conftest import call_main, chord, library_splits, read_rows, run_python, wr
 from matplotlib.image import imread
 
 import data_loading
-from artifacts import SONG_COLUMNS, SPLITS, TARGETS, DataPaths, SpectrogramSet, read_songs, sha256_of, write_table
 from data_loading import (
     SpectrogramDataset,
     artist_groups,
@@ -20,8 +19,18 @@ from data_loading import (
     read_splits,
     write_demo,
 )
-from errors import UserError
-from pipeline import AudioPipeline, PipelineConfig
+from music_learning.audio import AudioPipeline, PipelineConfig
+from music_learning.errors import UserError
+from music_learning.files import (
+    SONG_COLUMNS,
+    SPLITS,
+    TARGETS,
+    DataPaths,
+    SpectrogramSet,
+    read_songs,
+    sha256_of,
+    write_table,
+)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import sys
 import pytest
 from conftest import run_python, start
 
-from errors import AudioError, UserError, run
+from music_learning.errors import AudioError, UserError, run
 
 
 def test_status_of_main_is_the_exit_status():

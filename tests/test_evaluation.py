@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import mean_absolute_error, r2_score
 
-from evaluation import evaluate
+from music_learning.evaluation.metrics import evaluate
 
 
 def noisy(n, *, seed=0, noise=0.2):

@@ -4,10 +4,10 @@ import json
 import pytest
 from conftest import call_main, read_rows
 
-import experiments
-from errors import UserError
-from experiments import EXPERIMENTS, Experiment, differences
-from training import TrainingConfig
+from music_learning.errors import UserError
+from music_learning.training.loop import TrainingConfig
+from tools import experiments
+from tools.experiments import EXPERIMENTS, Experiment, differences
 
 QUICK = TrainingConfig(n_members=1, epochs=1)
 

@@ -9,15 +9,15 @@ from conftest import call_main, chord, tone, write_audio
 from matplotlib.image import imread
 from torch import nn
 
-import explanation
 import model_demo
-import picture
-from analysis import Explanation, even_edges
-from artifacts import TARGETS, read_table
-from explanation import N_BANDS, effects
-from network import Ensemble, NetworkConfig
-from pipeline import AudioPipeline, PipelineConfig
-from predictor import Predictor
+from music_learning.audio import AudioPipeline, PipelineConfig
+from music_learning.files import TARGETS, read_table
+from music_learning.model.cnn import Ensemble, NetworkConfig
+from music_learning.plots import analysis as picture
+from music_learning.predict import occlusion as explanation
+from music_learning.predict.analysis import Explanation, even_edges
+from music_learning.predict.occlusion import N_BANDS, effects
+from music_learning.predict.predictor import Predictor
 
 CONFIG = PipelineConfig()
 N_MELS = CONFIG.n_mels
@@ -163,7 +163,7 @@ def predictor(trained):
 
 
 def test_nothing_is_explained_unless_asked(predictor, monkeypatch):
-    monkeypatch.setattr("predictor.effects", None)
+    monkeypatch.setattr("music_learning.predict.predictor.effects", None)
     analysis = predictor.predict(chord(seconds=4), sample_rate_hz=16_000)
     assert analysis.explanation is None
     assert "explanation" not in analysis.to_dict()

@@ -6,11 +6,11 @@ import torch
 from conftest import ROOT, chord
 from safetensors.torch import save_file
 
-from artifacts import DataPaths, SpectrogramSet, read_songs
-from errors import UserError
-from familiarity import LENGTHS_S, Familiarity, fit_familiarity
-from pipeline import AudioPipeline
-from statistics_layer import clip_statistics
+from music_learning.audio import AudioPipeline
+from music_learning.errors import UserError
+from music_learning.features.clip import clip_statistics
+from music_learning.files import DataPaths, SpectrogramSet, read_songs
+from music_learning.predict.novelty import LENGTHS_S, Familiarity, fit_familiarity
 
 RELEASED = ROOT / "models" / "familiarity.safetensors"
 

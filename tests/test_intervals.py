@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from artifacts import ModelPaths
-from errors import UserError
-from intervals import Interval, fit_interval, measure_interval, read_intervals
+from music_learning.errors import UserError
+from music_learning.evaluation.conformal import Interval, fit_interval, measure_interval, read_intervals
+from music_learning.files import ModelPaths
 
 N_FOLDS = 5
 

@@ -10,15 +10,15 @@ import torch
 from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio, write_with_ffmpeg
 from matplotlib.image import imread
 
-import build_index
 import model_demo
-import picture
-from artifacts import SONG_COLUMNS, TARGETS, DataPaths, ModelPaths, read_songs, read_table, write_table
-from errors import UserError
 from model_demo import choose_song, find_files
-from network import load_model
-from pipeline import AudioPipeline
-from predictor import Predictor
+from music_learning.audio import AudioPipeline
+from music_learning.errors import UserError
+from music_learning.files import SONG_COLUMNS, TARGETS, DataPaths, ModelPaths, read_songs, read_table, write_table
+from music_learning.library import build_index
+from music_learning.model.cnn import load_model
+from music_learning.plots import analysis as picture
+from music_learning.predict.predictor import Predictor
 
 COLUMNS = [
     *("file", "duration_s", "energy", "danceability", "valence", "error"),

@@ -9,16 +9,16 @@ import pytest
 import torch
 from conftest import call_main, library_splits, read_rows, some_weights_differ, start
 
-import baselines
 import model_train
-import training
-from artifacts import SONG_COLUMNS, SPLITS, TARGETS, DataPaths, ModelPaths, SpectrogramSet, read_songs
-from errors import UserError
-from evaluation import Metrics
-from intervals import Interval
 from model_train import RESULT_COLUMNS
-from network import load_model
-from pipeline import PipelineConfig
+from music_learning.audio import PipelineConfig
+from music_learning.errors import UserError
+from music_learning.evaluation import baselines
+from music_learning.evaluation.conformal import Interval
+from music_learning.evaluation.metrics import Metrics
+from music_learning.files import SONG_COLUMNS, SPLITS, TARGETS, DataPaths, ModelPaths, SpectrogramSet, read_songs
+from music_learning.model.cnn import load_model
+from music_learning.training import loop as training
 
 CPU = torch.device("cpu")
 FAST_FLAGS = ("--target", "energy", "--epochs", 1, "--members", 1, "--device", "cpu", "--baselines")
@@ -230,7 +230,7 @@ def test_cross_validation_never_hears_the_held_out_artists(loaded, tmp_path, mon
         folds.append(songs)
         raise Done
 
-    monkeypatch.setattr("cross_validation.train_ensembles", note)
+    monkeypatch.setattr("music_learning.evaluation.cross_validation.train_ensembles", note)
     for seed in range(4):
         flags = ["--folds", 3, "--target", "energy", "--device", "cpu", "--seed", seed]
         with pytest.raises(Done):
@@ -279,7 +279,7 @@ def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extr
         seen.append(songs)
         return real(songs, config, **options)
 
-    monkeypatch.setattr("cross_validation.train_ensembles", note)
+    monkeypatch.setattr("music_learning.evaluation.cross_validation.train_ensembles", note)
     monkeypatch.setattr(model_train, "train_ensembles", note)
     flags = ["--epochs", 1, "--members", 1, "--device", "cpu", "--baselines", "mean", "--data", loaded]
     call_main(model_train, *flags, "--extra", extra, "--models", tmp_path)

@@ -6,12 +6,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import network as network_module
-from artifacts import ModelPaths
-from errors import UserError
-from network import NETWORKS_SHARE, Ensemble, KernelRegression, MoodNetwork, NetworkConfig, cut, load_model, save_model
-from pipeline import PipelineConfig
-from statistics_layer import clip_statistics
+from music_learning.audio import PipelineConfig
+from music_learning.errors import UserError
+from music_learning.features.clip import clip_statistics
+from music_learning.files import ModelPaths
+from music_learning.model import cnn as network_module
+from music_learning.model.cnn import (
+    NETWORKS_SHARE,
+    Ensemble,
+    KernelRegression,
+    MoodNetwork,
+    NetworkConfig,
+    cut,
+    load_model,
+    save_model,
+)
 
 N_MELS, N_ROWS = PipelineConfig().n_mels, PipelineConfig().n_rows
 OUTPUTS = ("energy", "valence", "tempo")

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from parallel import IN_FLIGHT_PER_WORKER, cpu_count, ordered_map
+from music_learning.parallel import IN_FLIGHT_PER_WORKER, cpu_count, ordered_map
 
 
 def mapped(function, items, *, workers=2):

@@ -8,8 +8,8 @@ import soundfile
 import torch
 from conftest import chord, tone, write_audio, write_silent_video, write_with_ffmpeg
 
-from errors import AudioError
-from pipeline import N_PITCHES, AudioPipeline, PipelineConfig
+from music_learning.audio import N_PITCHES, AudioPipeline, PipelineConfig
+from music_learning.errors import AudioError
 
 AUDIBLE_DB = -40.0  # 8-bit samples and lossy codecs differ below it
 N_MELS, N_ROWS = PipelineConfig().n_mels, PipelineConfig().n_rows

@@ -8,13 +8,13 @@ import pytest
 import torch
 from conftest import call_main, chord, write_audio
 
-import build_index
-from artifacts import TARGETS, DataPaths, ModelPaths, read_table
-from errors import AudioError, UserError
-from intervals import Interval
-from network import load_model, save_model
-from pipeline import AudioPipeline
-from predictor import Predictor
+from music_learning.audio import AudioPipeline
+from music_learning.errors import AudioError, UserError
+from music_learning.evaluation.conformal import Interval
+from music_learning.files import TARGETS, DataPaths, ModelPaths, read_table
+from music_learning.library import build_index
+from music_learning.model.cnn import load_model, save_model
+from music_learning.predict.predictor import Predictor
 
 
 @pytest.fixture(scope="module")

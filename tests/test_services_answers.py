@@ -5,8 +5,8 @@ import threading
 import pytest
 from conftest import run_python
 
-from errors import UserError
-from services.answers import Answers
+from music_learning.collect.cache import Answers
+from music_learning.errors import UserError
 
 
 @pytest.fixture

@@ -7,7 +7,20 @@ import time
 import pytest
 import requests
 from conftest import chord, write_audio, write_catalog, write_silent_video, write_with_ffmpeg
-from music_services import (
+
+from music_learning.collect import deezer, spotify
+from music_learning.collect.cache import Answers
+from music_learning.collect.deezer import Deezer
+from music_learning.collect.http import ComeBack, NoAnswer, Refused, Unusable, Web
+from music_learning.collect.itunes import ITunes
+from music_learning.collect.label_table import LabelTable
+from music_learning.collect.matching import empty_song
+from music_learning.collect.previews import Previews, check_preview
+from music_learning.collect.reccobeats import ReccoBeats
+from music_learning.collect.spotify import Spotify
+from music_learning.errors import UserError
+from music_learning.files import TARGETS, DataPaths
+from tools.fake_services import (
     CLIENT_ID,
     CLIENT_SECRET,
     SONGS_PER_ARTIST,
@@ -20,19 +33,6 @@ from music_services import (
     serve,
     spotify_id,
 )
-
-from artifacts import TARGETS, DataPaths
-from errors import UserError
-from services import deezer, spotify
-from services.answers import Answers
-from services.deezer import Deezer
-from services.itunes import ITunes
-from services.label_table import LabelTable
-from services.previews import Previews, check_preview
-from services.reccobeats import ReccoBeats
-from services.songs import empty_song
-from services.spotify import Spotify
-from services.web import ComeBack, NoAnswer, Refused, Unusable, Web
 
 SPEED = 1000
 

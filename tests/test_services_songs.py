@@ -1,6 +1,6 @@
 import pytest
 
-from services.songs import MAX_COMPARED, clean_isrc, empty_song, name_key, same_song_keys
+from music_learning.collect.matching import MAX_COMPARED, clean_isrc, empty_song, name_key, same_song_keys
 
 ONE_SONG = [
     ("Song", "Song (Remastered)"),

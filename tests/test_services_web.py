@@ -4,11 +4,9 @@ import time
 
 import pytest
 import requests
-from music_services import Faults, Services, World, serve
 
-from errors import UserError
-from services.answers import Answers
-from services.web import (
+from music_learning.collect.cache import Answers
+from music_learning.collect.http import (
     MAX_JSON_BYTES,
     ComeBack,
     Failed,
@@ -27,6 +25,8 @@ from services.web import (
     read,
     retry_after_s,
 )
+from music_learning.errors import UserError
+from tools.fake_services import Faults, Services, World, serve
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import song_index
-from artifacts import TARGETS, read_table, write_table
-from errors import UserError
-from song_index import INDEXED_COLUMNS, SimilarSong, SongIndex, by_artist
+from music_learning.errors import UserError
+from music_learning.files import TARGETS, read_table, write_table
+from music_learning.predict import similarity as song_index
+from music_learning.predict.similarity import INDEXED_COLUMNS, SimilarSong, SongIndex, by_artist
 
 WEIGHTS = dict.fromkeys(TARGETS, "0" * 64)
 N_SONGS = 30

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import N_PITCHES, AudioPipeline, PipelineConfig
-from statistics_layer import (
+from music_learning.audio import N_PITCHES, AudioPipeline, PipelineConfig
+from music_learning.features.clip import (
     FRAME_S,
     LAGS,
     N_CEPSTRA,

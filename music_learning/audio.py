@@ -1,0 +1,388 @@
+"""The audio front end: audio file -> mono waveform -> log-mel spectrogram, with pitches and peaks below it.
+
+Every stage uses this one class, so that a spectrogram means the same in training and in prediction. Its settings, a
+`PipelineConfig`, travel with every set of spectrograms and every model.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from music_learning.errors import AudioError, UserError
+
+SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
+
+SOUND_CHUNK_S = 0.1
+
+BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
+MAX_RATE_HZ = 1_000_000
+MAX_CHANNELS = 64  # of a waveform; more are samples, in the wrong order
+MAX_RATIO_TERM = 128
+
+N_PITCHES = 60  # five octaves of semitones
+SEMITONE_WIDTH = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
+POWER_FLOOR = 1e-9  # of pitches and peaks: -90 dB
+
+# FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
+FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Settings of the front end. A spectrogram's rows are levels in dB relative to a full-scale sine."""
+
+    sample_rate_hz: int = 16_000  # keeps what lies below 8 kHz; cheap to reach from 44.1 and 48 kHz
+    n_fft: int = 1024  # 64 ms: narrow enough in frequency for the lowest mel bands
+    hop_samples: int = 512  # 32 ms: fast enough for drums
+    n_mels: int = 96
+    pitch_n_fft: int = 4096  # 256 ms: fine enough to tell semitones apart from 110 Hz up
+    pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
+    n_pitches: int = N_PITCHES
+    lowest_midi: int = 33  # the A at 55 Hz
+    f_min_hz: float = 30.0
+    f_max_hz: float = 8_000.0
+    clip_s: float = 30.0  # longer audio is cut into windows of this length
+    min_s: float = 3.0  # less sound than this is refused
+    floor_db: float = -100.0
+    silence_db: float = -60.0  # RMS, relative to full scale: silence at the ends of a window is cut off
+
+    @property
+    def clip_samples(self) -> int:
+        return round(self.clip_s * self.sample_rate_hz)
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a full clip: only windows that lie wholly inside the audio (936 with the defaults)."""
+        return 1 + (self.clip_samples - self.n_fft) // self.hop_samples
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a spectrogram: its mel bands, its pitches and its peak."""
+        return self.n_mels + self.n_pitches + 1
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.sample_rate_hz / self.hop_samples
+
+    def hz_at(self, band: float) -> float:
+        """The frequency in Hz at a place among the mel bands: the k-th is centred at k + 0.5, counted from 0.
+
+        The bands are evenly spaced on the mel scale of O'Shaughnessy (1987), as torchaudio has it by default.
+        """
+        lowest, highest = (math.log1p(f_hz / 700) for f_hz in (self.f_min_hz, self.f_max_hz))
+        return 700 * math.expm1(lowest + (highest - lowest) * (band + 0.5) / (self.n_mels + 1))
+
+    def pitches_between(self, low: int, high: int) -> list[int]:
+        """The pitches, counted from 0, whose frequencies lie between the lower edges of two mel bands."""
+        low_hz, high_hz = self.hz_at(low - 0.5), self.hz_at(high - 0.5)
+        hz = [440 * 2 ** ((self.lowest_midi + pitch - 69) / 12) for pitch in range(self.n_pitches)]
+        return [pitch for pitch, pitch_hz in enumerate(hz) if low_hz <= pitch_hz < high_hz]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "PipelineConfig":
+        """Rebuild a config from JSON. Raises TypeError where a setting is missing, unknown or of the wrong type."""
+        config = cls(**values)
+        for field in fields(cls):
+            value = getattr(config, field.name)
+            if field.name not in values or isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"pipeline setting {field.name} is missing or not a number")
+        return config
+
+    def differences(self, other: "PipelineConfig") -> str:
+        """The settings in which two configs differ, as `hop_samples 512 and 256`; empty when they are equal."""
+        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return ", ".join(f"{name} {mine} and {theirs}" for name, mine, theirs in pairs if mine != theirs)
+
+
+class AudioPipeline(nn.Module):
+    """Audio file -> waveform -> log-mel spectrogram, with pitches and peaks below it.
+
+    The level is in dB relative to a fixed reference (a full-scale sine), not to the clip's maximum: how loud a song
+    was mastered says much about its energy.
+    """
+
+    def __init__(self, config: PipelineConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or PipelineConfig()
+        self.spectrum = torchaudio.transforms.Spectrogram(
+            config.n_fft, hop_length=config.hop_samples, power=None, center=False
+        )
+        self.mel_scale = torchaudio.transforms.MelScale(
+            config.n_mels, config.sample_rate_hz, config.f_min_hz, config.f_max_hz, config.n_fft // 2 + 1
+        )
+        # A sine of amplitude 1 peaks at (sum of the Hann window / 2) ** 2 in the power spectrum.
+        self.full_scale = (config.n_fft / 4) ** 2
+        self.register_buffer("pitch_window", torch.hann_window(config.pitch_n_fft), persistent=False)
+        self.register_buffer("pitch_filters", _pitch_filters(config), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Log-mel spectrogram of a mono waveform, with the level of each pitch and the waveform's peaks.
+
+        Args:
+            waveform: (samples,) or (B, samples) at `sample_rate_hz`, in [-1, 1], at least `n_fft` samples.
+
+        Returns:
+            (n_rows, frames) or (B, n_rows, frames), float32, in dB relative to a full-scale sine: `n_mels` rows,
+            `floor_db` at least; the pitches of `pitch_levels`, each held until the next; and `peak_levels`.
+        """
+        power = self.mel_scale(_power(self.spectrum(waveform))).div_(self.full_scale)
+        levels = power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
+        pitches = self.pitch_levels(waveform)
+        centre = torch.arange(levels.shape[-1], device=levels.device) * self.config.hop_samples + self.config.n_fft // 2
+        nearest = (centre - self.config.pitch_n_fft // 2 + self.config.pitch_hop_samples // 2).clamp(min=0)
+        nearest = (nearest // self.config.pitch_hop_samples).clamp(max=pitches.shape[-1] - 1)
+        return torch.cat([levels, pitches[..., nearest], self.peak_levels(waveform)[..., None, :]], dim=-2)
+
+    def pitch_levels(self, waveform: Tensor) -> Tensor:
+        """The level of the mean power around each semitone from 55 Hz to 1.7 kHz.
+
+        Args:
+            waveform: (samples,) or (B, samples), as for `forward`.
+
+        Returns:
+            (60, pitch frames) or (B, 60, pitch frames) in dB, -90 at least.
+        """
+        n_fft = self.config.pitch_n_fft
+        waveform = F.pad(waveform, (0, max(0, n_fft - waveform.shape[-1])))
+        spectrum = torch.fft.rfft(waveform.unfold(-1, n_fft, self.config.pitch_hop_samples) * self.pitch_window)
+        power = _power(spectrum[..., : len(self.pitch_filters)]) @ self.pitch_filters  # nothing above is used
+        return power.div_((n_fft / 4) ** 2).add_(POWER_FLOOR).log10_().mul_(10).transpose(-1, -2)
+
+    def peak_levels(self, waveform: Tensor) -> Tensor:
+        """The largest sample of each frame: (samples,) or (B, samples) -> (frames,) or (B, frames) in dB, -90 at least.
+
+        What a song's loudest samples leave below full scale is how it was mastered, whatever its level is now.
+        """
+        frames = waveform.unfold(-1, self.config.n_fft, self.config.hop_samples)
+        peak = torch.maximum(frames.amax(dim=-1), -frames.amin(dim=-1))
+        return peak.square_().add_(POWER_FLOOR).log10_().mul_(10)
+
+    def log_mels(self, path: str | Path) -> tuple[list[Tensor], float]:
+        """Decode a file and transform it window by window.
+
+        Args:
+            path: an audio file of any length, rate and number of channels.
+
+        Returns:
+            The spectrograms, each (n_rows, frames), of the consecutive windows of `clip_s`, without the silence at
+            their ends (those with less than `min_s` are left out), and the length in seconds of everything decoded.
+
+        Raises:
+            AudioError: not audio, damaged from the start, silent, or with less than `min_s` of sound.
+        """
+        windows = list(self.windows(self.waveforms(path)))
+        return [spectrogram for spectrogram, _ in windows if spectrogram is not None], sum(s for _, s in windows)
+
+    @torch.inference_mode()
+    def windows(self, waveforms: Iterable[tuple[Tensor, float]]) -> Iterator[tuple[Tensor | None, float]]:
+        """Transform one window after the other, in memory that does not grow with their number.
+
+        Args:
+            waveforms: as `waveforms` gives them: (samples,) of up to `clip_s`, and their length in seconds.
+
+        Yields:
+            The spectrogram (n_rows, frames) and the length in seconds of what is heard in each window; None in place of
+            the spectrogram for the silence at its ends, and for a window with less than `min_s` between them.
+
+        Raises:
+            AudioError: as soon as a window is beyond repair, and at the end if all was silent or too short.
+        """
+        sound_s, decoded_s, n_heard = 0.0, 0.0, 0
+        for waveform, duration_s in waveforms:
+            decoded_s += duration_s
+            start, end, window_sound_s = self.sound_bounds(waveform)
+            sound_s += window_sound_s
+            if end - start < round(self.config.min_s * self.config.sample_rate_hz):
+                yield None, duration_s
+                continue
+            spectrogram = self(waveform[start:end])
+            if not spectrogram.sum().isfinite():
+                raise AudioError("its samples are far beyond full scale; export it again")
+            n_heard += 1
+            before_s = start / self.config.sample_rate_hz
+            after_s = (waveform.numel() - end) / self.config.sample_rate_hz
+            if before_s:
+                yield None, before_s
+            yield spectrogram, duration_s - before_s - after_s
+            if after_s:
+                yield None, after_s
+        if decoded_s < self.config.min_s:
+            raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
+        if sound_s == 0:
+            raise AudioError("silent: nothing in it is above -60 dB")
+        if sound_s < self.config.min_s:
+            raise AudioError(f"only {sound_s:.1f} s of sound in {decoded_s:.1f} s; {self.config.min_s:g} s are needed")
+        if not n_heard:
+            raise AudioError(f"nowhere {self.config.min_s:g} s of sound in a row")
+
+    def sound_bounds(self, waveform: Tensor) -> tuple[int, int, float]:
+        """Where the sound begins and ends: the silence around it says nothing of the music's mood.
+
+        Returns:
+            Where, in samples, the first tenth of a second begins and the last one ends that are louder than
+            `silence_db` RMS (a rest below a tenth at the end of the waveform belongs to it); the seconds of all such.
+        """
+        chunk = round(SOUND_CHUNK_S * self.config.sample_rate_hz)
+        n_chunks = waveform.numel() // chunk
+        energy = torch.linalg.vector_norm(waveform[: n_chunks * chunk].view(n_chunks, chunk), dim=1)
+        loud = (energy > 10 ** (self.config.silence_db / 20) * chunk**0.5).nonzero()[:, 0].tolist()
+        if not loud:
+            return 0, 0, 0.0
+        end = waveform.numel() if loud[-1] == n_chunks - 1 else (loud[-1] + 1) * chunk
+        return loud[0] * chunk, end, len(loud) * SOUND_CHUNK_S
+
+    def waveforms(self, path: str | Path) -> Iterator[tuple[Tensor, float]]:
+        """Decode a file as a stream of windows of `clip_s`, in memory that does not grow with its length.
+
+        Yields:
+            The waveform (samples,), the mean of the channels at `sample_rate_hz`, and its length in seconds.
+
+        Raises:
+            AudioError: where the file is missing, no audio, or holds NaN or infinite samples.
+        """
+        yield from self._resampled(_decode(Path(path)))
+
+    def waveforms_of(self, waveform: np.ndarray | Tensor, sample_rate_hz: int) -> Iterator[tuple[Tensor, float]]:
+        """As `waveforms`, from samples in memory: floats in [-1, 1], (samples,) or (channels, samples).
+
+        Raises UserError where they are of another shape or type.
+        """
+        samples = np.asarray(waveform)
+        if (
+            samples.dtype.kind != "f"
+            or samples.ndim not in (1, 2)
+            or (samples.ndim == 2 and len(samples) > MAX_CHANNELS)
+        ):
+            raise UserError(
+                "a waveform must be floats from -1 to 1, of shape (samples,) or (channels, samples); "
+                f"this one is {samples.dtype} of shape {samples.shape}"
+            )
+        mono = samples if samples.ndim == 1 else samples.mean(axis=0)
+        yield from self._resampled(iter([(mono.astype(np.float32), _checked_rate(sample_rate_hz))]))
+
+    def _resampled(self, blocks: Iterator[tuple[np.ndarray, int]]) -> Iterator[tuple[Tensor, float]]:
+        for window, rate_hz in _windows(blocks, self.config.clip_s):
+            waveform = torch.from_numpy(window)
+            if rate_hz != self.config.sample_rate_hz:
+                waveform = _resampler(rate_hz, self.config.sample_rate_hz)(waveform)[: self.config.clip_samples]
+            # NaN and infinity survive resampling and a sum, and one sum is far cheaper than a test of each sample.
+            if not waveform.sum().isfinite():
+                raise AudioError("it holds NaN or infinite samples; export it again")
+            yield waveform, window.size / rate_hz
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    """The squares of a complex tensor's absolute values, without their square roots, which take twice as long."""
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def _pitch_filters(config: PipelineConfig) -> Tensor:
+    """What each pitch gathers of the power spectrum: (bins up to the highest pitch, pitches), each of sum 1 or 0."""
+    frequency_hz = torch.fft.rfftfreq(config.pitch_n_fft, 1 / config.sample_rate_hz)
+    midi = 69 + 12 * (frequency_hz / 440).clamp(min=1e-3).log2()  # 69 is A4
+    pitches = config.lowest_midi + torch.arange(config.n_pitches)
+    filters = torch.exp(-0.5 * ((midi[:, None] - pitches) / SEMITONE_WIDTH) ** 2)
+    filters = filters / filters.sum(dim=0).clamp(min=1e-6)  # of a pitch between two bins, nothing is heard
+    return filters[midi <= pitches[-1] + 2].contiguous()
+
+
+@lru_cache(maxsize=16)
+def _resampler(rate_hz: int, new_rate_hz: int) -> torchaudio.transforms.Resample:
+    """A resampler between any two rates.
+
+    The filter bank and its cost grow with the terms of the ratio: 44,101 Hz would need gigabytes, and 41:113 costs
+    half of what 160:441 does for 44,100 Hz. So the ratio is the nearest one of small terms: 44.1 and 48 kHz come out
+    less than a ten-thousandth off, other rates less than a hundredth, which is a small part of a mel band.
+    """
+    ratio = Fraction(new_rate_hz, rate_hz).limit_denominator(MAX_RATIO_TERM)
+    return torchaudio.transforms.Resample(ratio.denominator, ratio.numerator)
+
+
+def _windows(blocks: Iterator[tuple[np.ndarray, int]], clip_s: float) -> Iterator[tuple[np.ndarray, int]]:
+    """Regroup blocks (samples,) at their own rate into windows of `clip_s`; the last one is shorter."""
+    window, filled, rate_hz = None, 0, 0
+    for block, rate_hz in blocks:
+        while block.size:
+            if window is None:
+                window, filled = np.empty(round(clip_s * rate_hz), np.float32), 0
+            taken = min(block.size, window.size - filled)
+            window[filled : filled + taken] = block[:taken]
+            block, filled = block[taken:], filled + taken
+            if filled == window.size:
+                yield window, rate_hz
+                window = None
+    if window is not None:
+        yield window[:filled], rate_hz
+
+
+def _decode(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Mono blocks (samples,) float32 and their rate in Hz; libsndfile where it can, FFmpeg (PyAV) for the rest."""
+    if path.is_dir():
+        raise AudioError("it is a folder, and holds no audio file")
+    try:
+        if path.stat().st_size == 0:
+            raise AudioError("the file is empty")
+        file = soundfile.SoundFile(str(path))
+    except FileNotFoundError:
+        raise AudioError("there is no such file") from None
+    except OSError as error:
+        raise AudioError(f"it can't be opened: {error.strerror}") from None
+    except (soundfile.LibsndfileError, TypeError, ValueError):  # the latter two: a name that ends in .raw
+        yield from _decode_ffmpeg(path)
+        return
+    with file:
+        yield from _decode_libsndfile(file)
+
+
+def _decode_libsndfile(file: soundfile.SoundFile) -> Iterator[tuple[np.ndarray, int]]:
+    rate_hz = _checked_rate(file.samplerate)
+    weights = np.full(file.channels, 1 / file.channels, np.float32)
+    buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
+    while True:
+        try:
+            block = file.read(out=buffer)
+        except soundfile.LibsndfileError:  # damaged from here on: used as far as it goes
+            return
+        if len(block) == 0:
+            return
+        # A product with the weights is 40 times faster than numpy's mean over interleaved channels.
+        yield block @ weights, rate_hz
+
+
+def _decode_ffmpeg(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    try:
+        container = av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
+    except (av.FFmpegError, OSError, ValueError):
+        raise AudioError("not an audio file, or too damaged to open") from None
+    with container:
+        if not container.streams.audio:
+            raise AudioError("it has no audio stream")
+        stream = container.streams.audio[0]
+        rate_hz = _checked_rate(stream.rate)
+        to_planar_float = av.AudioResampler(format="fltp", rate=rate_hz)
+        try:
+            for frame in container.decode(stream):
+                for planar in to_planar_float.resample(frame):
+                    yield planar.to_ndarray().mean(axis=0), rate_hz
+        except av.FFmpegError:  # damaged from here on: used as far as it goes
+            return
+
+
+def _checked_rate(rate_hz: int | None) -> int:
+    if not rate_hz or not 1_000 <= rate_hz <= MAX_RATE_HZ:
+        raise AudioError(f"its sample rate is {rate_hz or 0} Hz; 1,000 to {MAX_RATE_HZ:,} Hz can be used")
+    return rate_hz

@@ -1,0 +1,113 @@
+"""90 % intervals around predictions: conformalized quantile regression on the residuals of a cross-validation."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from music_learning.errors import UserError
+from music_learning.files import TARGETS, ModelPaths, read_json
+
+COVERAGE = 0.9
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The ends of a prediction's interval, each a parabola over the predicted value.
+
+    Each end has (offset, slope, curvature); `margin` widens the interval on both sides, or narrows it where negative.
+    """
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+    margin: float
+    coverage: float = COVERAGE
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Interval":
+        """Raises TypeError or ValueError where the values aren't those of an interval."""
+        ends = {end: tuple(float(number) for number in values[end]) for end in ("low", "high")}
+        if any(len(end) != 3 for end in ends.values()):
+            raise ValueError("an interval's end has three coefficients")
+        return cls(**ends, margin=float(values["margin"]), coverage=float(values["coverage"]))
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    def around(self, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions (n,) in [0, 1] -> the ends (n,) and (n,), in [0, 1], with the prediction between them."""
+        predicted = np.asarray(predicted, np.float64)
+        low, high = (_powers(predicted) @ np.array(end) for end in (self.low, self.high))
+        low, high = (low - self.margin).clip(0, 1), (high + self.margin).clip(0, 1)
+        return np.minimum(low, predicted), np.maximum(high, predicted)
+
+
+def read_intervals(paths: ModelPaths) -> dict[str, Interval]:
+    """target -> its interval, for those that have one. Raises UserError where the file is damaged."""
+    made_by = "model_train.py --folds 5"
+    values = read_json(paths.intervals, made_by)
+    try:
+        return {target: Interval.from_dict(values[target]) for target in TARGETS if target in values}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{paths.intervals} is damaged ({error!r}); make it again with {made_by}") from None
+
+
+def fit_interval(
+    truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray, *, coverage: float = COVERAGE
+) -> Interval:
+    """Fit the ends of the interval to predictions whose truth is known (Romano et al., 2019, arXiv:1905.03222).
+
+    The ends are regressed as quantiles of the truth, in one fold after the other left out (as in cross-conformal
+    prediction: Vovk, 2015); the margin is what it takes to cover the truths left out. Both tails get the same share,
+    since a symmetric interval would miss the extreme songs too often: predictions lean towards the mean.
+
+    Args:
+        truth, predicted: (songs,) in [0, 1]; by models that never heard the song's artists.
+        folds: (songs,) which fold each song is in; no artist is in two. At least two folds.
+    """
+    tail = (1 - coverage) / 2
+    misses = np.empty(len(truth))
+    for fold in np.unique(folds):
+        out = folds == fold
+        low, high = (_quantile(truth[~out], predicted[~out], level) for level in (tail, 1 - tail))
+        ends = [_powers(predicted[out]) @ end for end in (low, high)]
+        misses[out] = np.maximum(ends[0] - truth[out], truth[out] - ends[1])
+    level = min(np.ceil((len(truth) + 1) * coverage) / len(truth), 1)
+    margin = float(np.quantile(misses, level, method="higher"))
+    low, high = (tuple(_quantile(truth, predicted, level).tolist()) for level in (tail, 1 - tail))
+    return Interval(low, high, margin, coverage)
+
+
+def measure_interval(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray) -> dict:
+    """How often intervals hold the truth, and how wide they are: those of each fold fitted to the other folds only.
+
+    Returns:
+        `coverage` and `width` over all songs, and `tercile_coverage`, `tercile_width` for the lowest, middle and
+        highest third of the true values.
+    """
+    low, high = np.empty(len(truth)), np.empty(len(truth))
+    for fold in np.unique(folds):
+        out = folds == fold
+        interval = fit_interval(truth[~out], predicted[~out], folds[~out])
+        low[out], high[out] = interval.around(predicted[out])
+    inside, width = (low <= truth) & (truth <= high), high - low
+    terciles = np.array_split(np.argsort(truth, kind="stable"), 3)
+    return {
+        "n": len(truth),
+        "coverage": float(inside.mean()),
+        "width": float(width.mean()),
+        "tercile_coverage": [float(inside[tercile].mean()) for tercile in terciles],
+        "tercile_width": [float(width[tercile].mean()) for tercile in terciles],
+    }
+
+
+def _powers(predicted: np.ndarray) -> np.ndarray:
+    return np.stack([np.ones_like(predicted), predicted, predicted**2], axis=-1)
+
+
+def _quantile(truth: np.ndarray, predicted: np.ndarray, level: float) -> np.ndarray:
+    """The coefficients (3,) of the parabola below which a share `level` of the truths lies."""
+    from sklearn.linear_model import QuantileRegressor  # takes a second that predicting need not wait for
+
+    regressor = QuantileRegressor(quantile=level, alpha=0, fit_intercept=False, solver="highs")
+    return regressor.fit(_powers(predicted), truth).coef_

@@ -1,0 +1,193 @@
+"""The picture of an analysis: what was seen, its course, the values, the mood plane and similar songs.
+
+Where the analysis explains them, what was seen is there once for each value, with what raised and lowered it.
+"""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from music_learning.files import TARGETS, save_figure
+from music_learning.predict.analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, Analysis, even_edges, hertz
+
+COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}
+QUADRANTS = (  # where on the plane of valence and energy each word stands
+    (0.02, 0.97, "tense and angry", "left", "top"),
+    (0.98, 0.97, "happy and excited", "right", "top"),
+    (0.02, 0.03, "sad and gloomy", "left", "bottom"),
+    (0.98, 0.03, "calm and content", "right", "bottom"),
+)
+RAISED, LOWERED = "#d62728", "#1f5fd0"  # told apart by the colour-blind, too
+LEGEND = """Each place was hidden in turn, under the mean
+level of the songs learned from. Where the value
+fell, the place had raised it (red); where it rose,
+the place had lowered it (blue). Places work
+together: the effects don't add up to the value."""
+MAX_TEXT = 52
+BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
+
+
+def draw_analysis(
+    analysis: Analysis,
+    training_songs: list[dict[str, str]],
+    *,
+    title: str,
+    path: Path,
+    true: dict[str, float] | None = None,
+) -> None:
+    """Draw an analysis as PNG.
+
+    Args:
+        training_songs: rows with their energy and valence, the dots of the mood plane.
+        title: of the recording.
+        true: Spotify's values, where they are known.
+    """
+    explained = analysis.explanation is not None
+    height, edge, indent, gap, low = (11.4, 0.071, 0.08, 0.44, 0.3) if explained else (7.4, 0.11, 0.05, 0.32, 0.02)
+    rows = len(TARGETS) + 1 if explained else 2
+    figure = Figure(figsize=(12, height))  # a constrained layout would take half as long again
+    left = figure.add_gridspec(rows, 1, left=indent, right=0.61, bottom=edge, top=1 - edge, hspace=gap)
+    right = figure.add_gridspec(
+        3, 1, left=0.72, right=0.98, bottom=low, top=1 - edge, hspace=0.4, height_ratios=[1, 2.6, 1.4]
+    )
+    if explained:
+        _draw_explanation([figure.add_subplot(left[row]) for row in range(len(TARGETS))], analysis)
+        _draw_legend(figure.add_axes((0.74, 0.215, 0.2, 0.016)), analysis)
+    else:
+        _draw_spectrogram(figure.add_subplot(left[0]), analysis)
+    _draw_timeline(figure.add_subplot(left[rows - 1]), analysis)
+    _draw_values(figure.add_subplot(right[0]), analysis, true or {})
+    _draw_plane(figure.add_subplot(right[1]), analysis, training_songs)
+    _draw_similar(figure.add_subplot(right[2]), analysis)
+    figure.suptitle(f"{_short(title, 80)}: {analysis.mood}", fontsize=14, weight="bold", parse_math=False)
+    save_figure(figure, path)
+
+
+def _short(text: str, length: int = MAX_TEXT) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _clean(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _time_axis(axes: Axes, duration_s: float) -> None:
+    axes.set_xlim(0, duration_s)
+    if duration_s <= 90:
+        axes.set_xlabel("seconds")
+    else:
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(8, steps=[1, 1.5, 3, 6, 10]))
+        axes.xaxis.set_major_formatter(lambda seconds, _: f"{int(seconds) // 60}:{int(seconds) % 60:02}")
+        axes.set_xlabel("minutes")
+
+
+def _draw_spectrogram(axes: Axes, analysis: Analysis) -> None:
+    spectrogram = analysis.spectrogram.numpy()
+    extent = (0, analysis.duration_s, 0, len(spectrogram))
+    axes.imshow(spectrogram, origin="lower", aspect="auto", cmap="magma", vmin=-90, vmax=-10, extent=extent)
+    _time_axis(axes, analysis.duration_s)
+    axes.set(ylabel="mel band", title="what the networks see")
+
+
+def _effect_colors(shares: np.ndarray) -> np.ndarray:
+    """The colours of effects (rows, columns) as shares of the strongest, -1 to 1: (rows, columns, RGBA)"""
+    raised, lowered = (mpl.colors.to_rgb(color) for color in (RAISED, LOWERED))
+    colors = np.where(shares[:, :, None] > 0, raised, lowered)
+    return np.concatenate([colors, 0.8 * np.abs(shares[:, :, None])], axis=2)
+
+
+def _draw_explanation(panels: list[Axes], analysis: Analysis) -> None:
+    """For each target the spectrogram in grey, under the colours of what raised and lowered the target's value."""
+    explanation, spectrogram = analysis.explanation, analysis.spectrogram.numpy()
+    effects, (starts_s, ends_s) = explanation.effects.numpy(), np.transpose(explanation.stretches_s)
+    edges = even_edges(len(spectrogram), effects.shape[1])
+    times_s = (np.arange(MAX_COLUMNS) + 0.5) * analysis.duration_s / MAX_COLUMNS
+    moments = (np.searchsorted(starts_s, times_s, side="right") - 1).clip(min=0)
+    heard = (times_s >= starts_s[moments]) & (times_s < ends_s[moments])  # the rest is silent
+    shares = np.repeat(effects[:, :, moments] * heard / explanation.strongest_effect, np.diff(edges), axis=1)
+    image = {"origin": "lower", "aspect": "auto", "extent": (0, analysis.duration_s, 0, len(spectrogram))}
+    for row, (axes, target) in enumerate(zip(panels, TARGETS, strict=True)):
+        axes.imshow(spectrogram, cmap="gray", vmin=-100, vmax=-10, **image)
+        axes.imshow(_effect_colors(shares[row]), interpolation="nearest", **image)
+        for sign in (1, -1):
+            if strongest := explanation.strongest(target, sign):
+                band, moment, effect = strongest
+                middle_s = (starts_s[moment] + ends_s[moment]) / 2
+                inside_s = np.clip(middle_s, 0.05 * analysis.duration_s, 0.95 * analysis.duration_s)
+                place = inside_s, (edges[band] + edges[band + 1]) / 2
+                style = {"ha": "center", "va": "center", "fontsize": 9, "weight": "bold", "bbox": BEHIND_TEXT}
+                axes.text(*place, f"{effect:+.3f}".replace("-", "−"), **style)
+        _time_axis(axes, analysis.duration_s)
+        if row < len(panels) - 1:
+            axes.set_xlabel("")
+        axes.set_yticks(edges[1:-1], [hertz(edge) for edge in explanation.edges_hz[1:-1]])
+        axes.set_title(f"what raised and lowered {target}")
+
+
+def _draw_legend(axes: Axes, analysis: Analysis) -> None:
+    shares = np.linspace(-1, 1, 201)[None]
+    axes.imshow(np.full((1, 1), 0.6), cmap="gray", vmin=0, vmax=1, aspect="auto", extent=(-1, 1, 0, 1))
+    axes.imshow(_effect_colors(shares), aspect="auto", extent=(-1, 1, 0, 1))
+    strongest = f"by {analysis.explanation.strongest_effect:.3f}"
+    axes.set_xticks([-1, 0, 1], [f"lowered\n{strongest}", "no effect", f"raised\n{strongest}"])
+    axes.set_yticks([])
+    axes.set_title("what the colours mean", loc="left", x=-0.1)
+    axes.text(-0.1, -4.2, LEGEND, va="top", fontsize=9.5, color="#444444", transform=axes.transAxes)
+
+
+def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
+    starts = [moment.start_s for moment in analysis.timeline]
+    edges = np.append(starts, analysis.duration_s)
+    for target in TARGETS:
+        course = [moment.values[target] for moment in analysis.timeline]
+        axes.stairs(course, edges, baseline=None, color=COLORS[target], linewidth=2, label=target)
+    _time_axis(axes, analysis.duration_s)
+    axes.set(ylim=(0, 1), title="its course")
+    axes.grid(axis="y", alpha=0.25)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3, ncols=3, frameon=False)
+    _clean(axes)
+
+
+def _draw_values(axes: Axes, analysis: Analysis, true: dict[str, float]) -> None:
+    values = [analysis.values[target] for target in TARGETS]
+    axes.barh(TARGETS, values, color=[COLORS[target] for target in TARGETS], height=0.55)
+    for row, target in enumerate(TARGETS):
+        if target in analysis.intervals:
+            axes.hlines(row, *analysis.intervals[target], color="black", linewidth=1.4)
+        text = f"{analysis.values[target]:.2f}"
+        if target in true:
+            axes.scatter(true[target], row, marker="D", color="white", edgecolor="black", zorder=3)
+            text += f"  (Spotify: {true[target]:.2f})"
+        axes.text(1.04, row, text, va="center", color=COLORS[target], weight="bold")
+    axes.set(xlim=(0, 1.9), xticks=np.linspace(0, 1, 5))  # room for the texts
+    axes.set_title("what they hear", x=0.26)
+    axes.invert_yaxis()
+    _clean(axes)
+
+
+def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, str]]) -> None:
+    valence, energy = ([float(song[target]) for song in training_songs] for target in ("valence", "energy"))
+    axes.scatter(valence, energy, s=7, color="#999999", alpha=0.45, linewidths=0)
+    axes.axhline(MIDDLE, color="#bbbbbb", linewidth=0.8)
+    axes.axvline(MIDDLE, color="#bbbbbb", linewidth=0.8)
+    axes.add_patch(mpl.patches.Circle((MIDDLE, MIDDLE), NEUTRAL_RADIUS, fill=False, color="#bbbbbb", linewidth=0.8))
+    for x, y, words, horizontal, vertical in QUADRANTS:
+        weight = "bold" if words == analysis.mood else "normal"
+        axes.text(x, y, words, ha=horizontal, va=vertical, fontsize=9, weight=weight, color="#444444", bbox=BEHIND_TEXT)
+    point = analysis.values["valence"], analysis.values["energy"]
+    axes.scatter(*point, s=110, color="#d62f4b", edgecolor="white", linewidth=1.5, zorder=3)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence", ylabel="energy")
+    axes.set_title(f"among {len(training_songs):,} songs")
+    _clean(axes)
+
+
+def _draw_similar(axes: Axes, analysis: Analysis) -> None:
+    axes.axis("off")
+    axes.set_title("similar songs", loc="left")
+    for row, song in enumerate(analysis.similar_songs[:5]):
+        text = _short(f"{song.title} by {song.artist}")
+        axes.text(0, 0.95 - 0.2 * row, text, va="top", fontsize=9.5, parse_math=False, transform=axes.transAxes)

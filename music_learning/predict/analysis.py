@@ -1,0 +1,208 @@
+"""What is said of one recording: its values, their course, a mood in words, its neighbours and doubts about it."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import hypot
+
+import torch
+from torch import Tensor
+
+from music_learning.files import TARGETS
+from music_learning.predict.similarity import SimilarArtist, SimilarSong
+
+DECIMALS = 4
+MIDDLE = 0.5  # of Spotify's scales
+NEUTRAL_RADIUS = 0.1  # about half of what a valence is off by on average, so that no more is claimed than is known
+MAX_COLUMNS = 1024
+SMALLEST_EFFECT = 0.0005  # what is less shows as 0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The values in [0, 1] of a stretch of a few seconds."""
+
+    start_s: float
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How much each place of the spectrogram raised (above 0) or lowered the values of the half-minute that it is in.
+
+    Of a recording's last window, which is shorter, it says how much it would in as long a one as the others. A place is
+    a group of mel bands during one moment of the timeline; see `explanation.effects`.
+    """
+
+    edges_hz: tuple[float, ...]  # (bands + 1,), between the groups of bands, ascending
+    stretches_s: tuple[tuple[float, float], ...]  # when each moment begins and ends
+    effects: Tensor  # (targets, bands, moments)
+
+    def place(self, band: int, moment: int) -> str:
+        """A place in words, such as `0.9 to 1.7 kHz at 0:15 to 0:19`."""
+        low, high = self.edges_hz[band : band + 2]
+        if band == 0:
+            words = f"what is below {hertz(high)}"
+        elif band == len(self.edges_hz) - 2:
+            words = f"what is above {hertz(low)}"
+        else:
+            unit = f" {hertz(high).split()[1]}"
+            words = f"{hertz(low).removesuffix(unit)} to {hertz(high)}"
+        start_s, end_s = self.stretches_s[moment]
+        return f"{words} at {clock(start_s)} to {clock(end_s)}"
+
+    @property
+    def strongest_effect(self) -> float:
+        """The largest effect on any target, up or down, never 0."""
+        return max(float(self.effects.abs().max()), SMALLEST_EFFECT)
+
+    def strongest(self, target: str, sign: int) -> tuple[int, int, float] | None:
+        """The band and the moment with the highest (`sign` 1) or the lowest (-1) effect on a target, and the effect.
+
+        None where no place has an effect of that sign that shows.
+        """
+        effects = self.effects[TARGETS.index(target)]
+        band, moment = divmod(int((sign * effects).argmax()), len(self.stretches_s))
+        effect = float(effects[band, moment])
+        return (band, moment, effect) if sign * effect >= SMALLEST_EFFECT else None
+
+    def sentence(self, target: str) -> str:
+        """What raised and what lowered a target's value most, in plain words."""
+        parts = []
+        for word, sign in (("raised", 1), ("lowered", -1)):
+            if strongest := self.strongest(target, sign):
+                band, moment, effect = strongest
+                parts.append(f"{word} most by {self.place(band, moment)} ({effect:+.3f})")
+            else:
+                parts.append(f"{word} nowhere")
+        return f"{target}: {', '.join(parts)}"
+
+    def to_dict(self) -> dict:
+        """As JSON has it: for each moment and target the effect of each group of bands, the lowest first."""
+        return {
+            "edges_hz": [round(edge) for edge in self.edges_hz],
+            "moments": [
+                {"start_s": round(start_s, 2), "end_s": round(end_s, 2)}
+                | {
+                    target: [round(effect, DECIMALS) for effect in self.effects[row, :, moment].tolist()]
+                    for row, target in enumerate(TARGETS)
+                }
+                for moment, (start_s, end_s) in enumerate(self.stretches_s)
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is said of one recording.
+
+    The timeline has one moment for every 3 to 4 s that are not silent. Over each half-minute, the mean of its moments
+    is the value of that half-minute; a recording's value is the mean of its half-minutes, weighted by their lengths.
+    """
+
+    duration_s: float
+    values: dict[str, float]  # in [0, 1]
+    intervals: dict[str, tuple[float, float]]  # holds Spotify's value for 9 of 10 songs; empty if the model lacks it
+    percentiles: dict[str, float]  # % of the training songs that have a lower value
+    mood: str
+    warnings: tuple[str, ...]
+    timeline: tuple[Moment, ...]
+    similar_songs: tuple[SimilarSong, ...]
+    similar_artists: tuple[SimilarArtist, ...]
+    spectrogram: Tensor  # (n_mels, up to 1024 columns of equal length) in dB, for pictures
+    explanation: Explanation | None = None  # if it was asked for
+
+    def to_dict(self) -> dict:
+        """Everything but the spectrogram, as JSON has it."""
+        flat: dict = {"duration_s": round(self.duration_s, 2)}
+        flat |= rounded(self.values)
+        for target, (low, high) in self.intervals.items():
+            flat |= rounded({f"{target}_low": low, f"{target}_high": high})
+        return flat | {
+            **{f"{target}_percentile": round(self.percentiles[target], 1) for target in TARGETS},
+            "mood": self.mood,
+            "warnings": list(self.warnings),
+            "similar_songs": [song.to_dict() for song in self.similar_songs],
+            "similar_artists": [artist.to_dict() for artist in self.similar_artists],
+            "timeline": [{"start_s": round(m.start_s, 2)} | rounded(m.values) for m in self.timeline],
+            **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
+        }
+
+
+def clock(seconds: float) -> str:
+    """A length as people write it: 0:07, 3:45, 1:02:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def even_edges(length: int, parts: int) -> list[int]:
+    """Where parts of about the same length begin and end: parts + 1 places from 0 to `length`."""
+    return [round(length * part / parts) for part in range(parts + 1)]
+
+
+def hertz(frequency_hz: float) -> str:
+    """A frequency in about two digits: 410 Hz, 2.9 kHz."""
+    return f"{round(frequency_hz, -1):.0f} Hz" if frequency_hz < 995 else f"{frequency_hz / 1000:.1f} kHz"
+
+
+def rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, DECIMALS) for name, value in values.items()}
+
+
+def mood_words(*, valence: float, energy: float) -> str:
+    """The mood of a point on the valence-energy plane, both in [0, 1].
+
+    The four quadrants of Russell's circumplex model of affect (J. A. Russell, "A circumplex model of affect", Journal
+    of Personality and Social Psychology 39(6), 1980), named with words from his figures, with energy for arousal; near
+    the middle none of them holds.
+    """
+    if hypot(valence - MIDDLE, energy - MIDDLE) < NEUTRAL_RADIUS:
+        return "neutral"
+    if energy >= MIDDLE:
+        return "happy and excited" if valence >= MIDDLE else "tense and angry"
+    return "calm and content" if valence >= MIDDLE else "sad and gloomy"
+
+
+def percentile(value: float, ordered: Sequence[float]) -> float:
+    """% of the ordered values that are lower."""
+    return 100 * bisect_left(ordered, value) / len(ordered)
+
+
+def warnings_about(unfamiliar: int, windows: int) -> tuple[str, ...]:
+    """What to warn of where so many of a recording's windows of 30 s are unlike the songs learned from.
+
+    One in fifty songs is by chance, so that less than half of the windows says nothing.
+    """
+    if 2 * unfamiliar < windows:
+        return ()
+    what = "This sounds" if windows == 1 else f"{unfamiliar} of {windows} half-minutes sound"
+    return (
+        f"{what} unlike the music that the models learned from: speech, noise or a single tone, perhaps. "
+        "Don't rely on the numbers.",
+    )
+
+
+class Overview:
+    """A spectrogram of bounded width, whatever the length of what is added.
+
+    Whenever it has become too wide, each two neighbouring columns become one, their mean.
+    """
+
+    def __init__(self, n_mels: int) -> None:
+        self.columns = torch.zeros(n_mels, 0)
+        self.frames_per_column = 1
+        self.rest = torch.zeros(n_mels, 0)  # frames too few for a column
+
+    def add(self, spectrogram: Tensor) -> None:
+        """Append (n_mels, frames) in dB."""
+        frames = torch.cat([self.rest, spectrogram], dim=1)
+        n = frames.shape[1] // self.frames_per_column * self.frames_per_column
+        new = frames[:, :n].unflatten(1, (-1, self.frames_per_column)).mean(dim=2)
+        self.columns, self.rest = torch.cat([self.columns, new], dim=1), frames[:, n:]
+        while self.columns.shape[1] > MAX_COLUMNS:
+            n = self.columns.shape[1] // 2 * 2
+            odd = self.columns[:, n:].repeat_interleave(self.frames_per_column, dim=1)
+            self.rest = torch.cat([odd, self.rest], dim=1)
+            self.columns = self.columns[:, :n].unflatten(1, (-1, 2)).mean(dim=2)
+            self.frames_per_column *= 2

@@ -1,0 +1,192 @@
+"""An index of songs: what the networks made of each, and which of them are most like another song.
+
+The networks' last hidden layers describe a song in some hundreds of numbers, many of which say the same. The index
+keeps their principal components, each scaled to the same variance, and compares songs by Euclidean distance.
+
+A folder with two files: `songs.csv` names the songs, `embeddings.safetensors` has their components in the same order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from music_learning.errors import UserError
+from music_learning.files import TARGETS, SpectrogramSet, atomic, parse_number, read_table, sha256_of, write_table
+from music_learning.parallel import cpu_count, ordered_map
+
+INDEXED_COLUMNS = ("song_id", "title", "artist", *TARGETS)
+N_COMPONENTS = 64
+MIN_VARIANCE = 1e-6  # of a component, as a share of the first one's
+N_PAIRS = 20_000  # of songs, drawn to tell how far apart songs usually are
+EXACT_LIMIT = 100_000  # songs; among more, usearch finds the nearest without looking at all
+MADE_BY = "build_index.py"
+
+
+@dataclass(frozen=True)
+class SimilarSong:
+    """A neighbour of a song. `closer_than` is the % of pairs of songs in the index that are farther apart."""
+
+    song_id: str
+    title: str
+    artist: str
+    closer_than: float
+
+    @property
+    def closeness(self) -> str:
+        """How near it is, in words."""
+        return f"more alike than {min(self.closer_than, 99.99):.4g} % of song pairs"
+
+    def to_dict(self) -> dict:
+        return asdict(self) | {"closer_than": round(self.closer_than, 2)}
+
+
+@dataclass(frozen=True)
+class SimilarArtist:
+    """An artist, and the one of their songs that is nearest."""
+
+    artist: str
+    song: SimilarSong
+
+    def to_dict(self) -> dict:
+        return {"artist": self.artist, "song": self.song.title, "closer_than": round(self.song.closer_than, 2)}
+
+
+class SongIndex:
+    """Songs with their components, to be searched."""
+
+    def __init__(self, songs: list[dict[str, str]], components: Tensor, mean: Tensor, basis: Tensor) -> None:
+        """
+        Args:
+            songs: rows with INDEXED_COLUMNS.
+            components: (songs, components).
+            mean: (embedding,) of the embeddings.
+            basis: (embedding, components), what a centred embedding is multiplied with.
+        """
+        self.songs = songs
+        self.components = components
+        self.mean = mean
+        self.basis = basis
+        generator = torch.Generator().manual_seed(0)
+        first, second = torch.randint(len(songs), (2, N_PAIRS), generator=generator)
+        apart = first != second
+        distances = torch.linalg.vector_norm(components[first[apart]] - components[second[apart]], dim=1)
+        self.pair_distances = distances.sort().values
+        self.graph = _graph(components) if len(songs) > EXACT_LIMIT else None
+
+    def project(self, embeddings: Tensor) -> Tensor:
+        """(..., embedding) -> (..., components)"""
+        return (embeddings - self.mean) @ self.basis
+
+    def nearest(self, embedding: Tensor, n: int) -> list[SimilarSong]:
+        """Up to n songs, the nearest to an embedding (embedding,) first."""
+        components = self.project(embedding)
+        if self.graph is None:
+            distances = torch.linalg.vector_norm(self.components - components, dim=1)
+            found = distances.topk(min(n, len(self.songs)), largest=False)
+            pairs = zip(found.indices.tolist(), found.values, strict=True)
+        else:
+            matches = self.graph.search(components.numpy(), n)
+            pairs = zip(matches.keys.tolist(), torch.from_numpy(matches.distances).sqrt(), strict=True)
+        return [
+            SimilarSong(
+                *(self.songs[row][name] for name in ("song_id", "title", "artist")), self._closer_than(distance)
+            )
+            for row, distance in pairs
+        ]
+
+    def _closer_than(self, distance: Tensor) -> float:
+        nearer = int(torch.searchsorted(self.pair_distances, distance))
+        return 100 * (1 - nearer / len(self.pair_distances))
+
+    def save(self, folder: Path, weights: dict[str, str]) -> None:
+        """Write the index. `weights` has the hash of each target's weights, without which it means nothing."""
+        songs_path, embeddings_path = _paths(folder)
+        write_table(songs_path, INDEXED_COLUMNS, self.songs)
+        tensors = {"components": self.components, "mean": self.mean, "basis": self.basis}
+        metadata = {"songs_sha256": sha256_of(songs_path), **weights}
+        with atomic(embeddings_path) as temporary:
+            data = to_safetensors({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+            temporary.write_bytes(data)
+
+    @classmethod
+    def open(cls, folder: Path, weights: dict[str, str], *, made_by: str = MADE_BY) -> "SongIndex":
+        """Read an index.
+
+        Args:
+            folder: what `save` wrote to.
+            weights: the hash of each target's weights, as `save` had it.
+            made_by: the command to name in an error.
+
+        Raises:
+            UserError: it is missing or damaged, or was made with other models.
+        """
+        songs_path, embeddings_path = _paths(folder)
+        songs = read_table(songs_path, INDEXED_COLUMNS, made_by)
+        try:
+            with safe_open(embeddings_path, "pt") as file:
+                metadata = file.metadata() or {}
+                components, mean, basis = (file.get_tensor(name) for name in ("components", "mean", "basis"))
+        except FileNotFoundError:
+            raise UserError(f"{embeddings_path} is missing; run {made_by} first") from None
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{embeddings_path} is damaged ({error}); make it again with {made_by}") from None
+        if {target: metadata.get(target) for target in weights} != weights:
+            raise UserError(f"{folder} was made with other models than these; make it again with {made_by}")
+        numbers = all(parse_number(song[target]) is not None for song in songs for target in TARGETS)
+        if metadata.get("songs_sha256") != sha256_of(songs_path) or len(components) != len(songs) or not numbers:
+            raise UserError(f"{songs_path} was changed or is damaged; make it again with {made_by}")
+        return cls(songs, components, mean, basis)
+
+
+def build_index(
+    songs: list[dict[str, str]], spectrograms: SpectrogramSet, embed: Callable[[Tensor], Tensor]
+) -> SongIndex:
+    """Make an index of songs, on all cores.
+
+    Args:
+        songs: rows of songs.csv whose spectrograms are in the set; at least two.
+        embed: (n_rows, frames) -> (embedding,)
+    """
+
+    def embedding(song: dict[str, str]) -> Tensor:
+        return embed(torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32)))
+
+    mapped = ordered_map(embedding, songs, workers=cpu_count(), description="index", unit="song")
+    embeddings = torch.stack(list(mapped))
+    mean = embeddings.mean(dim=0)
+    variances, directions = torch.linalg.eigh(torch.cov(embeddings.T.double()))
+    variances, directions = variances.flip(0)[:N_COMPONENTS], directions.flip(1)[:, :N_COMPONENTS]
+    kept = variances > MIN_VARIANCE * variances[0]
+    basis = (directions[:, kept] / variances[kept].sqrt()).float()
+    songs = [{name: song[name] for name in INDEXED_COLUMNS} for song in songs]
+    return SongIndex(songs, (embeddings - mean) @ basis, mean, basis)
+
+
+def by_artist(songs: Sequence[SimilarSong], n: int) -> list[SimilarArtist]:
+    """Up to n artists of songs in order of distance, each with the nearest song."""
+    artists: dict[str, SimilarArtist] = {}
+    for song in songs:
+        artists.setdefault(song.artist, SimilarArtist(song.artist, song))
+    return list(artists.values())[:n]
+
+
+def _paths(folder: Path) -> tuple[Path, Path]:
+    return folder / "songs.csv", folder / "embeddings.safetensors"
+
+
+def _graph(components: Tensor):
+    try:
+        from usearch.index import Index
+    except ModuleNotFoundError:
+        raise UserError(
+            f"an index of more than {EXACT_LIMIT:,} songs needs usearch: pip install -r requirements-app.txt"
+        ) from None
+    graph = Index(ndim=components.shape[1], metric="l2sq", dtype="f32")
+    graph.add(np.arange(len(components)), components.numpy())
+    return graph

@@ -1,0 +1,161 @@
+"""Laboratory: cross-validate a named experiment, and note what came of it.
+
+    python experiments.py                                      lists the experiments
+    python experiments.py long --extra data/more --seeds 0 1   runs one, twice with other folds and chance
+    python experiments.py songs-100 songs-400 --extra data/more
+
+Reads data/ as model_train.py does. Appends a row per target to docs/experiments.csv and, when experiments with fewer
+songs are in there, draws docs/learning_curve.png. A stopped run goes on where it was. Each fold takes minutes.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from data_loading import groups_of
+from music_learning.errors import UserError, run
+from music_learning.evaluation.cross_validation import make_folds, predict_folds
+from music_learning.evaluation.metrics import Metrics, evaluate
+from music_learning.files import TARGETS, DataPaths, ModelPaths, read_table, save_figure, write_table
+from music_learning.model.cnn import MoodNetwork, NetworkConfig
+from music_learning.training.augmentation import AugmentationConfig
+from music_learning.training.loop import KERNELS, Songs, TrainingConfig, read_data, read_extra, select_device
+
+N_FOLDS = 5
+METRICS = tuple(f.name for f in fields(Metrics))
+COLUMNS = ("date", "experiment", "target", "seeds", "songs", *METRICS, "minutes", "weights", "settings")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is tried: training settings, and how many songs each fold's networks learn from (None: all)."""
+
+    config: TrainingConfig = field(default_factory=TrainingConfig)
+    n_songs: int | None = None
+
+
+EXPERIMENTS = {
+    "released": Experiment(),
+    "one-network": Experiment(TrainingConfig(n_members=1)),
+    "four-networks": Experiment(TrainingConfig(n_members=4)),
+    "long": Experiment(TrainingConfig(epochs=88)),
+    "crop-15-s": Experiment(TrainingConfig(crop_frames=468)),
+    "gain-1-db": Experiment(TrainingConfig(augmentation=AugmentationConfig(gain_db=1.0))),
+    "wide": Experiment(TrainingConfig(network=NetworkConfig(channels=128))),
+    "groups-alike": Experiment(TrainingConfig(kernels=tuple(replace(kernel, group_weights={}) for kernel in KERNELS))),
+    **{f"songs-{n}": Experiment(n_songs=n) for n in (100, 200, 400, 800)},
+}
+
+
+def limited(songs: Songs, n_songs: int | None, seed: int) -> Songs:
+    """The same songs with `n_songs` of those that the networks learn from, drawn by the seed."""
+    if n_songs is None:
+        return songs
+    drawn = np.random.default_rng(seed).permutation(len(songs.taught))[:n_songs]
+    chosen = {songs.taught[i]["song_id"] for i in drawn}
+    train, extra = ([song for song in part if song["song_id"] in chosen] for part in (songs.train, songs.extra))
+    return replace(songs, train=train, extra=extra)
+
+
+def run_experiment(name: str, data: tuple, *, seeds: list[int], device: str, paths: ModelPaths) -> list[dict]:
+    """Cross-validate with each seed. Returns a row of COLUMNS per target: means over the seeds."""
+    songs, extra, spectrograms = data
+    experiment, start = EXPERIMENTS[name], time.perf_counter()
+    groups = groups_of(songs)
+    measured, n_taught = {target: [] for target in TARGETS}, []
+    for seed in seeds:
+        config = replace(experiment.config, seed=seed)
+        folds = make_folds(songs, spectrograms, groups, n_folds=N_FOLDS, seed=seed, extra=extra)
+        folds = [replace(fold, songs=limited(fold.songs, experiment.n_songs, seed)) for fold in folds]
+        n_taught += [len(fold.songs.taught) for fold in folds]
+        predicted = predict_folds(folds, config, device=select_device(device), paths=paths)
+        for target, values in zip(TARGETS, predicted.T, strict=True):
+            truth = np.array([float(song[target]) for song in songs])
+            metrics = evaluate(truth, values, [groups[song["song_id"]] for song in songs])
+            print(f"{name}, seed {seed}: {target} {metrics}", flush=True)
+            measured[target].append(metrics)
+    network = MoodNetwork(replace(experiment.config.network, outputs=TARGETS[:1]))
+    common = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "experiment": name,
+        "seeds": " ".join(map(str, seeds)),
+        "songs": round(np.mean(n_taught)),
+        "minutes": f"{(time.perf_counter() - start) / 60:.0f}",
+        "weights": experiment.config.n_members * sum(weight.numel() for weight in network.parameters()),
+        "settings": json.dumps(differences(asdict(experiment.config), asdict(TrainingConfig()))),
+    }
+    rows = []
+    for target, results in measured.items():
+        means = {metric: np.mean([getattr(metrics, metric) for metrics in results]) for metric in METRICS}
+        rounded = {metric: f"{mean:.0f}" if metric == "n" else f"{mean:.4f}" for metric, mean in means.items()}
+        rows.append(common | {"target": target} | rounded)
+    return rows
+
+
+def differences(settings: dict, default: dict) -> dict:
+    """The settings that aren't the default, nested as they are."""
+    return {
+        name: differences(value, default[name]) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if value != default[name]
+    }
+
+
+def draw_learning_curve(rows: list[dict], path: Path) -> None:
+    """R2 over the number of songs that were learned from; the newest row of each experiment counts."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for target, color in zip(TARGETS, ("#4c72b0", "#c4601f", "#55a868"), strict=True):
+        newest = {row["experiment"]: row for row in rows if row["target"] == target}
+        curve = sorted(
+            [int(row["songs"]), *(float(row[end]) for end in ("r2", "r2_low", "r2_high"))]
+            for name, row in newest.items()
+            if name == "released" or name.startswith("songs-")
+        )
+        n, r2, low, high = np.array(curve).T
+        axes.errorbar(n, r2, [r2 - low, high - r2], marker="o", capsize=2, color=color, label=target)
+    axes.set(xscale="log", xlabel="songs learned from", ylabel="R2, artists never heard", title="More songs pay")
+    axes.set_xticks(n, [f"{count:.0f}" for count in n], minor=False)
+    axes.minorticks_off()
+    axes.legend()
+    save_figure(figure, path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="experiments to run, one after the other")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the folds and of chance (default: 0)")
+    parser.add_argument("--extra", type=Path, action="append", default=[], help="as for model_train.py")
+    parser.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"], default="auto", help="default: auto")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder for checkpoints (default: models)")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the results (default: docs)")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.names) - set(EXPERIMENTS)):
+        raise UserError(f"there is no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
+    if not arguments.names:
+        for name, experiment in EXPERIMENTS.items():
+            print(f"{name:14} {differences(asdict(experiment.config), asdict(TrainingConfig())) or ''}")
+        return 0
+    songs, _, spectrograms = read_data(DataPaths(arguments.data))
+    extra, spectrograms = read_extra(arguments.extra, songs, spectrograms)
+    table = arguments.docs / "experiments.csv"
+    for name in arguments.names:
+        data, paths = (songs, extra, spectrograms), ModelPaths(arguments.models)
+        new = run_experiment(name, data, seeds=arguments.seeds, device=arguments.device, paths=paths)
+        rows = [*(read_table(table, COLUMNS, "experiments.py") if table.exists() else []), *new]
+        write_table(table, COLUMNS, rows)
+        if any(row["experiment"].startswith("songs-") for row in rows):
+            draw_learning_curve(rows, arguments.docs / "learning_curve.png")
+    print(f"results in {table}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
