@@ -1,7 +1,7 @@
 """The web page: drop a song, or record one, and see what the models hear.
 
     python app.py                     then open http://127.0.0.1:7860
-    python app.py --index mine/index  look for similar songs among your own, see build_index.py
+    python app.py --index mine/index  look for similar songs among your own, see music_learning/library/build_index.py
 
 Reads models/ and, for the examples, data/demo/. Writes nothing but temporary files, which it removes. Only this machine
 can reach the page unless `--host` says otherwise.
@@ -36,11 +36,14 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from torch import Tensor
 
+from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import AudioError, UserError, run
-from music_learning.files import SONG_COLUMNS, TARGETS, DataPaths, SpectrogramSet, read_table, write_json
+from music_learning.files import read_table, write_json
+from music_learning.paths import DataPaths
 from music_learning.plots.analysis import draw_analysis
 from music_learning.predict.analysis import Analysis, clock
 from music_learning.predict.predictor import Predictor
+from music_learning.songs.spectrograms import SpectrogramSet
 
 PAGE = Path(__file__).parent / "page"
 MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s

@@ -44,8 +44,11 @@ from music_learning.collect.matching import check_labels, check_song, clear_unkn
 from music_learning.collect.previews import Previews
 from music_learning.collect.reccobeats import ReccoBeats
 from music_learning.collect.spotify import Spotify
+from music_learning.columns import REJECTED_COLUMNS, SONG_COLUMNS
 from music_learning.errors import UserError, run
-from music_learning.files import REJECTED_COLUMNS, SONG_COLUMNS, DataPaths, read_songs, read_table, write_table
+from music_learning.files import read_table, write_table
+from music_learning.paths import DataPaths
+from music_learning.songs.table import read_songs
 
 COME_BACK = 75  # the exit status that means "try again later" (EX_TEMPFAIL)
 ASKING = 8  # requests for lists and labels under way at a time; their pace is the services'

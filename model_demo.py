@@ -27,21 +27,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from music_learning.audio import SUFFIXES
+from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import AudioError, UserError, run
-from music_learning.files import (
-    SONG_COLUMNS,
-    TARGETS,
-    DataPaths,
-    SpectrogramSet,
-    check_output,
-    read_table,
-    write_json,
-    write_table,
-)
+from music_learning.files import check_output, read_table, write_json, write_table
 from music_learning.parallel import cpu_count, ordered_map
+from music_learning.paths import DataPaths
+from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
+from music_learning.songs.spectrograms import SpectrogramSet
 
 PREDICTION_COLUMNS = (
     *("file", "duration_s", *TARGETS, "error"),

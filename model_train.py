@@ -24,14 +24,13 @@ import numpy as np
 import safetensors
 import torch
 import torchaudio
-from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
-from data_loading import SpectrogramDataset, groups_of
+from music_learning.columns import SPLITS, TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation import baselines
-from music_learning.evaluation.conformal import Interval, fit_interval, measure_interval
+from music_learning.evaluation.conformal import fit_interval, measure_interval
 from music_learning.evaluation.cross_validation import (
     Fold,
     make_folds,
@@ -40,33 +39,25 @@ from music_learning.evaluation.cross_validation import (
     write_predictions,
 )
 from music_learning.evaluation.metrics import Metrics, evaluate
-from music_learning.files import (
-    SPLITS,
-    TARGETS,
-    DataPaths,
-    ModelPaths,
-    read_json,
-    read_table,
-    save_figure,
-    write_json,
-    write_table,
-)
-from music_learning.model.cnn import Ensemble, NetworkConfig, load_model, save_model
+from music_learning.files import read_json, read_table, write_json, write_table
+from music_learning.model.cnn import NetworkConfig
+from music_learning.model.ensemble import Ensemble, load_model, save_model
 from music_learning.parallel import cpu_count
+from music_learning.paths import DataPaths, ModelPaths
+from music_learning.plots.training import draw_calibration, draw_losses, draw_predictions
 from music_learning.predict.novelty import fit_familiarity
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
+from music_learning.songs.artists import groups_of
+from music_learning.songs.corpus import Songs, read_data, read_extra, split_songs
+from music_learning.songs.dataset import SpectrogramDataset
+from music_learning.training.config import TrainingConfig
 from music_learning.training.loop import (
-    Songs,
-    TrainingConfig,
     TrainingRun,
     checkpoint_paths,
     fingerprint,
     predict,
-    read_data,
-    read_extra,
     select_device,
-    split_songs,
     train_ensembles,
 )
 
@@ -276,67 +267,6 @@ def update_results(path: Path, rows: list[dict]) -> None:
     old = read_table(path, RESULT_COLUMNS, "model_train.py") if path.exists() else []
     replaced = {key(row) for row in rows}
     write_table(path, RESULT_COLUMNS, sorted([row for row in old if key(row) not in replaced] + rows, key=key))
-
-
-def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:
-    """Training and validation loss over the epochs, the epoch that was kept marked."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    column = TARGETS.index(target)
-    for member, training in enumerate(runs):
-        train = [losses[column] for losses, _ in training.history]
-        validation = {epoch: losses[column] for epoch, (_, losses) in enumerate(training.history, 1) if losses}
-        label = {"label": None} if member else {}
-        axes.plot(range(1, len(train) + 1), train, color="#4c72b0", **({"label": "training, augmented"} | label))
-        axes.plot(
-            *zip(*validation.items(), strict=True), color="#dd8452", marker=".", **({"label": "validation"} | label)
-        )
-        axes.axvline(training.best_epoch[target], color="#55a868", linewidth=0.8, **({"label": "kept"} | label))
-    axes.axhline(1, color="gray", linewidth=0.8, linestyle=":", label="predicting the mean")
-    axes.set(xlabel="epoch", ylabel="squared error / variance of the labels", title=f"{target}: loss", ylim=(0, 1.3))
-    axes.legend()
-    save_figure(figure, path)
-
-
-def draw_predictions(
-    target: str, songs: list[dict[str, str]], predicted: np.ndarray, metrics: Metrics, path: Path
-) -> None:
-    """Predicted against true values, a point per song."""
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
-    axes.scatter([float(song[target]) for song in songs], predicted, s=14, alpha=0.5, color="#4c72b0", linewidths=0)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Spotify's value", ylabel="predicted")
-    axes.set_title(
-        f"{target}, {metrics.n} songs by artists never heard in training\n"
-        f"R2 {metrics.r2:.2f}, MAE {metrics.mae:.3f}, rho {metrics.rho:.2f}",
-        fontsize=10,
-    )
-    save_figure(figure, path)
-
-
-def draw_calibration(
-    target: str, truth: np.ndarray, predicted: np.ndarray, interval: Interval, measured: dict, path: Path
-) -> None:
-    """Whether predictions mean what they say: songs in ten groups by prediction, and the intervals around them."""
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
-    grid = np.linspace(predicted.min(), predicted.max(), 100)
-    axes.fill_between(grid, *interval.around(grid), color="#4c72b0", alpha=0.15, linewidth=0, label="90 % interval")
-    axes.scatter(predicted, truth, s=8, alpha=0.3, color="#4c72b0", linewidths=0)
-    tenths = np.array_split(np.argsort(predicted, kind="stable"), 10)
-    means = [(predicted[tenth].mean(), truth[tenth].mean(), truth[tenth].std()) for tenth in tenths]
-    x, y, deviation = np.array(means).T
-    axes.errorbar(x, y, deviation, fmt="o", color="#c4601f", capsize=2, label="mean and deviation of a tenth")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="predicted", ylabel="Spotify's value")
-    axes.set_title(
-        f"{target}: intervals hold {measured['coverage']:.0%} of {measured['n']} songs by unheard artists,\n"
-        f"mean width {measured['width']:.2f}",
-        fontsize=10,
-    )
-    axes.legend(loc="upper left", fontsize=8)
-    save_figure(figure, path)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -25,11 +25,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
 from music_learning.collect.deezer import PER_S
-from music_learning.files import SONG_COLUMNS, DataPaths, read_songs, write_table
+from music_learning.columns import SONG_COLUMNS
+from music_learning.files import write_table
+from music_learning.paths import DataPaths
+from music_learning.songs.table import read_songs
 from tools.fake_services import repeated_requests
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ FAULTS = {
 @contextmanager
 def servers(*, artists: int, speed: float, kind: str) -> Iterator[dict[str, str]]:
     """The environment that points data_collection.py at fresh servers in a process of their own."""
-    command = [sys.executable, ROOT / "tests/music_services.py", "--artists", artists, "--speed", speed, "--kind", kind]
+    command = [sys.executable, ROOT / "tools/fake_services.py", "--artists", artists, "--speed", speed, "--kind", kind]
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
     try:
         lines = [process.stdout.readline() for _ in range(6)]

@@ -7,17 +7,14 @@ Tells also how far the numbers are from those of each file alone.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from synthetic import make_clips
 
 from model_demo import find_files, predict_files
-from music_learning.files import TARGETS
+from music_learning.columns import TARGETS
 from music_learning.predict.predictor import Predictor
 
 N_CLIPS = 1000

@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import librosa
 import numpy as np
 import soundfile

@@ -12,11 +12,12 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from synthetic import make_clip
 
-from music_learning.files import SONG_COLUMNS, DataPaths, read_songs, sha256_of, write_table
+from music_learning.columns import SONG_COLUMNS
+from music_learning.files import sha256_of, write_table
+from music_learning.paths import DataPaths
+from music_learning.songs.table import read_songs
 
 ROOT = Path(__file__).parents[1]
 COUNTS = (750, 7_500)

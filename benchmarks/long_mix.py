@@ -12,9 +12,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from synthetic import RATE_HZ, make_clip
 
 ROOT = Path(__file__).parents[1]

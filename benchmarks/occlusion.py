@@ -18,28 +18,28 @@ Four tables, a column per target:
 
 import argparse
 import copy
-import sys
 import time
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from music_learning.audio import PipelineConfig
+from music_learning.columns import TARGETS
 from music_learning.errors import run
-from music_learning.files import TARGETS, DataPaths, SpectrogramSet, read_songs
-from music_learning.model.cnn import Ensemble
+from music_learning.model.ensemble import Ensemble
 from music_learning.parallel import cpu_count, ordered_map
+from music_learning.paths import DataPaths
+from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import even_edges
 from music_learning.predict.occlusion import effects, hide
 from music_learning.predict.predictor import Predictor
-from music_learning.training.loop import read_data, split_songs
+from music_learning.songs.corpus import read_data, split_songs
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 
 SHARE = 0.1  # of the places, hidden at once
 N_DRAWS = 3  # of random places and of chance weights

@@ -3,13 +3,10 @@
 python benchmarks/one_clip.py
 """
 
-import sys
 import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from synthetic import make_clip
 

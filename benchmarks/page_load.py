@@ -14,9 +14,6 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import httpx
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from synthetic import make_clip
 
 ROOT = Path(__file__).parents[1]

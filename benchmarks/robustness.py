@@ -7,12 +7,9 @@ never heard, and predicted beside the unchanged clip. Prints the mean absolute c
 """
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import av
 import numpy as np
@@ -20,11 +17,12 @@ import soundfile
 import torch
 import torchaudio
 
+from music_learning.columns import TARGETS
 from music_learning.errors import run
-from music_learning.files import TARGETS, DataPaths
 from music_learning.parallel import cpu_count, ordered_map
+from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
-from music_learning.training.loop import read_data, split_songs
+from music_learning.songs.corpus import read_data, split_songs
 
 RATE_HZ = 44_100
 

@@ -6,21 +6,19 @@ Compares the index's distances with those in the three predicted numbers alone. 
 split, so each is compared with the other test songs. Reads data/ and models/.
 """
 
-import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from data_loading import groups_of
 from music_learning.features.clip import clip_statistics
-from music_learning.files import DataPaths, SpectrogramSet
 from music_learning.parallel import cpu_count, ordered_map
+from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor, hear
-from music_learning.training.loop import read_data, split_songs
+from music_learning.songs.artists import groups_of
+from music_learning.songs.corpus import read_data, split_songs
+from music_learning.songs.spectrograms import SpectrogramSet
 
 ROOT = Path(__file__).parents[1]
 N_RESAMPLES = 2000

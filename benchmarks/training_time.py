@@ -8,20 +8,20 @@ a third of it. The recipe is timed for three epochs, which all do the same work,
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import torch
 
+from music_learning.columns import TARGETS
 from music_learning.errors import run
 from music_learning.evaluation import baselines
-from music_learning.files import TARGETS, DataPaths, ModelPaths
 from music_learning.parallel import cpu_count
-from music_learning.training.loop import TrainingConfig, read_data, split_songs, train_ensembles
+from music_learning.paths import DataPaths, ModelPaths
+from music_learning.songs.corpus import read_data, split_songs
+from music_learning.training.config import TrainingConfig
+from music_learning.training.loop import train_ensembles
 
 RECIPE_EPOCHS_TIMED = 3
 

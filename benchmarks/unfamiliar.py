@@ -8,7 +8,6 @@ Reads data/, data/more/ where it is there, and models/.
 """
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,12 +15,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from music_learning.audio import AudioPipeline
 from music_learning.features.clip import clip_statistics
-from music_learning.files import DataPaths, SpectrogramSet, read_songs
+from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 
 ROOT = Path(__file__).parents[1]
 LENGTHS_S = (3, 5, 10, 20, 30)

@@ -7,20 +7,19 @@ the predictions alone, and on them and the whole song's loudness, artist-disjoin
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-from data_loading import groups_of
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation.cross_validation import read_predictions
 from music_learning.evaluation.metrics import evaluate
-from music_learning.files import TARGETS, DataPaths, ModelPaths, read_songs
+from music_learning.paths import DataPaths, ModelPaths
+from music_learning.songs.artists import groups_of
+from music_learning.songs.table import read_songs
 
 
 def main() -> None:

@@ -21,7 +21,9 @@ import torch
 import data_collection
 import data_loading
 import model_train
-from music_learning.files import SPLIT_COLUMNS, TARGETS, DataPaths, ModelPaths, write_table
+from music_learning.columns import SPLIT_COLUMNS, TARGETS
+from music_learning.files import write_table
+from music_learning.paths import DataPaths, ModelPaths
 
 ROOT = Path(__file__).resolve().parent.parent
 CHORD_HZ = (220, 523, 1000, 2093, 3000)  # below the 4 kHz that a rate of 8 kHz can hold

@@ -19,9 +19,10 @@ import pytest
 from conftest import ROOT, chord, start, tone, write_audio
 from matplotlib.figure import Figure
 
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.evaluation.conformal import Interval
-from music_learning.files import TARGETS, DataPaths
+from music_learning.paths import DataPaths
 
 pytest.importorskip("gradio", reason="the page's packages are missing: make page-test")
 

@@ -4,24 +4,22 @@ import json
 import numpy as np
 import pytest
 
-from music_learning.audio import PipelineConfig
+from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
 from music_learning.files import (
-    SONG_COLUMNS,
-    TARGETS,
-    DataPaths,
-    ModelPaths,
-    SpectrogramSet,
     atomic,
     copy_atomically,
     read_json,
     read_pipeline_config,
-    read_songs,
     read_table,
     sha256_of,
     write_json,
     write_table,
 )
+from music_learning.paths import DataPaths, ModelPaths
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 
 CONFIG = PipelineConfig(clip_s=4.0, n_mels=8)
 

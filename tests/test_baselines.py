@@ -4,9 +4,11 @@ import torch
 from conftest import chord
 from torch import nn
 
-from music_learning.audio import PipelineConfig
 from music_learning.evaluation import baselines
-from music_learning.files import DataPaths, SpectrogramSet, read_songs
+from music_learning.paths import DataPaths
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 
 
 def recipe_inputs(n=12):

@@ -8,17 +8,11 @@ from conftest import call_main, chord, read_rows, run_python, write_audio, write
 import data_collection
 from music_learning.collect import local
 from music_learning.collect.local import LocalCatalog
+from music_learning.columns import OTHER_FEATURES, REJECTED_COLUMNS, SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import (
-    OTHER_FEATURES,
-    REJECTED_COLUMNS,
-    SONG_COLUMNS,
-    TARGETS,
-    DataPaths,
-    read_songs,
-    sha256_of,
-    write_table,
-)
+from music_learning.files import sha256_of, write_table
+from music_learning.paths import DataPaths
+from music_learning.songs.table import read_songs
 
 GOOD = {"title": "A title", "artist": "An artist", "energy": "0.5", "danceability": "0", "valence": "1"}
 

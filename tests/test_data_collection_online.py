@@ -13,8 +13,10 @@ from conftest import call_main, read_rows, start, write_catalog
 
 import data_collection
 from music_learning.collect.matching import same_song_keys
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import TARGETS, DataPaths, sha256_of
+from music_learning.files import sha256_of
+from music_learning.paths import DataPaths
 from tools.fake_services import (
     CLIENT_ID,
     CLIENT_SECRET,

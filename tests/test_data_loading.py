@@ -8,29 +8,18 @@ from conftest import call_main, chord, library_splits, read_rows, run_python, wr
 from matplotlib.image import imread
 
 import data_loading
-from data_loading import (
-    SpectrogramDataset,
-    artist_groups,
-    artist_names,
-    assign_splits,
-    collate,
-    compute_spectrograms,
-    make_loader,
-    read_splits,
-    write_demo,
-)
-from music_learning.audio import AudioPipeline, PipelineConfig
+from data_loading import compute_spectrograms, write_demo
+from music_learning.audio import AudioPipeline
+from music_learning.columns import SONG_COLUMNS, SPLITS, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import (
-    SONG_COLUMNS,
-    SPLITS,
-    TARGETS,
-    DataPaths,
-    SpectrogramSet,
-    read_songs,
-    sha256_of,
-    write_table,
-)
+from music_learning.files import sha256_of, write_table
+from music_learning.paths import DataPaths
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.songs import artists
+from music_learning.songs.artists import artist_groups, artist_names, assign_splits, read_splits
+from music_learning.songs.dataset import SpectrogramDataset, collate, make_loader
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 
 
 @pytest.fixture
@@ -138,7 +127,7 @@ def test_no_artist_is_in_two_splits(seed):
 def test_shares_of_the_splits():
     songs = [song(str(k), f"Artist {k}") for k in range(3000)]
     splits = list(assign_splits(songs, {}, seed=0)[0].values())
-    for split, share in data_loading.SPLIT_SHARES.items():
+    for split, share in artists.SPLIT_SHARES.items():
         assert splits.count(split) / 3000 == pytest.approx(share, abs=0.03)
 
 
@@ -287,7 +276,7 @@ def test_set_of_other_settings_is_refused(own_data):
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 import data_loading
-from artifacts import SpectrogramSet
+from music_learning.songs.spectrograms import SpectrogramSet
 
 append, calls = SpectrogramSet.append, []
 

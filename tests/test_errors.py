@@ -40,7 +40,9 @@ def test_a_bug_keeps_its_traceback():
 
 
 def test_status_reaches_the_shell():
-    program = "from errors import UserError, run\ndef main(): raise UserError('expected this')\nrun(main)"
+    program = (
+        "from music_learning.errors import UserError, run\ndef main(): raise UserError('expected this')\nrun(main)"
+    )
     done = run_python("-c", program)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: expected this\n")
 
@@ -50,7 +52,7 @@ def test_reader_that_has_gone_is_no_traceback(lines):
     """As in `python model_demo.py album/ | head`; little output reaches the pipe only when Python ends."""
     program = f"""
 import sys
-from errors import run
+from music_learning.errors import run
 def main():
     sys.stdin.read()
     for _ in range({lines}):

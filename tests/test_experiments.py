@@ -5,7 +5,7 @@ import pytest
 from conftest import call_main, read_rows
 
 from music_learning.errors import UserError
-from music_learning.training.loop import TrainingConfig
+from music_learning.training.config import TrainingConfig
 from tools import experiments
 from tools.experiments import EXPERIMENTS, Experiment, differences
 

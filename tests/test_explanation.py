@@ -10,9 +10,12 @@ from matplotlib.image import imread
 from torch import nn
 
 import model_demo
-from music_learning.audio import AudioPipeline, PipelineConfig
-from music_learning.files import TARGETS, read_table
-from music_learning.model.cnn import Ensemble, NetworkConfig
+from music_learning.audio import AudioPipeline
+from music_learning.columns import TARGETS
+from music_learning.files import read_table
+from music_learning.model.cnn import NetworkConfig
+from music_learning.model.ensemble import Ensemble
+from music_learning.pipeline_config import PipelineConfig
 from music_learning.plots import analysis as picture
 from music_learning.predict import occlusion as explanation
 from music_learning.predict.analysis import Explanation, even_edges

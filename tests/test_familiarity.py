@@ -9,8 +9,10 @@ from safetensors.torch import save_file
 from music_learning.audio import AudioPipeline
 from music_learning.errors import UserError
 from music_learning.features.clip import clip_statistics
-from music_learning.files import DataPaths, SpectrogramSet, read_songs
+from music_learning.paths import DataPaths
 from music_learning.predict.novelty import LENGTHS_S, Familiarity, fit_familiarity
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 
 RELEASED = ROOT / "models" / "familiarity.safetensors"
 

@@ -11,9 +11,11 @@ import torch
 from conftest import ROOT, write_audio, write_with_ffmpeg
 from safetensors.torch import load_file, save_file
 
+from music_learning.columns import TARGETS
 from music_learning.features.clip import clip_statistics
-from music_learning.files import TARGETS, DataPaths, SpectrogramSet
+from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
+from music_learning.songs.spectrograms import SpectrogramSet
 
 GOLDEN = Path(__file__).with_name("golden.safetensors")
 # Bit for bit on the machine that wrote them; another processor, or a library's other order of sums, rounds otherwise.

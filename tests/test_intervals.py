@@ -5,7 +5,7 @@ import pytest
 
 from music_learning.errors import UserError
 from music_learning.evaluation.conformal import Interval, fit_interval, measure_interval, read_intervals
-from music_learning.files import ModelPaths
+from music_learning.paths import ModelPaths
 
 N_FOLDS = 5
 

@@ -13,12 +13,15 @@ from matplotlib.image import imread
 import model_demo
 from model_demo import choose_song, find_files
 from music_learning.audio import AudioPipeline
+from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import SONG_COLUMNS, TARGETS, DataPaths, ModelPaths, read_songs, read_table, write_table
+from music_learning.files import read_table, write_table
 from music_learning.library import build_index
-from music_learning.model.cnn import load_model
+from music_learning.model.ensemble import load_model
+from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots import analysis as picture
 from music_learning.predict.predictor import Predictor
+from music_learning.songs.table import read_songs
 
 COLUMNS = [
     *("file", "duration_s", "energy", "danceability", "valence", "error"),

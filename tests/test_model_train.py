@@ -11,13 +11,16 @@ from conftest import call_main, library_splits, read_rows, some_weights_differ, 
 
 import model_train
 from model_train import RESULT_COLUMNS
-from music_learning.audio import PipelineConfig
+from music_learning.columns import SONG_COLUMNS, SPLITS, TARGETS
 from music_learning.errors import UserError
 from music_learning.evaluation import baselines
 from music_learning.evaluation.conformal import Interval
 from music_learning.evaluation.metrics import Metrics
-from music_learning.files import SONG_COLUMNS, SPLITS, TARGETS, DataPaths, ModelPaths, SpectrogramSet, read_songs
-from music_learning.model.cnn import load_model
+from music_learning.model.ensemble import load_model
+from music_learning.paths import DataPaths, ModelPaths
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 from music_learning.training import loop as training
 
 CPU = torch.device("cpu")

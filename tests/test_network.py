@@ -6,21 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from music_learning.audio import PipelineConfig
 from music_learning.errors import UserError
 from music_learning.features.clip import clip_statistics
-from music_learning.files import ModelPaths
-from music_learning.model import cnn as network_module
-from music_learning.model.cnn import (
-    NETWORKS_SHARE,
-    Ensemble,
-    KernelRegression,
-    MoodNetwork,
-    NetworkConfig,
-    cut,
-    load_model,
-    save_model,
-)
+from music_learning.model import ensemble as ensemble_module
+from music_learning.model.cnn import MoodNetwork, NetworkConfig
+from music_learning.model.ensemble import NETWORKS_SHARE, Ensemble, cut, load_model, save_model
+from music_learning.model.kernel import KernelRegression
+from music_learning.paths import ModelPaths
+from music_learning.pipeline_config import PipelineConfig
 
 N_MELS, N_ROWS = PipelineConfig().n_mels, PipelineConfig().n_rows
 OUTPUTS = ("energy", "valence", "tempo")
@@ -252,7 +245,7 @@ def test_killed_while_saving_keeps_the_model_before(saved, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(network_module, "write_json", kill)
+        patched.setattr(ensemble_module, "write_json", kill)
         save_model(paths, "energy", ensemble(seed=1), DESCRIPTION)
     save_model(paths, "energy", ensemble(seed=1), DESCRIPTION)
     previous, _ = load_model(ModelPaths(paths.previous), "energy")

@@ -8,8 +8,9 @@ import soundfile
 import torch
 from conftest import chord, tone, write_audio, write_silent_video, write_with_ffmpeg
 
-from music_learning.audio import N_PITCHES, AudioPipeline, PipelineConfig
+from music_learning.audio import AudioPipeline
 from music_learning.errors import AudioError
+from music_learning.pipeline_config import N_PITCHES, PipelineConfig
 
 AUDIBLE_DB = -40.0  # 8-bit samples and lossy codecs differ below it
 N_MELS, N_ROWS = PipelineConfig().n_mels, PipelineConfig().n_rows

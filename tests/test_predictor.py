@@ -9,11 +9,13 @@ import torch
 from conftest import call_main, chord, write_audio
 
 from music_learning.audio import AudioPipeline
+from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval
-from music_learning.files import TARGETS, DataPaths, ModelPaths, read_table
+from music_learning.files import read_table
 from music_learning.library import build_index
-from music_learning.model.cnn import load_model, save_model
+from music_learning.model.ensemble import load_model, save_model
+from music_learning.paths import DataPaths, ModelPaths
 from music_learning.predict.predictor import Predictor
 
 

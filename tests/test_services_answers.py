@@ -30,7 +30,7 @@ def test_kill_9_loses_nothing_that_was_put(path):
     program = f"""
 import os, signal
 from pathlib import Path
-from services.answers import Answers
+from music_learning.collect.cache import Answers
 answers = Answers(Path({str(path)!r}))
 answers.put("service", {{"a": 1, "b": 2}})
 os.kill(os.getpid(), signal.SIGKILL)

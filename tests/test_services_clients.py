@@ -18,8 +18,9 @@ from music_learning.collect.matching import empty_song
 from music_learning.collect.previews import Previews, check_preview
 from music_learning.collect.reccobeats import ReccoBeats
 from music_learning.collect.spotify import Spotify
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import TARGETS, DataPaths
+from music_learning.paths import DataPaths
 from tools.fake_services import (
     CLIENT_ID,
     CLIENT_SECRET,

@@ -4,8 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import TARGETS, read_table, write_table
+from music_learning.files import read_table, write_table
 from music_learning.predict import similarity as song_index
 from music_learning.predict.similarity import INDEXED_COLUMNS, SimilarSong, SongIndex, by_artist
 
@@ -93,8 +94,14 @@ def rename_a_song(folder):
 
 
 DAMAGED = {
-    "no songs": (lambda folder: (folder / "songs.csv").unlink(), r"songs\.csv is missing; run build_index\.py"),
-    "no embeddings": (lambda folder: (folder / "embeddings.safetensors").unlink(), r"is missing; run build_index\.py"),
+    "no songs": (
+        lambda folder: (folder / "songs.csv").unlink(),
+        r"songs\.csv is missing; run python -m music_learning\.library\.build_index",
+    ),
+    "no embeddings": (
+        lambda folder: (folder / "embeddings.safetensors").unlink(),
+        r"is missing; run python -m music_learning\.library\.build_index",
+    ),
     "no safetensors": (lambda folder: (folder / "embeddings.safetensors").write_bytes(b"x" * 50), "is damaged"),
     "changed songs": (rename_a_song, "was changed or is damaged"),
 }

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from music_learning.audio import N_PITCHES, AudioPipeline, PipelineConfig
+from music_learning.audio import AudioPipeline
 from music_learning.features.clip import (
     FRAME_S,
     LAGS,
@@ -17,6 +17,7 @@ from music_learning.features.clip import (
     statistic_groups,
     statistic_weights,
 )
+from music_learning.pipeline_config import N_PITCHES, PipelineConfig
 
 N_MELS = 96
 N_OTHERS = N_PITCHES + 1

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from music_learning.audio import N_PITCHES, AudioPipeline, PipelineConfig
+from music_learning.audio import AudioPipeline
 from music_learning.features.harmony import pitch_classes, tone_statistics, tones_in
+from music_learning.pipeline_config import N_PITCHES, PipelineConfig
 
 RATE_HZ = PipelineConfig().sample_rate_hz
 MAJOR, MINOR = (0, 4, 7), (0, 3, 7)

@@ -5,18 +5,15 @@ import pytest
 import torch
 from conftest import some_weights_differ
 
-from data_loading import SpectrogramDataset
-from music_learning.audio import AudioPipeline, PipelineConfig
-from music_learning.files import SPLITS, TARGETS, SpectrogramSet
+from music_learning.audio import AudioPipeline
+from music_learning.columns import SPLITS, TARGETS
 from music_learning.model.cnn import NetworkConfig
-from music_learning.training.loop import (
-    Songs,
-    TrainingConfig,
-    fingerprint,
-    learning_rate_factor,
-    predict,
-    train_network,
-)
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.songs.corpus import Songs
+from music_learning.songs.dataset import SpectrogramDataset
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.training.config import TrainingConfig
+from music_learning.training.loop import fingerprint, learning_rate_factor, predict, train_network
 
 CPU = torch.device("cpu")
 PIPELINE = PipelineConfig(clip_s=4.0)
@@ -160,7 +157,9 @@ def test_equal_labels_are_learned_without_a_crash(loud_and_quiet, tmp_path, labe
 def test_training_stops_without_improvement(loud_and_quiet, tmp_path, monkeypatch):
     """Labels of chance can't be learned; the losses are set, so that the first epoch stays the best."""
     predictions = iter([0.5, 3, 4, 5, 6, 7, 8])
-    monkeypatch.setattr("music_learning.training.loop.predict", lambda *_: np.full((8, 3), next(predictions), np.float32))
+    monkeypatch.setattr(
+        "music_learning.training.loop.predict", lambda *_: np.full((8, 3), next(predictions), np.float32)
+    )
     config = dataclasses.replace(QUICK, epochs=7, patience=2)
     training = train(loud_and_quiet, config, tmp_path / "a.safetensors")
     assert len(training.history) == 3
@@ -169,7 +168,9 @@ def test_training_stops_without_improvement(loud_and_quiet, tmp_path, monkeypatc
 
 def test_best_weights_are_those_of_the_best_epoch(loud_and_quiet, uninterrupted, tmp_path, monkeypatch):
     predictions = iter([3, 0.5, 4])
-    monkeypatch.setattr("music_learning.training.loop.predict", lambda *_: np.full((8, 3), next(predictions), np.float32))
+    monkeypatch.setattr(
+        "music_learning.training.loop.predict", lambda *_: np.full((8, 3), next(predictions), np.float32)
+    )
     averages = []
     training = train(
         loud_and_quiet,

@@ -1,8 +1,8 @@
 """Laboratory: cross-validate a named experiment, and note what came of it.
 
-    python experiments.py                                      lists the experiments
-    python experiments.py long --extra data/more --seeds 0 1   runs one, twice with other folds and chance
-    python experiments.py songs-100 songs-400 --extra data/more
+    python tools/experiments.py                                      lists the experiments
+    python tools/experiments.py long --extra data/more --seeds 0 1   runs one, twice with other folds and chance
+    python tools/experiments.py songs-100 songs-400 --extra data/more
 
 Reads data/ as model_train.py does. Appends a row per target to docs/experiments.csv and, when experiments with fewer
 songs are in there, draws docs/learning_curve.png. A stopped run goes on where it was. Each fold takes minutes.
@@ -18,14 +18,19 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from data_loading import groups_of
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation.cross_validation import make_folds, predict_folds
 from music_learning.evaluation.metrics import Metrics, evaluate
-from music_learning.files import TARGETS, DataPaths, ModelPaths, read_table, save_figure, write_table
+from music_learning.files import read_table, write_table
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
+from music_learning.paths import DataPaths, ModelPaths
+from music_learning.plots.style import save_figure
+from music_learning.songs.artists import groups_of
+from music_learning.songs.corpus import Songs, read_data, read_extra
 from music_learning.training.augmentation import AugmentationConfig
-from music_learning.training.loop import KERNELS, Songs, TrainingConfig, read_data, read_extra, select_device
+from music_learning.training.config import KERNELS, TrainingConfig
+from music_learning.training.loop import select_device
 
 N_FOLDS = 5
 METRICS = tuple(f.name for f in fields(Metrics))
@@ -149,7 +154,7 @@ def main() -> int:
     for name in arguments.names:
         data, paths = (songs, extra, spectrograms), ModelPaths(arguments.models)
         new = run_experiment(name, data, seeds=arguments.seeds, device=arguments.device, paths=paths)
-        rows = [*(read_table(table, COLUMNS, "experiments.py") if table.exists() else []), *new]
+        rows = [*(read_table(table, COLUMNS, "tools/experiments.py") if table.exists() else []), *new]
         write_table(table, COLUMNS, rows)
         if any(row["experiment"].startswith("songs-") for row in rows):
             draw_learning_curve(rows, arguments.docs / "learning_curve.png")

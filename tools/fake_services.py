@@ -1,6 +1,6 @@
 """Deezer, ReccoBeats, iTunes and Spotify on one loopback port, as they answer in 2026, with faults to order.
 
-    python tests/music_services.py --artists 4000 --speed 100
+    python tools/fake_services.py --artists 4000 --speed 100
 
 Serves an invented world, in which everything follows from a song's number: half of the songs have labels, one in thirty
 has no preview. Prints the environment variables that point data_collection.py at it. The tests and

@@ -5,8 +5,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from music_learning.columns import OTHER_FEATURES, SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import OTHER_FEATURES, SONG_COLUMNS, TARGETS
 
 # The names that Spotify's API, the usual Kaggle sets and our own songs.csv give to each column, best first.
 COLUMN_NAMES = {

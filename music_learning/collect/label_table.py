@@ -5,8 +5,8 @@ from pathlib import Path
 
 from music_learning.collect.catalog import read_catalog
 from music_learning.collect.matching import clean_isrc, name_key
+from music_learning.columns import OTHER_FEATURES, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import OTHER_FEATURES, TARGETS
 
 FEATURES = TARGETS + OTHER_FEATURES
 

@@ -3,12 +3,15 @@
 from functools import partial
 from pathlib import Path
 
-from music_learning.audio import SUFFIXES, AudioPipeline
+from music_learning.audio import AudioPipeline
 from music_learning.collect.catalog import read_catalog
 from music_learning.collect.matching import check_labels, check_song, clear_unknown_features
+from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
-from music_learning.files import TARGETS, DataPaths, copy_atomically, sha256_of
+from music_learning.files import copy_atomically, sha256_of
 from music_learning.parallel import cpu_count, ordered_map
+from music_learning.paths import DataPaths
+from music_learning.pipeline_config import SUFFIXES
 
 NEEDED = ("song_id", "title", "artist", *TARGETS)
 

@@ -3,7 +3,8 @@
 import re
 import unicodedata
 
-from music_learning.files import OTHER_FEATURES, SAFE_ID, SONG_COLUMNS, TARGETS, parse_number
+from music_learning.columns import OTHER_FEATURES, SAFE_ID, SONG_COLUMNS, TARGETS
+from music_learning.songs.table import parse_number
 
 MAX_COMPARED = 300  # characters of a title
 ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")

@@ -11,7 +11,8 @@ import numpy as np
 from music_learning.collect.deezer import Deezer
 from music_learning.collect.http import NoAnswer, Service, Unusable, Web, read
 from music_learning.collect.itunes import ITunes
-from music_learning.files import DataPaths, atomic, sha256_of
+from music_learning.files import atomic, sha256_of
+from music_learning.paths import DataPaths
 
 MAX_BYTES = 5_000_000  # Deezer's are of 0.5 MB, Apple's of 1 MB
 MAX_S = 30

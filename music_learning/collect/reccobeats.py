@@ -4,7 +4,7 @@ from typing import Any
 
 from music_learning.collect.http import Service, Web, address, objects_in, text_of
 from music_learning.collect.matching import clean_isrc
-from music_learning.files import OTHER_FEATURES, TARGETS
+from music_learning.columns import OTHER_FEATURES, TARGETS
 
 PER_S = 1.5
 

@@ -12,10 +12,12 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from music_learning.audio import AudioPipeline, PipelineConfig
+from music_learning.audio import AudioPipeline
 from music_learning.errors import AudioError, UserError
-from music_learning.files import DataPaths, SpectrogramSet
 from music_learning.parallel import ordered_map
+from music_learning.paths import DataPaths
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.songs.spectrograms import SpectrogramSet
 
 RECIPE_SHAPE = (150, 200)  # mel bins and frames after resizing
 RECIPE_EPOCHS = {"energy": 12, "danceability": 12, "valence": 15}

@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import TARGETS, ModelPaths, read_json
+from music_learning.files import read_json
+from music_learning.paths import ModelPaths
 
 COVERAGE = 0.9
 

@@ -7,17 +7,14 @@ import numpy as np
 import torch
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
-from data_loading import SpectrogramDataset
-from music_learning.files import TARGETS, ModelPaths, SpectrogramSet, SpectrogramSets, read_table, write_table
-from music_learning.training.loop import (
-    Songs,
-    TrainingConfig,
-    by_other_artists,
-    checkpoint_paths,
-    fingerprint,
-    predict,
-    train_ensembles,
-)
+from music_learning.columns import TARGETS
+from music_learning.files import read_table, write_table
+from music_learning.paths import ModelPaths
+from music_learning.songs.corpus import Songs, by_other_artists
+from music_learning.songs.dataset import SpectrogramDataset
+from music_learning.songs.spectrograms import SpectrogramSet, SpectrogramSets
+from music_learning.training.config import TrainingConfig
+from music_learning.training.loop import checkpoint_paths, fingerprint, predict, train_ensembles
 
 VALIDATION_SHARE = 0.08  # of the training artists' groups
 PREDICTION_COLUMNS = ("song_id", "true", "predicted")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from music_learning.audio import N_PITCHES
 from music_learning.features.harmony import DB, tone_statistics
+from music_learning.pipeline_config import N_PITCHES
 
 N_COARSE = 32  # groups of mel bands whose level and changes are described
 N_RHYTHM = 8  # groups of mel bands whose rhythm is described

@@ -2,7 +2,7 @@
 
     python data_collection.py --source local --catalog songs.csv --audio clips/ --data mine
     python data_loading.py --data mine
-    python build_index.py --data mine --index mine/index
+    python -m music_learning.library.build_index --data mine --index mine/index
     python model_demo.py song.mp3 --index mine/index
 
 Reads songs.csv and spectrograms/ in the folder of the data, and the models. An index belongs to the models it was made
@@ -14,9 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from music_learning.errors import UserError, run
-from music_learning.files import DataPaths, ModelPaths, SpectrogramSet, read_songs
+from music_learning.paths import DataPaths, ModelPaths
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_songs
 
 
 def main() -> int:

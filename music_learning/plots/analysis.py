@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from music_learning.files import TARGETS, save_figure
+from music_learning.columns import TARGETS
+from music_learning.plots.style import save_figure
 from music_learning.predict.analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, Analysis, even_edges, hertz
 
 COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}

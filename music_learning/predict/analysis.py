@@ -8,7 +8,7 @@ from math import hypot
 import torch
 from torch import Tensor
 
-from music_learning.files import TARGETS
+from music_learning.columns import TARGETS
 from music_learning.predict.similarity import SimilarArtist, SimilarSong
 
 DECIMALS = 4

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from music_learning.errors import UserError
 from music_learning.features.clip import clip_statistics
-from music_learning.files import SpectrogramSet, atomic
+from music_learning.files import atomic
+from music_learning.songs.spectrograms import SpectrogramSet
 
 FALSE_ALARMS = 0.02  # share of songs that may be taken for unfamiliar
 LENGTHS_S = (3, 5, 10, 30)  # the shorter a clip, the farther its statistics are from those of any song

@@ -11,10 +11,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from music_learning.audio import PipelineConfig
 from music_learning.features.clip import clip_statistics
 from music_learning.features.harmony import octave_mean
-from music_learning.model.cnn import Ensemble, cut, piece_starts
+from music_learning.model.ensemble import Ensemble, cut, piece_starts
+from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import even_edges
 
 N_BANDS = 6  # groups of mel bands; with more, two networks of different seeds agree less on them

@@ -1,6 +1,6 @@
 """Predictor: one recording in, all that can be said of it out.
 
-from predictor import Predictor
+from music_learning.predict.predictor import Predictor
 
 analysis = Predictor.load("models").predict("song.mp3")
 print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from music_learning.audio import AudioPipeline, PipelineConfig
+from music_learning.audio import AudioPipeline
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.evaluation.conformal import Interval, read_intervals
 from music_learning.features.clip import clip_statistics
-from music_learning.files import TARGETS, ModelPaths
-from music_learning.model.cnn import Ensemble, Heard, load_model
+from music_learning.model.ensemble import Ensemble, Heard, load_model
+from music_learning.paths import ModelPaths
+from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import (
     Analysis,
     Explanation,

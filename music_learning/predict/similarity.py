@@ -16,16 +16,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import TARGETS, SpectrogramSet, atomic, parse_number, read_table, sha256_of, write_table
+from music_learning.files import atomic, read_table, sha256_of, write_table
 from music_learning.parallel import cpu_count, ordered_map
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import parse_number
 
 INDEXED_COLUMNS = ("song_id", "title", "artist", *TARGETS)
 N_COMPONENTS = 64
 MIN_VARIANCE = 1e-6  # of a component, as a share of the first one's
 N_PAIRS = 20_000  # of songs, drawn to tell how far apart songs usually are
 EXACT_LIMIT = 100_000  # songs; among more, usearch finds the nearest without looking at all
-MADE_BY = "build_index.py"
+MADE_BY = "python -m music_learning.library.build_index"
 
 
 @dataclass(frozen=True)

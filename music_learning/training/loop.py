@@ -5,8 +5,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,126 +16,21 @@ from sklearn.svm import SVR
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from data_loading import SpectrogramDataset, artist_names, make_loader, read_splits
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.features.clip import clip_statistics, statistic_weights
-from music_learning.files import (
-    SPLITS,
-    TARGETS,
-    DataPaths,
-    ModelPaths,
-    SpectrogramSet,
-    SpectrogramSets,
-    atomic,
-    read_songs,
-)
-from music_learning.model.cnn import Ensemble, KernelRegression, MoodNetwork, NetworkConfig
-from music_learning.training.augmentation import AugmentationConfig, augment
+from music_learning.files import atomic
+from music_learning.model.cnn import MoodNetwork
+from music_learning.model.ensemble import Ensemble
+from music_learning.model.kernel import KernelRegression
+from music_learning.paths import ModelPaths
+from music_learning.songs.corpus import Songs
+from music_learning.songs.dataset import SpectrogramDataset, make_loader
+from music_learning.training.augmentation import augment
+from music_learning.training.config import TrainingConfig
 
 EVALUATION_BATCH = 16
 MIN_DEVIATION = 1e-3  # of a statistic
-
-
-@dataclass(frozen=True)
-class KernelConfig:
-    """Settings of one target's `KernelRegression`."""
-
-    gamma: float  # how near songs must be to be alike
-    exponent: float  # of the distance
-    cost: float  # of errors, against smoothness
-    group_weights: dict[str, float]  # of the groups of statistics that count more or less than the others
-
-
-def less(*groups: str) -> dict[str, float]:
-    """Weights of groups that count half as much as others."""
-    return dict.fromkeys(groups, 0.5)
-
-
-# Of the TARGETS in order; what was tried is in docs/experiments.md.
-KERNELS = (
-    KernelConfig(
-        gamma=0.25,
-        exponent=2.0,
-        cost=0.3,
-        group_weights={"tonality": 4} | less("deviation", "change", "rise", "timbre deviation", "chords"),
-    ),
-    KernelConfig(
-        gamma=0.1,
-        exponent=1.0,
-        cost=0.5,
-        group_weights={"dynamics": 4, "tempo": 4, "modulation": 2, "pulse": 2, "onsets": 2, "lopsidedness": 2}
-        | less("intervals", "chords", "bass", "persistence", "tone strength", "timbre", "spacing"),
-    ),
-    KernelConfig(
-        gamma=0.1,
-        exponent=1.0,
-        cost=1.2,
-        group_weights={"persistence": 6, "chords": 5, "peaks": 3, "lopsidedness": 3}
-        | {"tone strength": 2, "tonality": 2, "spacing": 2, "rise": 2}
-        | less("dynamics", "modulation", "tempo", "pulse", "repetition", "bass", "timbre deviation", "timbre change"),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Everything that decides a training run besides the data."""
-
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    n_members: int = 2  # networks per target, from different seeds
-    epochs: int = 44  # at most, each over all training songs; the learning rate's schedule spans them
-    batch_size: int = 24
-    crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
-    learning_rate: float = 2e-3  # at its highest
-    warm_up: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
-    weight_decay: float = 0.02
-    averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
-    settled: float = 0.75  # share of the epochs before validation: until then chance decides which seems best
-    validate_every: int = 2  # epochs
-    smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
-    patience: int = 8  # stop when no target has improved for so many epochs
-    kernels: tuple[KernelConfig, ...] = KERNELS
-    kernel_tolerance: float = 0.02  # errors up to this cost nothing
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Songs:
-    """Rows of songs.csv with their spectrograms, and the split they are in; `extra` ones join the training."""
-
-    spectrograms: SpectrogramSet | SpectrogramSets
-    train: list[dict[str, str]]
-    validation: list[dict[str, str]]
-    test: list[dict[str, str]]
-    extra: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def taught(self) -> list[dict[str, str]]:
-        """All songs that the networks are trained on."""
-        return self.train + self.extra
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A hash of the songs, their labels and clips, the split and the pipeline's settings."""
-        digest = hashlib.sha256(json.dumps(self.spectrograms.config.to_dict()).encode())
-        for split in (*SPLITS, "extra"):
-            for song in getattr(self, split):
-                line = [split, song["song_id"], song["preview_sha256"], *(song[target] for target in TARGETS)]
-                digest.update("\t".join(line).encode() + b"\n")
-        return digest.hexdigest()
-
-    @cached_property
-    def band_statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of each mel band over the training songs, in dB, both (n_mels,)."""
-        total, squares, n_frames, n_mels = 0.0, 0.0, 0, self.spectrograms.config.n_mels
-        for song in self.taught:
-            clip = self.spectrograms.spectrogram(song["song_id"])[:n_mels].astype(np.float64)
-            total, squares = total + clip.sum(axis=1), squares + (clip**2).sum(axis=1)
-            n_frames += clip.shape[1]
-        mean = total / n_frames
-        deviation = np.sqrt(np.maximum(squares / n_frames - mean**2, 0))
-        return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)
 
 
 class TrainingRun:
@@ -390,48 +284,3 @@ def select_device(name: str) -> torch.device:
     if not available[name]:
         raise UserError(f"there is no {name} device here; use --device auto")
     return torch.device(name)
-
-
-def by_other_artists(songs: list[dict[str, str]], taken: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Those of the songs that share no artist with the songs that are taken."""
-    names = {name for song in taken for name in artist_names(song)}
-    return [song for song in songs if names.isdisjoint(artist_names(song))]
-
-
-def read_data(paths: DataPaths) -> tuple[list[dict[str, str]], dict[str, str], SpectrogramSet]:
-    """The songs that have a split and a spectrogram, their splits, and the spectrograms."""
-    splits = read_splits(paths)
-    songs = [song for song in read_songs(paths) if song["song_id"] in splits]
-    spectrograms = SpectrogramSet.open(paths.spectrograms)
-    if missing := [song["song_id"] for song in songs if not spectrograms.has(song)]:
-        raise UserError(
-            f"{len(missing)} songs, {missing[0]} first, lack an up-to-date spectrogram; run data_loading.py first"
-        )
-    for split in SPLITS:
-        if (count := sum(splits[song["song_id"]] == split for song in songs)) < 2:
-            raise UserError(f"only {count} songs in the {split} split, at least 2 are needed; collect more songs")
-    return songs, splits, spectrograms
-
-
-def read_extra(
-    roots: list[Path], songs: list[dict[str, str]], spectrograms: SpectrogramSet
-) -> tuple[list[dict[str, str]], SpectrogramSets]:
-    """The songs of other data folders that aren't among `songs`, and the spectrograms of all."""
-    extra, known, sets = [], {song["song_id"] for song in songs}, [spectrograms]
-    for root in roots:
-        others, _, other_set = read_data(DataPaths(root))
-        extra += [song for song in others if song["song_id"] not in known]
-        known |= {song["song_id"] for song in others}
-        sets.append(other_set)
-    return extra, SpectrogramSets(sets)
-
-
-def split_songs(
-    songs: list[dict[str, str]],
-    splits: dict[str, str],
-    spectrograms: SpectrogramSet | SpectrogramSets,
-    extra: list[dict[str, str]],
-) -> Songs:
-    """Sort the songs into their splits; the extra ones by artists of validation or test songs are left out."""
-    train, validation, test = ([song for song in songs if splits[song["song_id"]] == split] for split in SPLITS)
-    return Songs(spectrograms, train, validation, test, by_other_artists(extra, validation + test))

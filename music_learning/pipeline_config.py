@@ -1,0 +1,79 @@
+"""The settings of the audio front end. Needs neither torch nor a decoder."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+
+SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
+N_PITCHES = 60  # five octaves of semitones
+# FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
+FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Settings of the front end. A spectrogram's rows are levels in dB relative to a full-scale sine."""
+
+    sample_rate_hz: int = 16_000  # keeps what lies below 8 kHz; cheap to reach from 44.1 and 48 kHz
+    n_fft: int = 1024  # 64 ms: narrow enough in frequency for the lowest mel bands
+    hop_samples: int = 512  # 32 ms: fast enough for drums
+    n_mels: int = 96
+    pitch_n_fft: int = 4096  # 256 ms: fine enough to tell semitones apart from 110 Hz up
+    pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
+    n_pitches: int = N_PITCHES
+    lowest_midi: int = 33  # the A at 55 Hz
+    f_min_hz: float = 30.0
+    f_max_hz: float = 8_000.0
+    clip_s: float = 30.0  # longer audio is cut into windows of this length
+    min_s: float = 3.0  # less sound than this is refused
+    floor_db: float = -100.0
+    silence_db: float = -60.0  # RMS, relative to full scale: silence at the ends of a window is cut off
+
+    @property
+    def clip_samples(self) -> int:
+        return round(self.clip_s * self.sample_rate_hz)
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a full clip: only windows that lie wholly inside the audio (936 with the defaults)."""
+        return 1 + (self.clip_samples - self.n_fft) // self.hop_samples
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a spectrogram: its mel bands, its pitches and its peak."""
+        return self.n_mels + self.n_pitches + 1
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.sample_rate_hz / self.hop_samples
+
+    def hz_at(self, band: float) -> float:
+        """The frequency in Hz at a place among the mel bands: the k-th is centred at k + 0.5, counted from 0.
+
+        The bands are evenly spaced on the mel scale of O'Shaughnessy (1987), as torchaudio has it by default.
+        """
+        lowest, highest = (math.log1p(f_hz / 700) for f_hz in (self.f_min_hz, self.f_max_hz))
+        return 700 * math.expm1(lowest + (highest - lowest) * (band + 0.5) / (self.n_mels + 1))
+
+    def pitches_between(self, low: int, high: int) -> list[int]:
+        """The pitches, counted from 0, whose frequencies lie between the lower edges of two mel bands."""
+        low_hz, high_hz = self.hz_at(low - 0.5), self.hz_at(high - 0.5)
+        hz = [440 * 2 ** ((self.lowest_midi + pitch - 69) / 12) for pitch in range(self.n_pitches)]
+        return [pitch for pitch, pitch_hz in enumerate(hz) if low_hz <= pitch_hz < high_hz]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "PipelineConfig":
+        """Rebuild a config from JSON. Raises TypeError where a setting is missing, unknown or of the wrong type."""
+        config = cls(**values)
+        for field in fields(cls):
+            value = getattr(config, field.name)
+            if field.name not in values or isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"pipeline setting {field.name} is missing or not a number")
+        return config
+
+    def differences(self, other: "PipelineConfig") -> str:
+        """The settings in which two configs differ, as `hop_samples 512 and 256`; empty when they are equal."""
+        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return ", ".join(f"{name} {mine} and {theirs}" for name, mine, theirs in pairs if mine != theirs)

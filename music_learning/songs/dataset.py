@@ -1,0 +1,71 @@
+"""Spectrograms with their labels, as training takes them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from music_learning.songs.spectrograms import SpectrogramSet
+
+
+class SpectrogramDataset(Dataset):
+    """Spectrograms with the labels of the given targets.
+
+    An item is (spectrogram, labels): float32 (n_rows, frames), and float32 (targets,) in [0, 1].
+    """
+
+    def __init__(
+        self,
+        spectrograms: SpectrogramSet,
+        songs: list[dict[str, str]],
+        targets: tuple[str, ...],
+        *,
+        crop_frames: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """
+        Args:
+            spectrograms: an opened set that holds all the songs.
+            songs: the rows of songs.csv to use.
+            targets: the columns that hold the labels.
+            crop_frames: cut a random stretch of this length out of each item; None gives each item whole.
+            generator: the source of chance for the crops.
+        """
+        self.songs = songs
+        self.labels = torch.tensor([[float(song[target]) for target in targets] for song in songs])
+        self.spectrograms = spectrograms
+        self.frames = [spectrograms.frames(song["song_id"]) for song in songs]
+        self.crop_frames = crop_frames
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return len(self.songs)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
+        start, stop = 0, self.frames[item]
+        if self.crop_frames is not None:
+            start = int(torch.randint(max(stop - self.crop_frames, 0) + 1, (), generator=self.generator))
+            stop = min(stop, start + self.crop_frames)
+        spectrogram = self.spectrograms.spectrogram(self.songs[item]["song_id"])[:, start:stop]
+        return torch.from_numpy(spectrogram.astype(np.float32)), self.labels[item]
+
+
+def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Stack items to (B, n_rows, frames) and (B, targets). A shorter item is repeated to the longest's length."""
+    frames = max(spectrogram.shape[1] for spectrogram, _ in items)
+    spectrograms = [s if s.shape[1] == frames else s.repeat(1, -(-frames // s.shape[1]))[:, :frames] for s, _ in items]
+    return torch.stack(spectrograms), torch.stack([labels for _, labels in items])
+
+
+def make_loader(
+    dataset: SpectrogramDataset, *, batch_size: int, shuffle: bool = False, generator: torch.Generator | None = None
+) -> DataLoader:
+    """A loader of (B, n_rows, frames) float32 and labels (B, targets).
+
+    When shuffled, `generator` decides the order, and a last batch of one song is left out: it has no deviation for
+    batch normalisation to learn from.
+    """
+    drop_last = shuffle and len(dataset) > batch_size and len(dataset) % batch_size == 1
+    return DataLoader(
+        dataset, batch_size, shuffle=shuffle, generator=generator, collate_fn=collate, drop_last=drop_last
+    )

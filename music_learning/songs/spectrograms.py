@@ -1,0 +1,147 @@
+"""The spectrograms on disk: memory-mapped arrays, the row index, the pipeline's settings."""
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+
+from music_learning.columns import INDEX_COLUMNS
+from music_learning.errors import UserError
+from music_learning.files import read_json, read_pipeline_config, read_table, write_json, write_table
+from music_learning.pipeline_config import PipelineConfig
+
+
+class SpectrogramSet:
+    """A growing set of spectrograms on disk: read through a memory map, so that it may be larger than memory.
+
+    Three files in one folder: `pipeline.json` with the front end's settings; `spectrograms.f16`, rows of `n_rows` x
+    `clip_frames` little-endian float16, as the pipeline makes them; `index.csv`, whose line k says which song row k is,
+    how many frames are valid, and which preview it was made from. A row is written before its line in the index, so
+    whatever kills a run, each line has its row. A song that was computed again has a new row; its last one counts.
+    """
+
+    def __init__(self, folder: Path, config: "PipelineConfig", index: list[dict[str, str]]) -> None:
+        self.folder = folder
+        self.config = config
+        self.shape = (config.n_rows, config.clip_frames)
+        self.index = index
+        self.rows = {line["song_id"]: row for row, line in enumerate(index)}
+        self.mapped = np.empty((0, *self.shape), "<f2")  # the rows as `spectrogram` reads them, mapped when it is asked
+
+    @classmethod
+    def open(cls, folder: Path, made_by: str = "data_loading.py") -> "SpectrogramSet":
+        """Open a set for reading. Raises UserError where it is missing or damaged."""
+        described = folder / "pipeline.json"
+        config = read_pipeline_config(read_json(described, made_by), described, made_by)
+        index = read_table(folder / "index.csv", INDEX_COLUMNS, made_by)
+        spectrograms = cls(folder, config, index)
+        data = folder / "spectrograms.f16"
+        if not data.exists() or data.stat().st_size < len(index) * spectrograms.row_bytes:
+            raise UserError(f"{data} is shorter than its index; delete {folder} and run {made_by} again")
+        for line in index:
+            if not line["frames"].isdecimal() or not 0 < int(line["frames"]) <= config.clip_frames:
+                raise UserError(f"{folder / 'index.csv'} is damaged; delete {folder} and run {made_by} again")
+        return spectrograms
+
+    @classmethod
+    def create(cls, folder: Path, config: "PipelineConfig") -> "SpectrogramSet":
+        """Open a set for appending, made where there is none.
+
+        A half-written row or index line at the end, left by a killed run, is cut off. Raises UserError where the set
+        was made with other settings.
+        """
+        described = folder / "pipeline.json"
+        if not (described.exists() and (folder / "index.csv").exists()):
+            write_table(folder / "index.csv", INDEX_COLUMNS, [])
+            (folder / "spectrograms.f16").write_bytes(b"")
+            write_json(described, config.to_dict())
+        text = (folder / "index.csv").read_bytes()
+        if not text.endswith(b"\n"):
+            os.truncate(folder / "index.csv", text.rfind(b"\n") + 1)
+        spectrograms = cls.open(folder)
+        if difference := spectrograms.config.differences(config):
+            raise UserError(
+                f"{folder} was made with other settings than this run's: {difference}; "
+                f"delete {folder} and run data_loading.py again"
+            )
+        os.truncate(folder / "spectrograms.f16", len(spectrograms.index) * spectrograms.row_bytes)
+        return spectrograms
+
+    @property
+    def row_bytes(self) -> int:
+        return self.shape[0] * self.shape[1] * 2
+
+    def has(self, song: dict[str, str]) -> bool:
+        """Whether there is a spectrogram of this song, made from this very preview."""
+        row = self.rows.get(song["song_id"])
+        return row is not None and self.index[row]["preview_sha256"] == song["preview_sha256"]
+
+    def append(self, items: list[tuple[dict[str, str], np.ndarray]]) -> None:
+        """Add songs with their spectrograms (n_rows, frames); at most `clip_frames` frames are kept."""
+        try:
+            self._append(items)
+        except OSError as error:
+            raise UserError(f"{self.folder} can't be written: {error.strerror}") from None
+
+    def _append(self, items: list[tuple[dict[str, str], np.ndarray]]) -> None:
+        lines = []
+        with open(self.folder / "spectrograms.f16", "ab") as data:
+            for song, spectrogram in items:
+                frames = min(spectrogram.shape[1], self.shape[1])
+                row = np.full(self.shape, self.config.floor_db, "<f2")
+                row[:, :frames] = spectrogram[:, :frames]
+                data.write(row.tobytes())
+                lines.append(
+                    {"song_id": song["song_id"], "frames": str(frames), "preview_sha256": song["preview_sha256"]}
+                )
+            data.flush()
+            os.fsync(data.fileno())
+        with open(self.folder / "index.csv", "a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, INDEX_COLUMNS, lineterminator="\n").writerows(lines)
+        for line in lines:
+            self.rows[line["song_id"]] = len(self.index)
+            self.index.append(line)
+
+    def memory_map(self) -> np.ndarray:
+        """All rows, (rows, n_rows, clip_frames) float16, read only. Beyond its `frames` a row is `floor_db`."""
+        if not self.index:
+            raise UserError(f"{self.folder} holds no spectrogram; run data_loading.py first")
+        shape = (len(self.index), *self.shape)
+        return np.memmap(self.folder / "spectrograms.f16", "<f2", mode="r", shape=shape)
+
+    def spectrogram(self, song_id: str) -> np.ndarray:
+        """One song's spectrogram, (n_rows, valid frames) float16, read only."""
+        if len(self.mapped) != len(self.index):
+            self.mapped = self.memory_map()
+        return self.mapped[self.rows[song_id], :, : self.frames(song_id)]
+
+    def frames(self, song_id: str) -> int:
+        """The number of valid frames of one song's row."""
+        return int(self.index[self.rows[song_id]]["frames"])
+
+
+class SpectrogramSets:
+    """Several sets, made with the same settings, that are read as one; the first that has a song counts."""
+
+    def __init__(self, sets: list[SpectrogramSet]) -> None:
+        """Raises UserError where the sets were made with different settings."""
+        self.sets = sets
+        self.config = sets[0].config
+        for other in sets[1:]:
+            if difference := self.config.differences(other.config):
+                raise UserError(
+                    f"{sets[0].folder} and {other.folder} were made with different settings: {difference}; "
+                    f"delete {other.folder} and run data_loading.py again"
+                )
+
+    def _holding(self, song_id: str) -> SpectrogramSet:
+        return next(spectrograms for spectrograms in self.sets if song_id in spectrograms.rows)
+
+    def spectrogram(self, song_id: str) -> np.ndarray:
+        """One song's spectrogram, (n_rows, valid frames) float16, read only."""
+        return self._holding(song_id).spectrogram(song_id)
+
+    def frames(self, song_id: str) -> int:
+        """The number of valid frames of one song's row."""
+        return self._holding(song_id).frames(song_id)

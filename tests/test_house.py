@@ -1,0 +1,89 @@
+"""The layout: which files stand at the top, which way imports point, and that no function has grown too long."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "music_learning"
+SCRIPTS = ("app", "data_collection", "data_loading", "model_demo", "model_train", "pipeline")
+# Each may import what stands before it, and what stands in its own row or folder.
+LAYERS = (
+    ("errors", "parallel", "pipeline_config", "columns"),
+    ("files", "paths"),
+    ("audio",),
+    ("features", "songs"),
+    ("model", "collect"),
+    ("training",),
+    ("evaluation",),
+    ("predict",),
+    ("plots", "library"),
+    ("web",),
+)
+LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+ONLY_IN = {"matplotlib": {"plots"}, "gradio": {"web"}, "fastapi": {"web"}, "uvicorn": {"web"}, "starlette": {"web"}}
+
+
+def imported(path: Path) -> list[str]:
+    """The modules that a file imports, anywhere in it, as dotted names; `from a import b` counts as `a.b`."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def wing(path: Path) -> str:
+    """The part of the package that a file belongs to: `audio` or `songs`, say."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
+
+
+def test_only_the_scripts_stand_at_the_top():
+    assert sorted(path.stem for path in ROOT.glob("*.py")) == sorted(SCRIPTS)
+
+
+def test_every_wing_has_its_place():
+    assert {wing(path) for path in MODULES} == set(LAYER)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    here = wing(path)
+    for name in imported(path):
+        parts = name.split(".")
+        assert parts[0] not in SCRIPTS, f"{path} imports the script {parts[0]}"
+        assert here in ONLY_IN.get(parts[0], {here}), f"{path} imports {parts[0]}"
+        if parts[0] == "music_learning" and (there := parts[1]) in LAYER:
+            assert there == here or LAYER[there] <= LAYER[here], f"{path} imports {name}"
+            if here == "predict" and there == "evaluation":
+                assert parts[2] == "conformal", f"{path} imports {name}"
+
+
+def test_no_circles():
+    graph = {}
+    for path in MODULES:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        graph[module] = [name for name in imported(path) if name.startswith("music_learning.")]
+    known = {name: {dep if dep in graph else dep.rpartition(".")[0] for dep in deps} for name, deps in graph.items()}
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " -> ".join((*above, module))
+        if module in graph and module not in done:
+            for dependency in known[module] - {module}:
+                visit(dependency, (*above, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_scripts_import_no_scripts():
+    for script in SCRIPTS:
+        assert not {name.split(".")[0] for name in imported(ROOT / f"{script}.py")} & set(SCRIPTS)
