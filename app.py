@@ -39,7 +39,7 @@ from torch import Tensor
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import AudioError, UserError, run
 from music_learning.files import read_table, write_json
-from music_learning.paths import DataPaths
+from music_learning.paths import RELEASED_MODELS, DataPaths
 from music_learning.plots.analysis import draw_analysis
 from music_learning.predict.analysis import Analysis, clock
 from music_learning.predict.predictor import Predictor
@@ -406,7 +406,7 @@ def limit_heaps() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help="folder of the models (default: released)")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds demo/ (default: data)")
     parser.add_argument("--index", type=Path, help="folder of another index to look for similar songs in")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: 127.0.0.1)")

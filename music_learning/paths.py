@@ -7,6 +7,10 @@ from pathlib import Path
 from music_learning.columns import SAFE_ID
 from music_learning.errors import UserError
 
+# An installed package has the released models inside; in a checkout they lie beside it.
+_INSTALLED = Path(__file__).parent / "released"
+RELEASED_MODELS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "models"
+
 
 @dataclass(frozen=True)
 class DataPaths:

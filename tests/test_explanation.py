@@ -9,7 +9,7 @@ from conftest import call_main, chord, tone, write_audio
 from matplotlib.image import imread
 from torch import nn
 
-import model_demo
+from music_learning import __main__ as model_demo
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
 from music_learning.files import read_table

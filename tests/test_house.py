@@ -1,10 +1,14 @@
 """The layout: which files stand at the top, which way imports point, and that no function has grown too long."""
 
 import ast
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_python
+
+import music_learning
 
 PACKAGE = ROOT / "music_learning"
 SCRIPTS = ("app", "data_collection", "data_loading", "model_demo", "model_train", "pipeline")
@@ -87,3 +91,25 @@ def test_no_circles():
 def test_scripts_import_no_scripts():
     for script in SCRIPTS:
         assert not {name.split(".")[0] for name in imported(ROOT / f"{script}.py")} & set(SCRIPTS)
+
+
+def test_pyproject_names_every_package():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = settings["tool"]["setuptools"]["packages"]
+    named = {name for name in packages if "released" not in name}
+    assert named == {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("__init__.py")}
+    module, _, function = settings["project"]["scripts"]["music-learning"].partition(":")
+    assert callable(getattr(import_module(module), function))
+
+
+def test_import_is_light():
+    """Importing the package loads neither torch nor anything else that takes time."""
+    program = "import sys, music_learning; print(music_learning.__version__, 'torch' in sys.modules, len(sys.modules))"
+    version, has_torch, n_modules = run_python("-c", program).stdout.split()
+    assert (version, has_torch) == (music_learning.__version__, "False")
+    assert int(n_modules) < 150
+
+
+def test_version_of_the_command():
+    done = run_python("-m", "music_learning", "--version")
+    assert (done.returncode, done.stdout) == (0, f"music-learning {music_learning.__version__}\n")

@@ -10,8 +10,8 @@ import torch
 from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio, write_with_ffmpeg
 from matplotlib.image import imread
 
-import model_demo
-from model_demo import choose_song, find_files
+from music_learning import __main__ as model_demo
+from music_learning.__main__ import choose_song, find_files
 from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError

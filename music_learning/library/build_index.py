@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from music_learning.errors import UserError, run
-from music_learning.paths import DataPaths, ModelPaths
+from music_learning.paths import RELEASED_MODELS, DataPaths, ModelPaths
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
 from music_learning.songs.spectrograms import SpectrogramSet
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the songs")
     parser.add_argument("--index", type=Path, required=True, help="folder to write")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help="folder of the models (default: released)")
     arguments = parser.parse_args()
     data = DataPaths(arguments.data)
     spectrograms = SpectrogramSet.open(data.spectrograms)

@@ -1,8 +1,8 @@
 """Predictor: one recording in, all that can be said of it out.
 
-from music_learning.predict.predictor import Predictor
+from music_learning import Predictor
 
-analysis = Predictor.load("models").predict("song.mp3")
+analysis = Predictor.load().predict("song.mp3")
 print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 """
 
@@ -22,7 +22,7 @@ from music_learning.errors import UserError
 from music_learning.evaluation.conformal import Interval, read_intervals
 from music_learning.features.clip import clip_statistics
 from music_learning.model.ensemble import Ensemble, Heard, load_model
-from music_learning.paths import ModelPaths
+from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import (
     Analysis,
@@ -65,11 +65,11 @@ class Predictor:
         self.intervals = intervals
 
     @classmethod
-    def load(cls, models: str | Path = "models", *, index: str | Path | None = None) -> Self:
+    def load(cls, models: str | Path = RELEASED_MODELS, *, index: str | Path | None = None) -> Self:
         """Read everything from the folder of the models.
 
         Args:
-            models: the folder.
+            models: the folder (default: the released models).
             index: the folder of another index to look for similar songs in (default: the training songs').
 
         Raises:
