@@ -252,7 +252,7 @@ class Service:
             return self.nothing()
         start = time.perf_counter()
         try:
-            analysis = self.predictor.listen(bounded(self.predictor.pipeline.waveforms(path)))
+            analysis = self.predictor.predict_waveforms(bounded(self.predictor.pipeline.waveforms(path)))
         except AudioError as error:
             return self.trouble(str(error))
         if analysis.duration_s >= MAX_HEARD_S:

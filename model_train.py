@@ -39,13 +39,14 @@ from music_learning.evaluation.cross_validation import (
     write_predictions,
 )
 from music_learning.evaluation.metrics import Metrics, evaluate
+from music_learning.features.config import FeatureConfig
 from music_learning.files import read_json, read_table, write_json, write_table
 from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, load_model, save_model
 from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.training import draw_calibration, draw_losses, draw_predictions
-from music_learning.predict.novelty import fit_familiarity
+from music_learning.predict.novelty import fit_novelty_detector
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
 from music_learning.songs.artists import groups_of
@@ -63,18 +64,18 @@ from music_learning.training.loop import (
 
 RESULT_COLUMNS = ("target", "model", "split", *(f.name for f in fields(Metrics)))
 BASELINES = ("mean", "ridge", "original")
+IN_MODEL = ("network", "features", "n_members", "networks_share")  # settings that a model's own config has
 
 
 def describe(target: str, songs: Songs, config: TrainingConfig, runs: list[TrainingRun], metrics: Metrics) -> dict:
-    """What a model's JSON says besides its network and the hash of its weights."""
+    """What a model's JSON says besides its config and the hash of its weights."""
     labels = np.array([float(song[target]) for song in songs.taught])
     return {
-        "pipeline": songs.spectrograms.config.to_dict(),
-        "training": {name: value for name, value in asdict(config).items() if name != "network"},
+        "training": {name: value for name, value in asdict(config).items() if name not in IN_MODEL},
         "best_epochs": [training.best_epoch[target] for training in runs],
         "best_validation_losses": [training.best_loss[target] for training in runs],
         "data": {"sha256": songs.fingerprint, **{part: len(getattr(songs, part)) for part in (*SPLITS, "extra")}},
-        "training_labels": {"mean": labels.mean(), "deviation": labels.std()},
+        "training_labels": {"mean": labels.mean(), "std": labels.std()},
         "metrics": {"test": metrics.to_dict()},
         "fingerprint": fingerprint(songs, config),
         "versions": {
@@ -126,11 +127,13 @@ def train_targets(
 
 def describe_training_songs(songs: Songs, paths: ModelPaths) -> None:
     """Write what a recording is compared with: the index of the songs learned from, and how near they are."""
-    models, descriptions, _ = load_models(paths)
+    models, descriptions = load_models(paths)
     learned = songs.taught + songs.validation
     index = build_index(learned, songs.spectrograms, partial(embed, models))
     index.save(paths.index, weights_of(descriptions))
-    fit_familiarity(learned, songs.spectrograms, groups_of(learned)).save(paths.familiarity)
+    features = next(iter(models.values())).config.features
+    detector = fit_novelty_detector(learned, songs.spectrograms, groups_of(learned), features)
+    detector.save(paths.novelty)
 
 
 def saved_model(target: str, songs: Songs, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:
@@ -319,8 +322,17 @@ def main() -> int:
     songs, splits, spectrograms = read_data(data)
     extra, spectrograms = read_extra(arguments.extra, songs, spectrograms)
     groups = groups_of(songs)
-    network = NetworkConfig(n_mels=spectrograms.config.n_mels)
-    config = TrainingConfig(network=network, epochs=arguments.epochs, n_members=arguments.members, seed=arguments.seed)
+    try:
+        features = FeatureConfig(spectrograms.config)
+    except ValueError as error:
+        raise UserError(f"{data.spectrograms} can't be learned from: {error}; run data_loading.py again") from None
+    config = TrainingConfig(
+        features=features,
+        network=NetworkConfig(n_mels=spectrograms.config.n_mels),
+        epochs=arguments.epochs,
+        n_members=arguments.members,
+        seed=arguments.seed,
+    )
     if arguments.folds is not None:
         n_groups = len(set(groups.values()))
         if n_groups < 2 * arguments.folds:

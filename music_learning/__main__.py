@@ -9,8 +9,8 @@ Writes a picture (demo.png) of a single song, and the tables you ask for. Each o
 given and folders in sorted order; a file that can't be used has the reason in its `error` column, does not stop the
 rest, and makes the exit status 1.
 
-`--explain` takes about a second for each half-minute of a single song: it hides one place after the other, 6 groups of
-frequencies times 3 to 4 seconds, and sees how far the values of that half-minute fall or rise. It says where most,
+`--explain` takes about a second for each 30 s of a single song: it masks one cell of the spectrogram after the other, 6
+groups of frequencies times 3 to 4 seconds, and sees how far the values of those 30 s fall or rise. It says where most,
 draws all of it over the spectrogram, and adds it to the JSON.
 """
 
@@ -82,7 +82,7 @@ def predict_row(path: Path, *, predictor: Predictor) -> dict:
 def predict_files(files: list[Path], predictor: Predictor) -> list[dict]:
     """The rows of all files, in order, on all cores."""
     one = partial(predict_row, predictor=predictor)
-    return list(ordered_map(one, files, workers=cpu_count(), description="listening", unit="file"))
+    return list(ordered_map(one, files, workers=cpu_count(), description="predicting", unit="file"))
 
 
 def print_rows(rows: list[dict]) -> None:
@@ -116,7 +116,7 @@ def print_analysis(analysis: Analysis, n_songs: int, true: dict[str, float] | No
         print(f"  {song.title} by {song.artist} ({song.closeness})")
     print("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
     if analysis.explanation is not None:
-        print("what raised and lowered the values" + (" of a half-minute:" if analysis.duration_s > 31 else ":"))
+        print("what raised and lowered the values" + (" of 30 s:" if analysis.duration_s > 31 else ":"))
         for target in TARGETS:
             print(f"  {analysis.explanation.sentence(target)}")
 

@@ -21,12 +21,15 @@ class PipelineConfig:
     pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
     n_pitches: int = N_PITCHES
     lowest_midi: int = 33  # the A at 55 Hz
+    semitone_width: float = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
     f_min_hz: float = 30.0
     f_max_hz: float = 8_000.0
     clip_s: float = 30.0  # longer audio is cut into windows of this length
     min_s: float = 3.0  # less sound than this is refused
-    floor_db: float = -100.0
+    floor_db: float = -100.0  # of a mel band
+    pitch_floor_db: float = -90.0  # of a pitch, and of the peaks
     silence_db: float = -60.0  # RMS, relative to full scale: silence at the ends of a window is cut off
+    silence_chunk_s: float = 0.1  # what the level of sound and silence is taken over
 
     @property
     def clip_samples(self) -> int:

@@ -22,6 +22,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation.cross_validation import make_folds, predict_folds
 from music_learning.evaluation.metrics import Metrics, evaluate
+from music_learning.features.config import FeatureConfig
 from music_learning.files import read_table, write_table
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
 from music_learning.paths import DataPaths, ModelPaths
@@ -53,7 +54,9 @@ EXPERIMENTS = {
     "crop-15-s": Experiment(TrainingConfig(crop_frames=468)),
     "gain-1-db": Experiment(TrainingConfig(augmentation=AugmentationConfig(gain_db=1.0))),
     "wide": Experiment(TrainingConfig(network=NetworkConfig(channels=128))),
-    "groups-alike": Experiment(TrainingConfig(kernels=tuple(replace(kernel, group_weights={}) for kernel in KERNELS))),
+    "groups-alike": Experiment(
+        TrainingConfig(kernels={target: replace(kernel, group_weights={}) for target, kernel in KERNELS.items()})
+    ),
     **{f"songs-{n}": Experiment(n_songs=n) for n in (100, 200, 400, 800)},
 }
 
@@ -75,7 +78,7 @@ def run_experiment(name: str, data: tuple, *, seeds: list[int], device: str, pat
     groups = groups_of(songs)
     measured, n_taught = {target: [] for target in TARGETS}, []
     for seed in seeds:
-        config = replace(experiment.config, seed=seed)
+        config = replace(experiment.config, seed=seed, features=FeatureConfig(spectrograms.config))
         folds = make_folds(songs, spectrograms, groups, n_folds=N_FOLDS, seed=seed, extra=extra)
         folds = [replace(fold, songs=limited(fold.songs, experiment.n_songs, seed)) for fold in folds]
         n_taught += [len(fold.songs.taught) for fold in folds]

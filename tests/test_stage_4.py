@@ -365,8 +365,25 @@ def change_json(path, change):
 
 def test_models_with_different_pipelines_are_refused(own_models, album):
     description = ModelPaths(own_models).description("valence")
-    change_json(description, lambda values: values["pipeline"].update(f_min_hz=55.0))
-    with pytest.raises(UserError, match=r"models of energy and valence .* f_min_hz [\d.]+ and 55\.0.*model_train\.py"):
+    change_json(description, lambda values: values["pipeline"].update(silence_db=-50.0))
+    with pytest.raises(
+        UserError, match=r"models of energy and valence .* silence_db -60\.0 and -50\.0.*model_train\.py"
+    ):
+        call_main(model_demo, album, "--models", own_models)
+
+
+def test_models_with_different_features_are_refused(own_models, album):
+    description = ModelPaths(own_models).description("valence")
+    change_json(description, lambda values: values["features"].update(tone_db=9.0))
+    with pytest.raises(UserError, match=r"models of energy and valence .* tone_db 6\.0 and 9\.0.*model_train\.py"):
+        call_main(model_demo, album, "--models", own_models)
+
+
+def test_features_that_all_models_changed_are_not_those_of_the_novelty_detector(own_models, album):
+    for target in TARGETS:
+        description = ModelPaths(own_models).description(target)
+        change_json(description, lambda values: values["features"].update(tone_db=9.0))
+    with pytest.raises(UserError, match=r"novelty\.safetensors .* tone_db 6\.0 and 9\.0; make it again"):
         call_main(model_demo, album, "--models", own_models)
 
 
