@@ -114,13 +114,13 @@ class AudioPipeline(nn.Module):
             waveforms: as `waveforms` gives them: (samples,) of up to `clip_s`, and their length in seconds.
 
         Yields:
-            The spectrogram (n_rows, frames) and the length in seconds of what is heard in each window; None in place of
+            The spectrogram (n_rows, frames) and the length in seconds of what sounds in each window; None in place of
             the spectrogram for the silence at its ends, and for a window with less than `min_s` between them.
 
         Raises:
             AudioError: as soon as a window is beyond repair, and at the end if all was silent or too short.
         """
-        sound_s, decoded_s, n_heard = 0.0, 0.0, 0
+        sound_s, decoded_s, n_used = 0.0, 0.0, 0
         for waveform, duration_s in waveforms:
             decoded_s += duration_s
             start, end, window_sound_s = self.sound_bounds(waveform)
@@ -131,7 +131,7 @@ class AudioPipeline(nn.Module):
             spectrogram = self(waveform[start:end])
             if not spectrogram.sum().isfinite():
                 raise AudioError("its samples are far beyond full scale; export it again")
-            n_heard += 1
+            n_used += 1
             before_s = start / self.config.sample_rate_hz
             after_s = (waveform.numel() - end) / self.config.sample_rate_hz
             if before_s:
@@ -145,7 +145,7 @@ class AudioPipeline(nn.Module):
             raise AudioError(f"silent: nothing in it is above {self.config.silence_db:g} dB")
         if sound_s < self.config.min_s:
             raise AudioError(f"only {sound_s:.1f} s of sound in {decoded_s:.1f} s; {self.config.min_s:g} s are needed")
-        if not n_heard:
+        if not n_used:
             raise AudioError(f"nowhere {self.config.min_s:g} s of sound in a row")
 
     def sound_bounds(self, waveform: Tensor) -> tuple[int, int, float]:

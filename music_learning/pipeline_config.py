@@ -4,7 +4,6 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
-N_PITCHES = 60  # five octaves of semitones
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
 
@@ -19,7 +18,7 @@ class PipelineConfig:
     n_mels: int = 96
     pitch_n_fft: int = 4096  # 256 ms: fine enough to tell semitones apart from 110 Hz up
     pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
-    n_pitches: int = N_PITCHES
+    n_pitches: int = 60  # five octaves of semitones
     lowest_midi: int = 33  # the A at 55 Hz
     semitone_width: float = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
     f_min_hz: float = 30.0

@@ -1,7 +1,6 @@
 import hashlib
 import json
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,9 +9,8 @@ from music_learning.errors import UserError
 from music_learning.features.clip import clip_features
 from music_learning.features.config import FeatureConfig
 from music_learning.model import ensemble as ensemble_module
-from music_learning.model.cnn import MoodNetwork, NetworkConfig
+from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, EnsembleConfig, cut, load_model, save_model
-from music_learning.model.kernel import SupportVectorRegression
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
 
@@ -81,34 +79,6 @@ def test_output_depends_on_the_input_and_not_on_the_batch():
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
-@torch.inference_mode()
-def test_input_is_standardised_with_the_statistics():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).eval()
-    mean, deviation = torch.linspace(-60, -30, N_MELS), torch.linspace(5, 20, N_MELS)
-    x = torch.randn(3, N_MELS, 124)
-    network.set_input_statistics(torch.zeros(N_MELS), torch.ones(N_MELS))
-    standard = network(x)
-    network.set_input_statistics(mean, deviation)
-    torch.testing.assert_close(network(x * deviation[:, None] + mean[:, None]), standard, atol=1e-4, rtol=0)
-
-
-@torch.inference_mode()
-def test_band_that_never_changes_does_not_divide_by_zero():
-    network = MoodNetwork(CONFIG).eval()
-    network.set_input_statistics(torch.full((N_MELS,), -100.0), torch.zeros(N_MELS))
-    assert network(torch.full((1, N_MELS, 100), -99.0)).isfinite().all()
-
-
-@torch.inference_mode()
-def test_untrained_network_predicts_about_the_means():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).eval()
-    network.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
-    network.set_output_means(torch.tensor([0.1, 0.8, 0.5]))
-    assert network(spectrograms(20)).mean(dim=0).tolist() == pytest.approx([0.1, 0.8, 0.5], abs=0.2)
-
-
 @pytest.mark.parametrize(("frames", "segments"), [(92, 1), (128, 1), (129, 2), (256, 2), (936, 8)])
 def test_segments_cover_all_frames(frames, segments):
     x = torch.arange(frames).expand(2, N_MELS, frames)
@@ -124,24 +94,6 @@ def test_long_clip_is_the_mean_of_its_segments_and_its_features():
     halves = [model.members[0](half)[:, 0] for half in (x[:, :, :128], x[:, :, 128:])]
     expected = weighed(sum(halves) / 2, model.svr(clip_features(x, FEATURES)))
     torch.testing.assert_close(model(x), expected)
-
-
-@torch.inference_mode()
-def test_network_with_only_one_output_predicts_the_same():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).eval()
-    for column, output in enumerate(OUTPUTS):
-        only = network.only(output)
-        assert only.config.outputs == (output,)
-        torch.testing.assert_close(only(spectrograms())[:, 0], network(spectrograms())[:, column])
-
-
-@torch.inference_mode()
-def test_network_has_a_value_for_each_output():
-    torch.manual_seed(0)
-    predicted = MoodNetwork(CONFIG).eval()(spectrograms(4) / 10)
-    assert predicted.shape == (4, 3)
-    assert not torch.equal(predicted[:, 0], predicted[:, 1])
 
 
 @torch.inference_mode()
@@ -173,44 +125,6 @@ def test_embedding_is_the_mean_of_the_segments_last_hidden_layers():
     halves = [second.last_hidden(half) for half in (x[:, :, :128], x[:, :, 128:])]
     torch.testing.assert_close(embedding[:, ONE_OUTPUT.hidden :], sum(halves) / 2)
     torch.testing.assert_close(second.output(halves[0]).sigmoid(), second(x[:, :, :128]))
-
-
-@pytest.mark.parametrize("kernel", ["exponential", "gaussian"])
-@torch.inference_mode()
-def test_kernel_model_knows_its_support_vectors_and_falls_back_to_the_intercept(kernel):
-    known, unlike = spectrograms(2), torch.zeros(1, N_ROWS, 124)
-    model = SupportVectorRegression(FEATURES, 2, kernel)
-    model.support_vectors.copy_(model.scaled(clip_features(known, FEATURES)))
-    model.gamma.fill_(1e6)
-    model.dual_coef.copy_(torch.tensor([0.3, -0.2]))
-    model.intercept.fill_(0.5)
-    torch.testing.assert_close(
-        model(clip_features(torch.cat([known, unlike]), FEATURES)), torch.tensor([0.8, 0.3, 0.5])
-    )
-    model.dual_coef.mul_(10)
-    assert model(clip_features(known, FEATURES)).tolist() == [1, 0]
-
-
-@pytest.mark.parametrize(("kernel", "twice_as_far"), [("exponential", -2), ("gaussian", -4)])
-def test_kernel_falls_with_the_distance(kernel, twice_as_far):
-    model = SupportVectorRegression(FEATURES, 1, kernel)
-    one, other = torch.zeros(1, 3), torch.tensor([[0.0, 3.0, 4.0]])
-    model.gamma.fill_(0.04)
-    assert model.kernel_matrix(one, other).item() == pytest.approx(np.exp(-1))
-    assert model.kernel_matrix(one, 2 * other).item() == pytest.approx(np.exp(twice_as_far))
-
-
-def test_scaled_features_are_bounded_and_weighed():
-    model = SupportVectorRegression(FEATURES, 1)
-    far = torch.full((1, len(model.input_mean)), 1e30)
-    for features, bound in ((far, 4), (-far, -4)):
-        scaled = model.scaled(features)
-        assert scaled.dtype == torch.float16
-        torch.testing.assert_close(scaled[0].float(), bound * model.input_scale, atol=1e-3, rtol=1e-3)
-
-
-def test_config_survives_json():
-    assert NetworkConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG
 
 
 def test_loaded_model_gives_equal_outputs(saved):
@@ -368,11 +282,3 @@ def test_file_with_the_right_hash_that_is_no_safetensors_is_refused(saved):
     change_description(weights_sha256=hashlib.sha256(b"nothing of the kind").hexdigest())(paths)
     with pytest.raises(UserError, match="don't fit this version's network"):
         load_model(paths, "energy")
-
-
-def test_gradients_reach_every_weight():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).train()
-    network.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
-    (network(spectrograms(8)) - torch.linspace(0, 1, 8)[:, None]).square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
