@@ -12,8 +12,8 @@ Each of your files gets its row, in the order given and folders in sorted order;
 reason in its `error` column, does not stop the rest, and makes the exit status 1.
 
 `--explain` takes about a second for each 30 s of a single song, saved or your own: it masks one cell of the spectrogram
-after the other, 6 groups of frequencies times 3 to 4 seconds, and sees how far the values of those 30 s fall or rise. It
-says where most, draws all of it over the spectrogram, and adds it to the JSON.
+after the other, 6 groups of frequencies times 3 to 4 seconds, and sees how far the values of those 30 s fall or rise.
+It says where most, draws all of it over the spectrogram, and adds it to the JSON.
 """
 
 from functools import partial

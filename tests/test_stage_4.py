@@ -11,7 +11,7 @@ from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio,
 from matplotlib.image import imread
 
 from music_learning import __main__ as model_demo
-from music_learning.__main__ import choose_song, find_files
+from music_learning.__main__ import find_files
 from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
@@ -21,6 +21,7 @@ from music_learning.model.ensemble import load_model
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots import analysis as picture
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.saved import SavedSongs
 from music_learning.songs.table import read_songs
 
 COLUMNS = [
@@ -331,12 +332,12 @@ def test_unknown_song_lists_those_there_are(loaded, trained):
 
 def test_id_goes_before_title():
     songs = [{"song_id": "x", "title": "about y", "artist": ""}, {"song_id": "y", "title": "z", "artist": ""}]
-    assert choose_song(songs, "y", None)["song_id"] == "y"
+    assert SavedSongs(None, songs, None).choose("y", None)["song_id"] == "y"
 
 
 def test_seed_0_is_a_seed():
     songs = [{"song_id": str(k)} for k in range(100)]
-    assert len({choose_song(songs, None, 0)["song_id"] for _ in range(5)}) == 1
+    assert len({SavedSongs(None, songs, None).choose(None, 0)["song_id"] for _ in range(5)}) == 1
 
 
 def test_picture_flag(loaded, trained, capsys, tmp_path):
