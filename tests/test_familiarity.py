@@ -12,7 +12,7 @@ from music_learning.features.clip import clip_statistics
 from music_learning.paths import DataPaths
 from music_learning.predict.novelty import LENGTHS_S, Familiarity, fit_familiarity
 from music_learning.songs.spectrograms import SpectrogramSet
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 RELEASED = ROOT / "models" / "familiarity.safetensors"
 
@@ -20,7 +20,7 @@ RELEASED = ROOT / "models" / "familiarity.safetensors"
 @pytest.fixture(scope="module")
 def familiarity(loaded):
     data = DataPaths(loaded)
-    songs = read_songs(data)
+    songs = read_song_rows(data)
     groups = {song["song_id"]: song["artist"] for song in songs}
     return fit_familiarity(songs, SpectrogramSet.open(data.spectrograms), groups)
 
@@ -32,7 +32,7 @@ def statistics_of(samples):
 def test_songs_learned_from_are_familiar(familiarity, loaded):
     data = DataPaths(loaded)
     spectrograms = SpectrogramSet.open(data.spectrograms)
-    for song in read_songs(data):
+    for song in read_song_rows(data):
         spectrogram = torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
         assert familiarity.is_familiar(clip_statistics(spectrogram[None]), 3.6)
 
@@ -68,7 +68,7 @@ def test_song_alike_is_familiar_and_its_length_decides_the_limit(familiarity):
 def test_released_file_tells_noise_from_unheard_songs():
     released, demo = Familiarity.open(RELEASED), DataPaths(ROOT / "data" / "demo")
     spectrograms = SpectrogramSet.open(demo.spectrograms)
-    songs = [torch.from_numpy(spectrograms.spectrogram(s["song_id"]).astype(np.float32)) for s in read_songs(demo)]
+    songs = [torch.from_numpy(spectrograms.spectrogram(s["song_id"]).astype(np.float32)) for s in read_song_rows(demo)]
     white = np.random.default_rng(0).standard_normal(16_000 * 30)
     pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.arange(white.size // 2 + 1) + 1))
     noise = [AudioPipeline()(torch.from_numpy((0.1 * x / x.std()).astype(np.float32))) for x in (white, pink)]

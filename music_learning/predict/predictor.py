@@ -86,7 +86,7 @@ class Predictor:
             Familiarity.open(paths.familiarity),
             training_songs,
             training_songs if index is None else SongIndex.open(Path(index), weights),
-            read_intervals(paths) if paths.intervals.exists() else {},
+            read_intervals(paths, weights),
         )
 
     def predict(

@@ -24,7 +24,7 @@ from music_learning.model.cnn import MoodNetwork
 from music_learning.model.ensemble import Ensemble
 from music_learning.model.kernel import KernelRegression
 from music_learning.paths import ModelPaths
-from music_learning.songs.corpus import Songs
+from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset, make_loader
 from music_learning.training.augmentation import augment
 from music_learning.training.config import TrainingConfig
@@ -101,7 +101,7 @@ class TrainingRun:
 
 
 def train_network(
-    songs: Songs,
+    corpus: Corpus,
     config: TrainingConfig,
     *,
     device: torch.device,
@@ -124,12 +124,12 @@ def train_network(
     Returns:
         The finished run; its `best` states are what to use.
     """
-    train_set = SpectrogramDataset(songs.spectrograms, songs.taught, TARGETS, crop_frames=config.crop_frames)
-    validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, TARGETS)
+    train_set = SpectrogramDataset(corpus.spectrograms, corpus.training, TARGETS, crop_frames=config.crop_frames)
+    validation_set = SpectrogramDataset(corpus.spectrograms, corpus.validation, TARGETS)
     variances = label_variances(train_set)
     torch.manual_seed(config.seed)
     network = MoodNetwork(replace(config.network, outputs=TARGETS))
-    network.set_input_statistics(*songs.band_statistics)
+    network.set_input_statistics(*corpus.band_statistics)
     network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
@@ -146,12 +146,12 @@ def train_network(
     return training
 
 
-def fit_kernel_regressions(songs: Songs, config: TrainingConfig) -> dict[str, KernelRegression]:
+def fit_kernel_regressions(corpus: Corpus, config: TrainingConfig) -> dict[str, KernelRegression]:
     """Fit each target's regression on statistics of whole clips. Takes seconds, on the CPU.
 
     It has no epoch to choose, so the validation songs teach it, too.
     """
-    dataset = SpectrogramDataset(songs.spectrograms, songs.taught + songs.validation, TARGETS)
+    dataset = SpectrogramDataset(corpus.spectrograms, corpus.known, TARGETS)
     statistics = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
     regressions = {}
     for target, labels, kernel in zip(TARGETS, dataset.labels.T.numpy(), config.kernels, strict=True):
@@ -239,22 +239,22 @@ def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device)
 
 
 def train_ensembles(
-    songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
+    corpus: Corpus, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
 ) -> tuple[dict[str, Ensemble], list[TrainingRun]]:
     """Train the networks of all targets. Returns each target's model, and the training runs."""
     runs = []
     with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=None) as bar:
-        for member, checkpoint in enumerate(checkpoint_paths(songs, config, paths, name)):
+        for member, checkpoint in enumerate(checkpoint_paths(corpus, config, paths, name)):
 
             def progress(training: TrainingRun, member: int = member) -> None:
                 bar.n = member * config.epochs + len(training.history)
                 bar.set_postfix({target: f"{loss:.3f}" for target, loss in training.best_loss.items()})
 
             member_config = replace(config, seed=config.seed * 100 + member)
-            runs.append(train_network(songs, member_config, device=device, checkpoint=checkpoint, progress=progress))
+            runs.append(train_network(corpus, member_config, device=device, checkpoint=checkpoint, progress=progress))
         bar.n = bar.total
     models = {}
-    for target, regression in fit_kernel_regressions(songs, config).items():
+    for target, regression in fit_kernel_regressions(corpus, config).items():
         network = replace(config.network, outputs=(target,))
         model = Ensemble(network, config.n_members, len(regression.support))
         for member, training in zip(model.members, runs, strict=True):
@@ -264,16 +264,16 @@ def train_ensembles(
     return models, runs
 
 
-def checkpoint_paths(songs: Songs, config: TrainingConfig, paths: ModelPaths, name: str) -> list[Path]:
+def checkpoint_paths(corpus: Corpus, config: TrainingConfig, paths: ModelPaths, name: str) -> list[Path]:
     """Where each member's checkpoint lies; other songs or settings have others."""
     return [
-        paths.checkpoint(f"{name}-{member}-{fingerprint(songs, config)[:16]}") for member in range(config.n_members)
+        paths.checkpoint(f"{name}-{member}-{fingerprint(corpus, config)[:16]}") for member in range(config.n_members)
     ]
 
 
-def fingerprint(songs: Songs, config: TrainingConfig) -> str:
+def fingerprint(corpus: Corpus, config: TrainingConfig) -> str:
     """A hash of everything that decides a model."""
-    return hashlib.sha256(json.dumps([asdict(config), songs.fingerprint]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([asdict(config), corpus.fingerprint]).encode()).hexdigest()
 
 
 def select_device(name: str) -> torch.device:
