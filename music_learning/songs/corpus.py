@@ -27,7 +27,8 @@ class Corpus:
     """Songs with their spectrograms.
 
     `songs` are as `read_songs` gives them, with two more columns: `split` is one of SPLITS, or `extra` for songs that
-    only join the training, or another word for songs that take no part; `group` names the song's group of artists, and is missing for extra songs.
+    only join the training, or another word for songs that take no part; `group` names the song's group of artists, and
+    is missing for extra songs.
     """
 
     songs: pd.DataFrame
