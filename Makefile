@@ -20,7 +20,7 @@ page-test: $(VENV)/dev-installed
 	command -v chromium || command -v chromium-browser || command -v google-chrome || \
 		{ $(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium; } || \
 		{ echo "error: install Chromium so that \`chromium\` starts it, then try again" >&2; exit 1; }
-	$(BIN)/python -m pytest tests/test_app.py tests/test_page.py
+	$(BIN)/python -m pytest tests/web
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Stage 4: hear what the models hear.
+"""Stage 4: what the models predict, of a song that they never heard or of your own.
 
     python model_demo.py                          a random song that the models never heard, beside Spotify's values
     python model_demo.py --song Yellow            a certain one of the saved songs, by id or a part of its title
@@ -11,9 +11,9 @@ Reads models/ and, without files, data/demo/. Writes a picture (demo.png) of a s
 Each of your files gets its row, in the order given and folders in sorted order; a file that can't be used has the
 reason in its `error` column, does not stop the rest, and makes the exit status 1.
 
-`--explain` takes about a second for each half-minute of a single song, saved or your own: it hides one place after the
-other, 6 groups of frequencies times 3 to 4 seconds, and sees how far the values of that half-minute fall or rise. It
-says where most, draws all of it over the spectrogram, and adds it to the JSON.
+`--explain` takes about a second for each 30 s of a single song, saved or your own: it masks one cell of the spectrogram
+after the other, 6 groups of frequencies times 3 to 4 seconds, and sees how far the values of those 30 s fall or rise.
+It says where most, draws all of it over the spectrogram, and adds it to the JSON.
 """
 
 from functools import partial

@@ -34,12 +34,13 @@ from music_learning.evaluation.cross_validation import (
 )
 from music_learning.evaluation.predictions import write_predictions
 from music_learning.evaluation.report import Report, warn_of_few_songs
+from music_learning.features.config import FeatureConfig
 from music_learning.files import read_json
 from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, save_model
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.training import draw_calibration, draw_losses, draw_predictions
-from music_learning.predict.novelty import fit_familiarity
+from music_learning.predict.novelty import fit_novelty_detector
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
 from music_learning.songs.artists import artist_groups
@@ -91,6 +92,22 @@ def parse_arguments() -> argparse.Namespace:
     if not 0 <= arguments.seed < 2**32:
         parser.error("--seed must be from 0 to 4294967295")
     return arguments
+
+
+def training_config(arguments: argparse.Namespace, corpus: Corpus) -> TrainingConfig:
+    """What the arguments say, for the spectrograms that there are."""
+    pipeline = corpus.spectrograms.config
+    try:
+        features = FeatureConfig(pipeline)
+    except ValueError as error:
+        raise UserError(f"the spectrograms can't be learned from: {error}; run data_loading.py again") from None
+    return TrainingConfig(
+        features=features,
+        network=NetworkConfig(n_mels=pipeline.n_mels),
+        epochs=arguments.epochs,
+        n_members=arguments.members,
+        seed=arguments.seed,
+    )
 
 
 def train(
@@ -145,12 +162,14 @@ def describe_known_songs(models: dict[str, Ensemble], corpus: Corpus, paths: Mod
         models: those of this run; other targets' are read.
     """
     if set(models) != set(TARGETS):
-        saved, _, _ = load_models(paths)
+        saved, _ = load_models(paths)
         models = {target: models.get(target, saved[target]) for target in TARGETS}
     weights = weights_of({target: read_json(paths.description(target), "model_train.py") for target in TARGETS})
     songs, rows = corpus.known, text_rows(corpus.known)
     build_index(rows, corpus.spectrograms, partial(embed, models)).save(paths.index, weights)
-    fit_familiarity(rows, corpus.spectrograms, artist_groups(songs).to_dict()).save(paths.familiarity)
+    features = models[TARGETS[0]].config.features
+    detector = fit_novelty_detector(rows, corpus.spectrograms, artist_groups(songs).to_dict(), features)
+    detector.save(paths.novelty)
 
 
 def measure_folds(
@@ -206,8 +225,7 @@ def main() -> int:
     n_groups = corpus.own["group"].nunique()
     if arguments.folds is not None and n_groups < 2 * arguments.folds:
         raise UserError(f"--folds {arguments.folds} needs twice as many artists; there are {n_groups}")
-    network = NetworkConfig(n_mels=corpus.spectrograms.config.n_mels)
-    config = TrainingConfig(network=network, epochs=arguments.epochs, n_members=arguments.members, seed=arguments.seed)
+    config = training_config(arguments, corpus)
     if arguments.folds is not None:
         folds = make_folds(corpus, n_folds=arguments.folds, seed=arguments.seed)
         predicted = predict_folds(folds, config, device=device, paths=paths)

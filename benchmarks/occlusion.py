@@ -6,13 +6,13 @@
 Four tables, a column per target:
 
 1. How alike two maps of a song are (Spearman's rho over its places): those of two networks that differ by their seed,
-   and of the model and one with chance weights. A map that shows the sound rather than the model is like both
+   and of the model and one with random weights. A map that shows the sound rather than the model is like both
    (Adebayo et al., 2018, https://arxiv.org/abs/1810.03292). An unrelated map is as often opposite, so the mean of the
    absolute rho is there, too.
-2. How far the value falls when the tenth of the places that raised it most is hidden at once, beside a tenth drawn at
+2. How far the value falls when the tenth of the cells that raised it most is hidden at once, beside a tenth drawn at
    random, the loudest tenth, and the tenth that lowered it most.
 3. The same where the mel bands of other songs take the places, a replacement that the explanation was not made with;
-   the tones are hidden as in the explanation.
+   the tones are masked as in the explanation.
 4. How well each replacement for what is hidden agrees with the sound of other songs in its place (rho).
 """
 
@@ -35,34 +35,34 @@ from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import even_edges
-from music_learning.predict.occlusion import effects, hide
+from music_learning.predict.occlusion import mask, occlusion_attributions
 from music_learning.predict.predictor import Predictor
 from music_learning.songs.corpus import read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_songs
 
-SHARE = 0.1  # of the places, hidden at once
-N_DRAWS = 3  # of random places and of chance weights
-N_OTHERS = 4  # songs whose sound takes a place
+SHARE = 0.1  # of the cells, masked at once
+N_DRAWS = 3  # of random cells and of random weights
+N_OTHERS = 4  # songs whose sound takes a cell's place
 
 
-def with_chance_weights(model: Ensemble, generator: torch.Generator) -> Ensemble:
+def with_random_weights(model: Ensemble, generator: torch.Generator) -> Ensemble:
     """A copy whose weights, those of the support vectors too, stand in random order, each tensor's among themselves.
 
     So they are as large as before and mean nothing; what the input is standardised with stays.
     """
     model = copy.deepcopy(model)
-    for weights in (*model.members.parameters(), model.kernel_regression.weights):
+    for weights in (*model.members.parameters(), model.svr.dual_coef):
         shuffled = weights.data.flatten()[torch.randperm(weights.numel(), generator=generator)]
         weights.data.copy_(shuffled.view_as(weights))
     return model
 
 
 def only_network(model: Ensemble, member: int) -> Ensemble:
-    """A copy with one of the networks, and a kernel regression that always says the same."""
+    """A copy with one of the networks, and a kernel model that always predicts the same."""
     model = copy.deepcopy(model)
     model.members = nn.ModuleList([model.members[member]])
-    model.kernel_regression.weights.zero_()
+    model.svr.dual_coef.zero_()
     return model
 
 
@@ -72,25 +72,25 @@ def agreement(one: Tensor, other: Tensor) -> np.ndarray:
 
 
 def values_without(
-    models: dict[str, Ensemble], clip: Tensor, places: Tensor, config: PipelineConfig, fill_db: Tensor
+    models: dict[str, Ensemble], clip: Tensor, cells: Tensor, config: PipelineConfig, fill_db: Tensor
 ) -> np.ndarray:
-    """Each target's value when its places (targets, bands, times) are hidden at once."""
+    """Each target's value when its cells (targets, bands, times) are masked at once."""
     fill_db = fill_db.expand(config.n_mels, clip.shape[1])
     bands, times = (
         list(pairwise(even_edges(length, parts)))
-        for length, parts in zip((config.n_mels, clip.shape[1]), places.shape[1:], strict=True)
+        for length, parts in zip((config.n_mels, clip.shape[1]), cells.shape[1:], strict=True)
     )
     values = []
-    for model, chosen in zip(models.values(), places, strict=True):
-        hidden = clip.clone()
+    for model, chosen in zip(models.values(), cells, strict=True):
+        masked = clip.clone()
         for band, moment in chosen.nonzero().tolist():
-            hide(hidden, slice(*bands[band]), slice(*times[moment]), config, fill_db)
-        values.append(float(model(hidden[None])))
+            mask(masked, slice(*bands[band]), slice(*times[moment]), config, fill_db)
+        values.append(float(model(masked[None])))
     return np.array(values)
 
 
 def highest(maps: Tensor) -> Tensor:
-    """The tenth of the places that are highest on each map: (targets, bands, times) of booleans."""
+    """The tenth of the cells that are highest on each map: (targets, bands, times) of booleans."""
     flat = maps.flatten(1)
     chosen = flat.topk(max(1, round(SHARE * flat.shape[1])), dim=1).indices
     return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True).view_as(maps)
@@ -103,14 +103,16 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
     generator = torch.Generator().manual_seed(number)
     fill_db = next(iter(models.values())).members[0].band_mean_db
     start = time.thread_time()
-    maps = effects(models, clip, config)
+    maps = occlusion_attributions(models, clip)
     figures = {"seconds": time.thread_time() - start, "strongest": maps.abs().amax(dim=(1, 2)).numpy()}
 
-    first, second = (effects(models, clip, config) for models in variants["networks"])
+    first, second = (occlusion_attributions(models, clip) for models in variants["networks"])
     figures["seeds"] = agreement(first, second)
-    figures["chance"] = np.stack([agreement(maps, effects(models, clip, config)) for models in variants["chance"]])
-    figures["chance network"] = np.stack(
-        [agreement(first, effects(m, clip, config)) for m in variants["chance networks"]]
+    figures["random weights"] = np.stack(
+        [agreement(maps, occlusion_attributions(models, clip)) for models in variants["random weights"]]
+    )
+    figures["random network"] = np.stack(
+        [agreement(first, occlusion_attributions(m, clip)) for m in variants["random networks"]]
     )
 
     levels = clip[: len(fill_db)]
@@ -122,7 +124,7 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
     others = [clips[(number + k) % len(clips)][: len(fill_db)] for k in range(1, N_OTHERS + 1)]
     others = [other.repeat(1, -(-clip.shape[1] // other.shape[1]))[:, : clip.shape[1]] for other in others]
     values = np.array([float(model(clip[None])) for model in models.values()])
-    for name, fills in (("hidden", [fill_db]), ("replaced", others)):
+    for name, fills in (("masked", [fill_db]), ("replaced", others)):
         choices = {"raised": [maps], "lowered": [-maps], "loudest": [loudness]}
         choices["random"] = [torch.rand(maps.shape, generator=generator) for _ in range(N_DRAWS)]
         figures[name] = {
@@ -133,11 +135,13 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
             for choice, chosen in choices.items()
         }
 
-    reference = torch.stack([effects(models, clip, config, other) for other in others]).mean(dim=0)
+    reference = torch.stack([occlusion_attributions(models, clip, other) for other in others]).mean(dim=0)
     figures["replacements"] = {
         "the training songs' mean (used)": agreement(maps, reference),
-        "the clip's own mean": agreement(effects(models, clip, config, levels.mean(dim=1, keepdim=True)), reference),
-        "the same sound, 20 dB softer": agreement(effects(models, clip, config, levels - 20), reference),
+        "the clip's own mean": agreement(
+            occlusion_attributions(models, clip, levels.mean(dim=1, keepdim=True)), reference
+        ),
+        "the same sound, 20 dB softer": agreement(occlusion_attributions(models, clip, levels - 20), reference),
     }
     return figures
 
@@ -160,14 +164,14 @@ def main() -> None:
     clips = [torch.from_numpy(spectrograms.spectrogram(song_id).astype(np.float32)) for song_id in songs.index]
     predictor = Predictor.load(arguments.models)
     models = predictor.models
-    chance = [
-        {t: with_chance_weights(model, torch.Generator().manual_seed(seed)) for t, model in models.items()}
+    random = [
+        {t: with_random_weights(model, torch.Generator().manual_seed(seed)) for t, model in models.items()}
         for seed in range(N_DRAWS)
     ]
     variants = {
         "networks": [{t: only_network(model, member) for t, model in models.items()} for member in (0, -1)],
-        "chance": chance,
-        "chance networks": [{t: only_network(model, 0) for t, model in drawn.items()} for drawn in chance],
+        "random weights": random,
+        "random networks": [{t: only_network(model, 0) for t, model in drawn.items()} for drawn in random],
     }
     one = partial(examine, predictor=predictor, clips=clips, variants=variants)
     figures = list(ordered_map(one, range(len(clips)), workers=cpu_count(), description="explaining", unit="song"))
@@ -179,24 +183,24 @@ def main() -> None:
             values = [value[name] for value in values]
         return np.stack(values)
 
-    def chance_lines(name: str, key: str) -> None:
+    def random_lines(name: str, key: str) -> None:
         line(name, column(key).mean(axis=1))
         line("  absolute", np.abs(column(key)).mean(axis=1))
 
     print(f"{len(songs)} songs, means and their 95 % intervals; {column('seconds').mean():.2f} s of one core for a map")
     print(f"{'':48}" + "".join(f"{target:>16}" for target in TARGETS))
-    line("strongest effect of a place", column("strongest"), form=".3f")
+    line("strongest attribution of a cell", column("strongest"), form=".3f")
     print("how alike two maps are")
     line("networks of two seeds", column("seeds"))
     line("  absolute", np.abs(column("seeds")))
-    chance_lines("a network, and one with chance weights", "chance network")
-    chance_lines("the model, and one with chance weights", "chance")
-    for key, what in (("hidden", "are hidden"), ("replaced", "are other songs'")):
-        print(f"how far the value falls when a tenth of the places {what}")
+    random_lines("a network, and one with random weights", "random network")
+    random_lines("the model, and one with random weights", "random weights")
+    for key, what in (("masked", "are masked"), ("replaced", "are other songs'")):
+        print(f"how far the value falls when a tenth of the cells {what}")
         for choice in ("raised", "random", "loudest", "lowered"):
             names = {"raised": "those that raised it most", "lowered": "those that lowered it most"}
             line(names.get(choice, choice), column(key, choice), form=".3f")
-    print("how well what hides a place agrees with other songs' sound there")
+    print("how well what masks a cell agrees with other songs' sound there")
     for name in figures[0]["replacements"]:
         line(name, column("replacements", name))
 

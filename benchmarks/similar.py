@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from music_learning.features.clip import clip_statistics
+from music_learning.features.clip import clip_features
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
-from music_learning.predict.predictor import Predictor, hear
+from music_learning.predict.predictor import Predictor, predict_clip
 from music_learning.songs.artists import artist_groups
 from music_learning.songs.corpus import read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
@@ -28,8 +28,8 @@ N_RESAMPLES = 2000
 def describe(song_id: str, *, predictor: Predictor, spectrograms: SpectrogramSet) -> tuple:
     """A song's components in the index, and its three values."""
     spectrogram = torch.from_numpy(spectrograms.spectrogram(song_id).astype(np.float32))
-    heard = hear(predictor.models, spectrogram, clip_statistics(spectrogram[None]))
-    return predictor.index.project(heard.embedding.flatten()), heard.values
+    predicted = predict_clip(predictor.models, spectrogram, clip_features(spectrogram[None], predictor.features))
+    return predictor.index.project(predicted.embedding.flatten()), predicted.values
 
 
 def main() -> None:

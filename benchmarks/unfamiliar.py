@@ -1,9 +1,9 @@
-"""How often the warning of unfamiliar audio comes: for sounds that are no music (hits) and for songs (false alarms).
+"""How often the warning of unfamiliar audio comes: for sounds that are no music (hits) and for songs (false positives).
 
 python benchmarks/unfamiliar.py
 
 Speech is synthesised by espeak-ng (apt-get install espeak-ng), in ten voices at two speeds; the other sounds are made
-here, each from quiet to loud. The songs are those that the models did not learn from. All are whole and cut short.
+here, each from quiet to loud. The songs are those that the models were not trained on. All are whole and cut short.
 Reads data/, data/more/ where it is there, and models/.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from music_learning.audio import AudioPipeline
-from music_learning.features.clip import clip_statistics
+from music_learning.features.clip import clip_features
 from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
 from music_learning.songs.spectrograms import SpectrogramSet
@@ -117,7 +117,7 @@ def hiss() -> Iterator[torch.Tensor]:
 
 
 def songs_not_learned(known: set[str], data: DataPaths) -> Iterator[torch.Tensor]:
-    """The spectrograms of a folder's songs that the models did not learn from."""
+    """The spectrograms of a folder's songs that the models were not trained on."""
     spectrograms = SpectrogramSet.open(data.spectrograms)
     for song in read_song_rows(data):
         if song["song_id"] not in known and song["song_id"] in spectrograms.rows:
@@ -126,11 +126,13 @@ def songs_not_learned(known: set[str], data: DataPaths) -> Iterator[torch.Tensor
 
 def main() -> None:
     predictor = Predictor.load(ROOT / "models")
-    familiarity, pipeline = predictor.familiarity, predictor.pipeline
+    novelty, pipeline = predictor.novelty, predictor.pipeline
     known = {song["song_id"] for song in predictor.training_songs.songs}
-    clips = {"songs (false alarms)": list(songs_not_learned(known, DataPaths(ROOT / "data")))}
+    clips = {"songs (false positives)": list(songs_not_learned(known, DataPaths(ROOT / "data")))}
     if (ROOT / "data" / "more").exists():
-        clips["songs of data/more (false alarms)"] = list(songs_not_learned(known, DataPaths(ROOT / "data" / "more")))
+        clips["songs of data/more (false positives)"] = list(
+            songs_not_learned(known, DataPaths(ROOT / "data" / "more"))
+        )
     with TemporaryDirectory() as folder:
         sounds = {"speech": speech(Path(folder))}
         sounds |= {
@@ -145,7 +147,9 @@ def main() -> None:
         line = f"{name + f', {len(parts)}':38}"
         for length_s in LENGTHS_S:
             frames = round(length_s * pipeline.config.frames_per_s)
-            warned = [not familiarity.is_familiar(clip_statistics(part[None, :, :frames]), length_s) for part in parts]
+            warned = [
+                novelty.is_novel(clip_features(part[None, :, :frames], predictor.features), length_s) for part in parts
+            ]
             line += f"{100 * np.mean(warned):8.1f}"
         print(line)
 

@@ -9,32 +9,28 @@ Writes a picture (demo.png) of a single song, and the tables you ask for. Each o
 given and folders in sorted order; a file that can't be used has the reason in its `error` column, does not stop the
 rest, and makes the exit status 1.
 
-`--explain` takes about a second for each half-minute of a single song: it hides one place after the other, 6 groups of
-frequencies times 3 to 4 seconds, and sees how far the values of that half-minute fall or rise. It says where most,
+`--explain` takes about a second for each 30 s of a single song: it masks one cell of the spectrogram after the other, 6
+groups of frequencies times 3 to 4 seconds, and sees how far the values of those 30 s fall or rise. It says where most,
 draws all of it over the spectrogram, and adds it to the JSON.
 """
 
 import argparse
 import json
 import os
-import random
 import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from music_learning import __version__
-from music_learning.columns import SONG_COLUMNS, TARGETS
-from music_learning.errors import AudioError, UserError, run
-from music_learning.files import check_output, read_table, write_json, write_table
+from music_learning.columns import TARGETS
+from music_learning.errors import AudioError, run
+from music_learning.files import check_output, write_json, write_table
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import RELEASED_MODELS, DataPaths
 from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
-from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.predict.saved import SavedSongs, labels_of, title_of
 
 PREDICTION_COLUMNS = (
     *("file", "duration_s", *TARGETS, "error"),
@@ -82,7 +78,7 @@ def predict_row(path: Path, *, predictor: Predictor) -> dict:
 def predict_files(files: list[Path], predictor: Predictor) -> list[dict]:
     """The rows of all files, in order, on all cores."""
     one = partial(predict_row, predictor=predictor)
-    return list(ordered_map(one, files, workers=cpu_count(), description="listening", unit="file"))
+    return list(ordered_map(one, files, workers=cpu_count(), description="predicting", unit="file"))
 
 
 def print_rows(rows: list[dict]) -> None:
@@ -116,7 +112,7 @@ def print_analysis(analysis: Analysis, n_songs: int, true: dict[str, float] | No
         print(f"  {song.title} by {song.artist} ({song.closeness})")
     print("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
     if analysis.explanation is not None:
-        print("what raised and lowered the values" + (" of a half-minute:" if analysis.duration_s > 31 else ":"))
+        print("what raised and lowered the values" + (" of 30 s:" if analysis.duration_s > 31 else ":"))
         for target in TARGETS:
             print(f"  {analysis.explanation.sentence(target)}")
 
@@ -173,51 +169,15 @@ def show(
     print(f"picture: {picture}")
 
 
-def choose_song(songs: list[dict[str, str]], wanted: str | None, seed: int | None) -> dict[str, str]:
-    """The song with this id or with this text in its title; else one drawn at random, the same for the same seed.
-
-    Raises:
-        UserError: none is like that; the message lists what there is.
-    """
-    if not songs:
-        raise UserError("data/demo holds no song; run data_loading.py first")
-    if wanted is None:
-        return random.Random(seed).choice(songs)
-    for song in songs:
-        if song["song_id"] == wanted:
-            return song
-    for song in songs:
-        if wanted.casefold() in song["title"].casefold():
-            return song
-    titles = "\n".join(f"  {song['song_id']}  {song['title']} by {song['artist']}" for song in songs)
-    raise UserError(f"no saved song has the id or title {wanted!r}; there are:\n{titles}")
-
-
 def run_saved_song(arguments: argparse.Namespace) -> int:
     """Predict one of the songs in data/demo/ and draw it."""
     check_output(arguments.picture)
-    demo = DataPaths(DataPaths(arguments.data).demo)
-    if not demo.songs.exists():
-        raise UserError(f"{demo.songs} is missing; run data_loading.py first, or name an audio file or a folder")
-    spectrograms = SpectrogramSet.open(demo.spectrograms)
-    songs = read_table(demo.songs, SONG_COLUMNS, "data_loading.py")
+    saved = SavedSongs.open(DataPaths(DataPaths(arguments.data).demo))
     predictor = Predictor.load(arguments.models, index=arguments.index)
-    if difference := spectrograms.config.differences(predictor.pipeline.config):
-        raise UserError(
-            f"{demo.spectrograms} and the models in {arguments.models} have different pipeline settings: {difference}; "
-            "run data_loading.py and model_train.py again"
-        )
-    song = choose_song(songs, arguments.song, arguments.seed)
-    if song["song_id"] not in spectrograms.rows:
-        raise UserError(f"{demo.spectrograms} lacks song {song['song_id']}; run data_loading.py again")
-    spectrogram = spectrograms.spectrogram(song["song_id"]).astype(np.float32)
-    analysis = predictor.analyse(
-        [(torch.from_numpy(spectrogram), spectrogram.shape[1] / spectrograms.config.frames_per_s)],
-        explain=arguments.explain,
-    )
-    true = {target: float(song[target]) for target in TARGETS}
-
-    show(analysis, predictor, title=f"{song['title']} by {song['artist']}", picture=arguments.picture, true=true)
+    saved.check_pipeline(predictor.pipeline.config)
+    song = saved.choose(arguments.song, arguments.seed)
+    analysis = saved.analyse(song, predictor, explain=arguments.explain)
+    show(analysis, predictor, title=title_of(song), picture=arguments.picture, true=labels_of(song))
     return 0
 
 

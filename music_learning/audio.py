@@ -20,15 +20,10 @@ from torch.nn import functional as F
 from music_learning.errors import AudioError, UserError
 from music_learning.pipeline_config import FFMPEG_FORMATS, PipelineConfig
 
-SOUND_CHUNK_S = 0.1
-
 BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the processor's cache while it is mixed to mono
 MAX_RATE_HZ = 1_000_000
 MAX_CHANNELS = 64  # of a waveform; more are samples, in the wrong order
 MAX_RATIO_TERM = 128
-
-SEMITONE_WIDTH = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
-POWER_FLOOR = 1e-9  # of pitches and peaks: -90 dB
 
 
 class AudioPipeline(nn.Module):
@@ -49,6 +44,7 @@ class AudioPipeline(nn.Module):
         )
         # A sine of amplitude 1 peaks at (sum of the Hann window / 2) ** 2 in the power spectrum.
         self.full_scale = (config.n_fft / 4) ** 2
+        self.power_floor = 10 ** (config.pitch_floor_db / 10)
         self.register_buffer("pitch_window", torch.hann_window(config.pitch_n_fft), persistent=False)
         self.register_buffer("pitch_filters", _pitch_filters(config), persistent=False)
 
@@ -71,28 +67,28 @@ class AudioPipeline(nn.Module):
         return torch.cat([levels, pitches[..., nearest], self.peak_levels(waveform)[..., None, :]], dim=-2)
 
     def pitch_levels(self, waveform: Tensor) -> Tensor:
-        """The level of the mean power around each semitone from 55 Hz to 1.7 kHz.
+        """The level of the mean power around each semitone, by default from 55 Hz to 1.7 kHz.
 
         Args:
             waveform: (samples,) or (B, samples), as for `forward`.
 
         Returns:
-            (60, pitch frames) or (B, 60, pitch frames) in dB, -90 at least.
+            (n_pitches, pitch frames) or (B, n_pitches, pitch frames) in dB, `pitch_floor_db` at least.
         """
         n_fft = self.config.pitch_n_fft
         waveform = F.pad(waveform, (0, max(0, n_fft - waveform.shape[-1])))
         spectrum = torch.fft.rfft(waveform.unfold(-1, n_fft, self.config.pitch_hop_samples) * self.pitch_window)
         power = _power(spectrum[..., : len(self.pitch_filters)]) @ self.pitch_filters  # nothing above is used
-        return power.div_((n_fft / 4) ** 2).add_(POWER_FLOOR).log10_().mul_(10).transpose(-1, -2)
+        return power.div_((n_fft / 4) ** 2).add_(self.power_floor).log10_().mul_(10).transpose(-1, -2)
 
     def peak_levels(self, waveform: Tensor) -> Tensor:
-        """The largest sample of each frame: (samples,) or (B, samples) -> (frames,) or (B, frames) in dB, -90 at least.
+        """The largest sample of each frame: (samples,) or (B, samples) -> (frames,) or (B, frames) in dB.
 
         What a song's loudest samples leave below full scale is how it was mastered, whatever its level is now.
         """
         frames = waveform.unfold(-1, self.config.n_fft, self.config.hop_samples)
         peak = torch.maximum(frames.amax(dim=-1), -frames.amin(dim=-1))
-        return peak.square_().add_(POWER_FLOOR).log10_().mul_(10)
+        return peak.square_().add_(self.power_floor).log10_().mul_(10)
 
     def log_mels(self, path: str | Path) -> tuple[list[Tensor], float]:
         """Decode a file and transform it window by window.
@@ -118,13 +114,13 @@ class AudioPipeline(nn.Module):
             waveforms: as `waveforms` gives them: (samples,) of up to `clip_s`, and their length in seconds.
 
         Yields:
-            The spectrogram (n_rows, frames) and the length in seconds of what is heard in each window; None in place of
+            The spectrogram (n_rows, frames) and the length in seconds of what sounds in each window; None in place of
             the spectrogram for the silence at its ends, and for a window with less than `min_s` between them.
 
         Raises:
             AudioError: as soon as a window is beyond repair, and at the end if all was silent or too short.
         """
-        sound_s, decoded_s, n_heard = 0.0, 0.0, 0
+        sound_s, decoded_s, n_used = 0.0, 0.0, 0
         for waveform, duration_s in waveforms:
             decoded_s += duration_s
             start, end, window_sound_s = self.sound_bounds(waveform)
@@ -135,7 +131,7 @@ class AudioPipeline(nn.Module):
             spectrogram = self(waveform[start:end])
             if not spectrogram.sum().isfinite():
                 raise AudioError("its samples are far beyond full scale; export it again")
-            n_heard += 1
+            n_used += 1
             before_s = start / self.config.sample_rate_hz
             after_s = (waveform.numel() - end) / self.config.sample_rate_hz
             if before_s:
@@ -146,10 +142,10 @@ class AudioPipeline(nn.Module):
         if decoded_s < self.config.min_s:
             raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
         if sound_s == 0:
-            raise AudioError("silent: nothing in it is above -60 dB")
+            raise AudioError(f"silent: nothing in it is above {self.config.silence_db:g} dB")
         if sound_s < self.config.min_s:
             raise AudioError(f"only {sound_s:.1f} s of sound in {decoded_s:.1f} s; {self.config.min_s:g} s are needed")
-        if not n_heard:
+        if not n_used:
             raise AudioError(f"nowhere {self.config.min_s:g} s of sound in a row")
 
     def sound_bounds(self, waveform: Tensor) -> tuple[int, int, float]:
@@ -159,14 +155,14 @@ class AudioPipeline(nn.Module):
             Where, in samples, the first tenth of a second begins and the last one ends that are louder than
             `silence_db` RMS (a rest below a tenth at the end of the waveform belongs to it); the seconds of all such.
         """
-        chunk = round(SOUND_CHUNK_S * self.config.sample_rate_hz)
+        chunk = round(self.config.silence_chunk_s * self.config.sample_rate_hz)
         n_chunks = waveform.numel() // chunk
         energy = torch.linalg.vector_norm(waveform[: n_chunks * chunk].view(n_chunks, chunk), dim=1)
         loud = (energy > 10 ** (self.config.silence_db / 20) * chunk**0.5).nonzero()[:, 0].tolist()
         if not loud:
             return 0, 0, 0.0
         end = waveform.numel() if loud[-1] == n_chunks - 1 else (loud[-1] + 1) * chunk
-        return loud[0] * chunk, end, len(loud) * SOUND_CHUNK_S
+        return loud[0] * chunk, end, len(loud) * self.config.silence_chunk_s
 
     def waveforms(self, path: str | Path) -> Iterator[tuple[Tensor, float]]:
         """Decode a file as a stream of windows of `clip_s`, in memory that does not grow with its length.
@@ -218,7 +214,7 @@ def _pitch_filters(config: PipelineConfig) -> Tensor:
     frequency_hz = torch.fft.rfftfreq(config.pitch_n_fft, 1 / config.sample_rate_hz)
     midi = 69 + 12 * (frequency_hz / 440).clamp(min=1e-3).log2()  # 69 is A4
     pitches = config.lowest_midi + torch.arange(config.n_pitches)
-    filters = torch.exp(-0.5 * ((midi[:, None] - pitches) / SEMITONE_WIDTH) ** 2)
+    filters = torch.exp(-0.5 * ((midi[:, None] - pitches) / config.semitone_width) ** 2)
     filters = filters / filters.sum(dim=0).clamp(min=1e-6)  # of a pitch between two bins, nothing is heard
     return filters[midi <= pitches[-1] + 2].contiguous()
 

@@ -94,8 +94,8 @@ class ModelPaths:
         return self.root / "index"
 
     @property
-    def familiarity(self) -> Path:
-        return self.root / "familiarity.safetensors"
+    def novelty(self) -> Path:
+        return self.root / "novelty.safetensors"
 
     @property
     def previous(self) -> Path:

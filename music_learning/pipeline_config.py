@@ -4,7 +4,6 @@ import math
 from dataclasses import asdict, dataclass, fields
 
 SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
-N_PITCHES = 60  # five octaves of semitones
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
 
@@ -19,14 +18,17 @@ class PipelineConfig:
     n_mels: int = 96
     pitch_n_fft: int = 4096  # 256 ms: fine enough to tell semitones apart from 110 Hz up
     pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
-    n_pitches: int = N_PITCHES
+    n_pitches: int = 60  # five octaves of semitones
     lowest_midi: int = 33  # the A at 55 Hz
+    semitone_width: float = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
     f_min_hz: float = 30.0
     f_max_hz: float = 8_000.0
     clip_s: float = 30.0  # longer audio is cut into windows of this length
     min_s: float = 3.0  # less sound than this is refused
-    floor_db: float = -100.0
+    floor_db: float = -100.0  # of a mel band
+    pitch_floor_db: float = -90.0  # of a pitch, and of the peaks
     silence_db: float = -60.0  # RMS, relative to full scale: silence at the ends of a window is cut off
+    silence_chunk_s: float = 0.1  # what the level of sound and silence is taken over
 
     @property
     def clip_samples(self) -> int:

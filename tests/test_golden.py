@@ -12,7 +12,7 @@ from conftest import ROOT, write_audio, write_with_ffmpeg
 from safetensors.torch import load_file, save_file
 
 from music_learning.columns import TARGETS
-from music_learning.features.clip import clip_statistics
+from music_learning.features.clip import clip_features
 from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
 from music_learning.songs.spectrograms import SpectrogramSet
@@ -55,7 +55,7 @@ def measure(folder: Path) -> dict[str, torch.Tensor]:
 
     def note(name: str, analysis, spectrogram: torch.Tensor) -> None:
         measured[f"{name}/values"] = torch.tensor([analysis.values[target] for target in TARGETS])
-        measured[f"{name}/features"] = clip_statistics(spectrogram[None])[0]
+        measured[f"{name}/features"] = clip_features(spectrogram[None], predictor.features)[0]
 
     for song_id in sorted(spectrograms.rows):
         spectrogram = torch.from_numpy(spectrograms.spectrogram(song_id).astype(np.float32))

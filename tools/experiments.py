@@ -23,6 +23,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation.cross_validation import make_folds, predict_folds
 from music_learning.evaluation.metrics import Metrics, evaluate
+from music_learning.features.config import FeatureConfig
 from music_learning.files import read_table, write_table
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
 from music_learning.paths import DataPaths, ModelPaths
@@ -53,7 +54,9 @@ EXPERIMENTS = {
     "crop-15-s": Experiment(TrainingConfig(crop_frames=468)),
     "gain-1-db": Experiment(TrainingConfig(augmentation=AugmentationConfig(gain_db=1.0))),
     "wide": Experiment(TrainingConfig(network=NetworkConfig(channels=128))),
-    "groups-alike": Experiment(TrainingConfig(kernels=tuple(replace(kernel, group_weights={}) for kernel in KERNELS))),
+    "groups-alike": Experiment(
+        TrainingConfig(kernels={target: replace(kernel, group_weights={}) for target, kernel in KERNELS.items()})
+    ),
     **{f"songs-{n}": Experiment(n_songs=n) for n in (100, 200, 400, 800)},
 }
 
@@ -76,7 +79,7 @@ def run_experiment(
     experiment, start = EXPERIMENTS[name], time.perf_counter()
     measured, n_training = {target: [] for target in TARGETS}, []
     for seed in seeds:
-        config = replace(experiment.config, seed=seed)
+        config = replace(experiment.config, seed=seed, features=FeatureConfig(corpus.spectrograms.config))
         folds = [limited(fold, experiment.n_songs, seed) for fold in make_folds(corpus, n_folds=N_FOLDS, seed=seed)]
         n_training += [len(fold.training) for fold in folds]
         predicted = predict_folds(folds, config, device=device, paths=paths)

@@ -1,24 +1,15 @@
-"""Statistics of a clip's tones: harmony, melody, bass, and how much of the sound is tones at all."""
+"""Features of a clip's tones: key, chords, melody, bass, and how much of the sound is tones at all."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from music_learning.features.config import FeatureConfig
+from music_learning.features.levels import DB, Features
+
 N_CLASSES = 12  # from A up
-DB = 10 / math.log(10)  # decibels of a natural logarithm of power
-TONE_DB = 6.0  # what stands out by more than this is counted as a tone
-FEW_TONES = (1, 2, 4, 6, 8, 10, 12)
-COUNT_QUANTILES = (0.1, 0.9)
-STRENGTH_QUANTILES = (0.1, 0.5, 0.9)  # of the strongest tone, over time
-PITCH_QUANTILES = (0.5, 0.8, 0.9, 0.97)  # of the tones in a frame
-BASS = slice(0, 24)  # pitches: 55 to 208 Hz
-MELODY_FROM = 12  # pitches from 110 Hz up
-PITCH_LAGS = (1, 2, 4, 8, 16, 32)  # in pitch frames: 0.13 to 4 s
-LAGS_WITH_DEVIATION = (1, 4, 16)
-CHORD_FRAMES = 5  # of pitches, 0.64 s: what sounds together that long is taken for a chord
 # How well each pitch class fits into a key, from its tonic up, as listeners judged (Krumhansl & Kessler, 1982).
 MAJOR_KEY = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR_KEY = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
@@ -26,20 +17,20 @@ MAJOR_CHORD, MINOR_CHORD = (0, 4, 7), (0, 3, 7)  # semitones from the root up
 RELATIVE_MAJOR = 3  # semitones above a minor key's tonic lies that of the major key with the same notes
 
 
-def tone_statistics(pitches: Tensor) -> dict[str, Tensor]:
-    """(B, 60, pitch frames) in dB, as the pipeline's `pitch_levels`, at least 33 frames -> groups of (B, statistics)"""
+def harmony(pitches: Tensor, config: FeatureConfig) -> dict[str, Features]:
+    """(B, 60, pitch frames) in dB, as the pipeline's `pitch_levels`, at least 33 frames -> groups of features"""
     levels = pitches.transpose(1, 2)  # (B, frames, 60)
     tones = tones_in(levels)
-    intervals, chords = _harmony(tones)
+    key, scale = _key_and_chords(tones, config)
     return {
-        "intervals": intervals,
-        "chords": chords,
-        "persistence": _persistence(tones),
-        "melody": _melody(tones),
-        "polyphony": _polyphony(tones),
-        "tone strength": _tone_strength(tones),
-        "bass": _bass(tones[:, :, BASS]),
-        "tonality": _tonality(levels, tones),
+        "key and intervals": key,
+        "scale and chords": scale,
+        "pitch self-similarity": _self_similarity(tones, config),
+        "melody": _melody(tones, config),
+        "pitch density": _pitch_density(tones, config),
+        "pitch salience": _pitch_salience(tones, config),
+        "bass": _bass(tones[:, :, : config.n_bass_pitches], config),
+        "tonal-to-noise ratio": _tonal_to_noise(levels, tones, config),
     }
 
 
@@ -60,99 +51,136 @@ def pitch_classes(tones: Tensor) -> Tensor:
     return F.normalize(tones.unflatten(2, (-1, N_CLASSES)).mean(dim=2), dim=2, eps=1e-3)
 
 
-def _harmony(tones: Tensor) -> tuple[Tensor, Tensor]:
+def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Features]:
     """Key and intervals; scale and chords. Where there is no tone, the first of the chords is counted.
 
-    The first: how far the piece is in major and in minor; how much of it the best chords explain, whether they are
-    major ones and how often they change; how much the pitch classes change and differ; which intervals sound together.
-    The second: how strong each pitch class is from the tonic up, or in minor from that of the relative major; how often
-    each root is heard, from the tonic up; by how much the roots move.
+    A key is found by the correlation of the mean chroma with a profile of how well each pitch class fits into it
+    (Krumhansl, 1990), from each of 12 tonics up; a chord by that of a chroma of 0.64 s with the chord's three pitch
+    classes, from each of 12 roots up.
     """
-    classes = pitch_classes(tones)
-    frames = _standardised(classes)
-    mean = _standardised(classes.mean(dim=1))
+    chroma = pitch_classes(tones)
+    mean = _standardised(chroma.mean(dim=1))
     in_major, in_minor = (mean @ _rotations(profile, mean) for profile in (MAJOR_KEY, MINOR_KEY))  # (B, 12 tonics)
-    best_major, best_minor = in_major.amax(dim=1), in_minor.amax(dim=1)
-    is_major = best_major >= best_minor
+    is_major = in_major.amax(dim=1) >= in_minor.amax(dim=1)
     tonic = torch.where(is_major, in_major.argmax(dim=1), in_minor.argmax(dim=1))
-    relative = torch.where(is_major, tonic, tonic + RELATIVE_MAJOR)
 
-    smooth = F.avg_pool1d(classes.transpose(1, 2), CHORD_FRAMES, 1, CHORD_FRAMES // 2, count_include_pad=False)
+    width = config.chord_frames
+    smooth = F.avg_pool1d(chroma.transpose(1, 2), width, 1, width // 2, count_include_pad=False)  # (B, 12, frames)
     sounding = _standardised(smooth.transpose(1, 2))
     templates = [[float(step in chord) for step in range(N_CLASSES)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
-    fits = [sounding @ _rotations(template, sounding) for template in templates]
-    as_major, as_minor = (fit.amax(dim=2) for fit in fits)
-    chords = torch.cat(fits, dim=2).argmax(dim=2)  # (B, frames)
+    fits = torch.cat([sounding @ _rotations(template, sounding) for template in templates], dim=2)  # (B, frames, 24)
+    as_major, as_minor = (fit.amax(dim=2) for fit in fits.split(N_CLASSES, dim=2))
+    chords = fits.argmax(dim=2)  # (B, frames): major ones from A up, then minor ones
+    features = {
+        "major key": in_major.amax(dim=1),
+        "minor key": in_minor.amax(dim=1),
+        "share of major chords": (chords < N_CLASSES).float().mean(dim=1),
+        "fit of chords": torch.maximum(as_major, as_minor).mean(dim=1),
+        "fit of major chords": as_major.mean(dim=1),
+        "fit of minor chords": as_minor.mean(dim=1),
+        "chord changes": (chords.diff(dim=1) != 0).float().mean(dim=1),
+        "change of chroma": smooth.diff(dim=2).abs().mean(dim=(1, 2)),
+        "std of chroma": chroma.mean(dim=1).std(dim=1),
+        **_intervals(chroma, mean),
+    }
+    relative = torch.where(is_major, tonic, tonic + RELATIVE_MAJOR)
+    return ([*features], torch.stack([*features.values()], dim=1)), _scale(mean, relative, chords, tonic)
+
+
+def _intervals(chroma: Tensor, mean: Tensor) -> dict[str, Tensor]:
+    """Which intervals there are in the clip as a whole, and which sound together.
+
+    Args:
+        chroma: (B, frames, 12); mean: (B, 12), standardised.
+    """
+    both = {"in all": mean[:, None], "at once": _standardised(chroma)}
+    return {
+        f"interval of {step} semitones {where}": (x * x.roll(step, dims=2)).mean(dim=(1, 2))
+        for step in range(1, N_CLASSES // 2 + 1)
+        for where, x in both.items()
+    }
+
+
+def _scale(mean: Tensor, relative: Tensor, chords: Tensor, tonic: Tensor) -> Features:
+    """How strong each step of the scale is, how often each root is heard, and by how much the roots move.
+
+    Args:
+        mean: (B, 12) of the chroma, standardised.
+        relative: (B,) the tonic, or in minor that of the relative major: its notes are the same.
+        chords: (B, frames) from 0 to 23.
+        tonic: (B,)
+    """
     roots = F.one_hot(chords % N_CLASSES, N_CLASSES).float()
     moves = F.one_hot(chords.diff(dim=1) % N_CLASSES, N_CLASSES).float().mean(dim=1)
-    numbers = [
-        best_major,
-        best_minor,
-        (chords < N_CLASSES).float().mean(dim=1),
-        torch.maximum(as_major, as_minor).mean(dim=1),
-        as_major.mean(dim=1),
-        as_minor.mean(dim=1),
-        (chords.diff(dim=1) != 0).float().mean(dim=1),
-        smooth.diff(dim=2).abs().mean(dim=(1, 2)),
-        classes.mean(dim=1).std(dim=1),
+    names = [
+        *(f"strength {step} semitones above the major tonic" for step in range(N_CLASSES)),
+        *(f"roots {step} semitones above the tonic" for step in range(N_CLASSES)),
+        *(f"roots moving by {step} semitones" for step in range(1, N_CLASSES)),
     ]
-    both = (mean[:, None], frames)
-    intervals = [(x * x.roll(step, dims=2)).mean(dim=(1, 2)) for step in range(1, 7) for x in both]
-    scale = [_from(mean, relative), _from(roots.mean(dim=1), tonic), moves[:, 1:]]
-    return torch.stack(numbers + intervals, dim=1), torch.cat(scale, dim=1)
+    parts = [_from(mean, relative), _from(roots.mean(dim=1), tonic), moves[:, 1:]]
+    return names, torch.cat(parts, dim=1)
 
 
-def _persistence(tones: Tensor) -> Tensor:
-    """How far the tones are still those of a moment ago, as a cosine: its mean for each lag, its deviation for some."""
+def _self_similarity(tones: Tensor, config: FeatureConfig) -> Features:
+    """How far the tones are still those of a moment ago, as a cosine: its mean for each lag, its std for some."""
     unit = F.normalize(tones, dim=2, eps=1e-3)
-    alike = {lag: (unit[:, lag:] * unit[:, :-lag]).sum(dim=2) for lag in PITCH_LAGS}
-    means = [alike[lag].mean(dim=1) for lag in PITCH_LAGS]
-    return torch.stack([*means, *(alike[lag].std(dim=1) for lag in LAGS_WITH_DEVIATION)], dim=1)
+    similarity = {}
+    for lag_s in config.similarity_lag_s:
+        lag = config.pitch_frames(lag_s)
+        similarity[lag_s] = (unit[:, lag:] * unit[:, :-lag]).sum(dim=2)
+    features = {f"mean at {lag_s:g} s": similarity[lag_s].mean(dim=1) for lag_s in config.similarity_lag_s}
+    features |= {f"std at {lag_s:g} s": similarity[lag_s].std(dim=1) for lag_s in config.similarity_std_lag_s}
+    return [*features], torch.stack([*features.values()], dim=1)
 
 
-def _melody(tones: Tensor) -> Tensor:
+def _melody(tones: Tensor, config: FeatureConfig) -> Features:
     """Where the tones lie and the strongest one moves, how many there are, and whether few pitches make up the clip."""
     pitch = torch.arange(tones.shape[2], device=tones.device, dtype=torch.float32)
     centre = (tones @ pitch) / (tones.sum(dim=2) + 1e-3)
     strongest = tones.argmax(dim=2).float()
-    melody = (tones * (pitch >= MELODY_FROM)).argmax(dim=2).float()
+    melody = (tones * (pitch >= config.melody_from_pitch)).argmax(dim=2).float()
     steps = melody.diff(dim=1)
-    count = (tones > TONE_DB).float().sum(dim=2)
+    count = (tones > config.tone_db).float().sum(dim=2)
     profile = F.normalize(tones.mean(dim=1), dim=1, eps=1e-3)
     shares = profile.square()
-    numbers = [
-        centre.mean(dim=1),
-        centre.std(dim=1),
-        strongest.mean(dim=1),
-        strongest.std(dim=1),
-        melody.std(dim=1),
-        steps.abs().mean(dim=1),
-        (steps == 0).float().mean(dim=1),
-        count.mean(dim=1),
-        count.std(dim=1),
-        tones.amax(dim=2).mean(dim=1),
-        (profile * profile.roll(N_CLASSES, dims=1)).sum(dim=1),
-        profile.topk(8, dim=1).values.sum(dim=1),
-        _entropy(shares),
-    ]
-    return torch.stack(numbers, dim=1)
+    features = {
+        "mean centre": centre.mean(dim=1),
+        "std of centre": centre.std(dim=1),
+        "mean strongest": strongest.mean(dim=1),
+        "std of strongest": strongest.std(dim=1),
+        "std of melody": melody.std(dim=1),
+        "mean step": steps.abs().mean(dim=1),
+        "share of held tones": (steps == 0).float().mean(dim=1),
+        "mean count": count.mean(dim=1),
+        "std of count": count.std(dim=1),
+        "mean of strongest tone in dB": tones.amax(dim=2).mean(dim=1),
+        "octaves in profile": (profile * profile.roll(N_CLASSES, dims=1)).sum(dim=1),
+        "8 strongest of profile": profile.topk(8, dim=1).values.sum(dim=1),
+        "entropy of profile": _entropy(shares),
+    }
+    return [*features], torch.stack([*features.values()], dim=1)
 
 
-def _polyphony(tones: Tensor) -> Tensor:
+def _pitch_density(tones: Tensor, config: FeatureConfig) -> Features:
     """How many pitches stand out at once, a tone's neighbours among them.
 
     The share of the frames with few, from none or one up, and quantiles.
     """
-    count = (tones > TONE_DB).float().sum(dim=2)
-    few = [(count <= limit).float().mean(dim=1) for limit in FEW_TONES]
-    return torch.stack([*few, *count.quantile(torch.tensor(COUNT_QUANTILES, device=tones.device), dim=1)], dim=1)
+    count = (tones > config.tone_db).float().sum(dim=2)
+    few = [(count <= limit).float().mean(dim=1) for limit in config.tone_counts]
+    quantiles = count.quantile(torch.tensor(config.count_quantiles, device=tones.device), dim=1)
+    names = [f"share of frames with {limit} or fewer" for limit in config.tone_counts]
+    names += [f"quantile {quantile:g} of count" for quantile in config.count_quantiles]
+    return names, torch.stack([*few, *quantiles], dim=1)
 
 
-def _tone_strength(tones: Tensor) -> Tensor:
+def _pitch_salience(tones: Tensor, config: FeatureConfig) -> Features:
     """How far the strongest tone stands out and how that changes; how the tones of a frame share their strength."""
     strongest, total = tones.amax(dim=2), tones.sum(dim=2)
-    over_time = strongest.quantile(torch.tensor(STRENGTH_QUANTILES, device=tones.device), dim=1)
-    of_frames = tones.quantile(torch.tensor(PITCH_QUANTILES, device=tones.device), dim=2)  # (quantiles, B, frames)
+    over_time = strongest.quantile(torch.tensor(config.salience_quantiles, device=tones.device), dim=1)
+    of_frames = tones.quantile(
+        torch.tensor(config.pitch_quantiles, device=tones.device), dim=2
+    )  # (quantiles, B, frames)
     numbers = [
         *over_time,
         strongest.diff(dim=1).abs().mean(dim=1),
@@ -160,34 +188,42 @@ def _tone_strength(tones: Tensor) -> Tensor:
         *of_frames.mean(dim=2),
         *of_frames.std(dim=2),
     ]
-    return torch.stack(numbers, dim=1)
+    names = [
+        *(f"quantile {quantile:g} of strongest" for quantile in config.salience_quantiles),
+        "change of strongest",
+        "change of sum / sum",
+        *(f"mean of quantile {quantile:g} of a frame" for quantile in config.pitch_quantiles),
+        *(f"std of quantile {quantile:g} of a frame" for quantile in config.pitch_quantiles),
+    ]
+    return names, torch.stack(numbers, dim=1)
 
 
-def _bass(tones: Tensor) -> Tensor:
+def _bass(tones: Tensor, config: FeatureConfig) -> Features:
     """Where the strongest low tone lies, how it moves, and how clearly it is heard: (B, frames, low pitches)"""
     strength, pitch = tones.max(dim=2)
     pitch = pitch.float()
     steps = pitch.diff(dim=1)
-    numbers = [
-        pitch.mean(dim=1),
-        pitch.std(dim=1),
-        steps.abs().mean(dim=1),
-        (steps == 0).float().mean(dim=1),
-        strength.mean(dim=1),
-        strength.std(dim=1),
-        (strength > TONE_DB).float().mean(dim=1),
-    ]
-    return torch.stack(numbers, dim=1)
+    features = {
+        "mean pitch": pitch.mean(dim=1),
+        "std of pitch": pitch.std(dim=1),
+        "mean step": steps.abs().mean(dim=1),
+        "share of held tones": (steps == 0).float().mean(dim=1),
+        "mean strength": strength.mean(dim=1),
+        "std of strength": strength.std(dim=1),
+        "share of frames with a tone": (strength > config.tone_db).float().mean(dim=1),
+    }
+    return [*features], torch.stack([*features.values()], dim=1)
 
 
-def _tonality(levels: Tensor, tones: Tensor) -> Tensor:
+def _tonal_to_noise(levels: Tensor, tones: Tensor, config: FeatureConfig) -> Features:
     """Whether the power is in tones or spread over all pitches: distorted guitars, say, fill the gaps between tones."""
     shares = (levels / DB).softmax(dim=2)  # of the power, which the levels are dB of
-    in_tones = (shares * (tones > TONE_DB)).sum(dim=2)
-    spread, largest = _entropy(shares), shares.amax(dim=2)
-    means = [x.mean(dim=1) for x in (in_tones, spread, largest)]
-    deviations = [x.std(dim=1) for x in (in_tones, spread, largest)]
-    return torch.stack([*means, *deviations, shares.diff(dim=1).abs().sum(dim=2).mean(dim=1)], dim=1)
+    in_tones = (shares * (tones > config.tone_db)).sum(dim=2)
+    over_time = {"share in tones": in_tones, "entropy": _entropy(shares), "largest share": shares.amax(dim=2)}
+    features = {f"mean {name}": x.mean(dim=1) for name, x in over_time.items()}
+    features |= {f"std of {name}": x.std(dim=1) for name, x in over_time.items()}
+    features["change of shares"] = shares.diff(dim=1).abs().sum(dim=2).mean(dim=1)
+    return [*features], torch.stack([*features.values()], dim=1)
 
 
 def _entropy(shares: Tensor) -> Tensor:

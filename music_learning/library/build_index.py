@@ -13,6 +13,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.paths import RELEASED_MODELS, DataPaths, ModelPaths
 from music_learning.predict.predictor import embed, load_models, weights_of
@@ -34,8 +35,9 @@ def main() -> int:
         raise UserError(
             f"{data.spectrograms} holds {len(songs)} of the songs, at least 2 are needed; run data_loading.py"
         )
-    models, descriptions, config = load_models(ModelPaths(arguments.models))
-    if difference := config.differences(spectrograms.config):
+    models, descriptions = load_models(ModelPaths(arguments.models))
+    pipeline = models[TARGETS[0]].config.features.pipeline
+    if difference := pipeline.differences(spectrograms.config):
         raise UserError(
             f"the models in {arguments.models} and {data.spectrograms} have different pipeline settings: {difference}; "
             "run data_loading.py again"

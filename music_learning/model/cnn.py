@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from music_learning.columns import TARGETS
 
-MIN_DEVIATION_DB = 1.0
+MIN_STD_DB = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class NetworkConfig:
     n_blocks: int = 3
     hidden: int = 128
     dropout: float = 0.4
-    piece_frames: int = 128  # 4 s: what a prediction is made from, piece by piece
+    segment_frames: int = 128  # 4 s: what a prediction is made from, segment by segment
 
     @classmethod
     def from_dict(cls, values: dict) -> "NetworkConfig":
@@ -73,8 +73,8 @@ class MoodNetwork(nn.Module):
     """A log-mel spectrogram of any length -> a value in [0, 1] for each of the config's outputs.
 
     Two 2-D convolutions find short patterns in time and pitch; a third joins all bands of a frame; residual blocks
-    follow what comes of it over longer and longer stretches of time. The mean and the deviation over time of every
-    level, the input's included, go to a small perceptron.
+    follow what comes of it over longer and longer stretches of time. The mean and the standard deviation over time of
+    every level, the input's included, go to a small perceptron.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -82,7 +82,7 @@ class MoodNetwork(nn.Module):
         self.config = config
         first, second = config.stem_channels
         self.register_buffer("band_mean_db", torch.zeros(config.n_mels, 1))
-        self.register_buffer("band_deviation_db", torch.ones(config.n_mels, 1))
+        self.register_buffer("band_std_db", torch.ones(config.n_mels, 1))
         self.stem = nn.Sequential(
             convolution(1, first, 5, stride=2, padding=2, halve_bands=True),
             convolution(first, second, 3, padding=1, halve_bands=True),
@@ -90,21 +90,21 @@ class MoodNetwork(nn.Module):
         )
         self.blocks = nn.ModuleList(ResidualBlock(config.channels) for _ in range(config.n_blocks))
         self.halve_time = nn.MaxPool2d((1, 2))
-        n_statistics = 2 * (config.n_mels + config.channels * (1 + config.n_blocks))
+        n_pooled = 2 * (config.n_mels + config.channels * (1 + config.n_blocks))
         self.head = nn.Sequential(
-            nn.BatchNorm1d(n_statistics),
+            nn.BatchNorm1d(n_pooled),
             nn.Dropout(config.dropout),
-            nn.Linear(n_statistics, config.hidden),
+            nn.Linear(n_pooled, config.hidden),
             nn.ReLU(),
             nn.Dropout(config.dropout),
         )
         self.output = nn.Linear(config.hidden, len(config.outputs))
         self.to(memory_format=torch.channels_last)  # about twice as fast on a CPU
 
-    def set_input_statistics(self, mean_db: Tensor, deviation_db: Tensor) -> None:
-        """Set what each mel band is standardised with, both (n_mels,): the training set's mean and deviation in dB."""
+    def set_input_statistics(self, mean_db: Tensor, std_db: Tensor) -> None:
+        """Set what each mel band is standardised with, both (n_mels,): the training songs' mean and std in dB."""
         self.band_mean_db.copy_(mean_db[:, None])
-        self.band_deviation_db.copy_(deviation_db[:, None].clamp(min=MIN_DEVIATION_DB))
+        self.band_std_db.copy_(std_db[:, None].clamp(min=MIN_STD_DB))
 
     def set_output_means(self, means: Tensor) -> None:
         """Let the untrained network predict about these values (outputs,) in (0, 1): the means of the labels."""
@@ -126,8 +126,8 @@ class MoodNetwork(nn.Module):
 
     def last_hidden(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B, hidden), what the outputs are a weighted sum of"""
-        levels_db = spectrograms[:, : self.config.n_mels]  # it hears for itself which tones there are
-        x = ((levels_db - self.band_mean_db) / self.band_deviation_db)[:, None]
+        levels_db = spectrograms[:, : self.config.n_mels]  # it finds for itself which tones there are
+        x = ((levels_db - self.band_mean_db) / self.band_std_db)[:, None]
         levels = [statistics_over_time(x.transpose(1, 2))]
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         levels.append(statistics_over_time(x))

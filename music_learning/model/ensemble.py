@@ -1,7 +1,8 @@
 """The model of one target: CNNs and a kernel model, mixed; how a trained one is saved and loaded."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
 from safetensors import SafetensorError
@@ -10,21 +11,55 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_statistics
+from music_learning.features.clip import clip_features
+from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic, copy_atomically, read_json, read_pipeline_config, write_json
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
-from music_learning.model.kernel import KernelRegression
+from music_learning.model.kernel import KERNELS, SupportVectorRegression
 from music_learning.paths import ModelPaths
-
-NETWORKS_SHARE = 0.3  # of what an ensemble says; the kernel regression errs less, the more so for energy
+from music_learning.pipeline_config import PipelineConfig
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What an `Ensemble` makes of B clips that were cut into pieces of 4 s."""
+class EnsembleConfig:
+    """What an `Ensemble` is made of, besides its weights."""
 
-    timeline: Tensor  # (B, pieces) in [0, 1]
-    embedding: Tensor  # (B, members * hidden), the mean over the pieces of the networks' last hidden layers
+    features: FeatureConfig
+    network: NetworkConfig
+    n_members: int  # CNNs
+    n_support: int  # songs that the kernel model keeps
+    kernel: str = "gaussian"
+    networks_share: float = 0.3  # of a value; the rest is the kernel model's
+
+    def to_dict(self) -> dict:
+        """As JSON has it, beside the pipeline's settings."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {
+            "features": self.features.to_dict(),
+            "network": self.network.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Self:
+        """Rebuild a config from a model's description. Raises KeyError, TypeError or ValueError where it is damaged."""
+        pipeline = PipelineConfig.from_dict(values["pipeline"])
+        config = cls(
+            FeatureConfig.from_dict(values.get("features"), pipeline),
+            NetworkConfig.from_dict(values["network"]),
+            *(values[name] for name in ("n_members", "n_support", "kernel", "networks_share")),
+        )
+        if config.kernel not in KERNELS:
+            raise ValueError(f"there is no kernel called {config.kernel!r}")
+        if not 0 <= config.networks_share <= 1:
+            raise ValueError(f"networks_share is {config.networks_share!r}, not from 0 to 1")
+        return config
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an `Ensemble` predicts of B clips that were cut into segments of 4 s."""
+
+    timeline: Tensor  # (B, segments) in [0, 1]
+    embedding: Tensor  # (B, members * hidden), the mean over the segments of the CNNs' last hidden layers
 
     @property
     def values(self) -> Tensor:
@@ -33,73 +68,75 @@ class Heard:
 
 
 class Ensemble(nn.Module):
-    """Two opinions, weighed: what some `MoodNetwork`s with one output say on average, and a `KernelRegression`."""
+    """A weighted mean of what some CNNs with one output predict on average, and of what a kernel model does."""
 
-    def __init__(self, config: NetworkConfig, n_members: int, n_support: int) -> None:
-        """`n_members` counts the `MoodNetwork`s, `n_support` the songs in the `KernelRegression`."""
+    def __init__(self, config: EnsembleConfig) -> None:
         super().__init__()
-        self.members = nn.ModuleList(MoodNetwork(config) for _ in range(n_members))
-        self.kernel_regression = KernelRegression(config.n_mels, n_support)
+        self.config = config
+        self.members = nn.ModuleList(MoodNetwork(config.network) for _ in range(config.n_members))
+        self.svr = SupportVectorRegression(config.features, config.n_support, config.kernel)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B,) in [0, 1]"""
-        return self.hear(spectrograms, clip_statistics(spectrograms)).values
+        return self.predict(spectrograms, clip_features(spectrograms, self.config.features)).values
 
-    def hear(self, spectrograms: Tensor, statistics: Tensor) -> Heard:
-        """Predict each clip, and what is heard in the course of it.
+    def predict(self, spectrograms: Tensor, features: Tensor) -> Prediction:
+        """Predict each clip, and its timeline.
 
-        The `MoodNetwork`s hear a clip in pieces of 4 s, since they are trained on short pieces, too; the
-        `KernelRegression` has one opinion of the whole clip, which counts for each piece. So a clip's value is the mean
-        of its timeline.
+        The CNNs see a clip in segments of 4 s, since they are trained on short ones, too; the kernel model's value of
+        the whole clip counts for each segment. So a clip's value is the mean of its timeline.
 
         Args:
             spectrograms: (B, n_rows, frames) as the pipeline makes them, at least 16 frames.
-            statistics: (B, statistics), their `clip_statistics`; the models of all targets share them.
+            features: (B, features), their `clip_features`; the models of all targets share them.
         """
         n_clips = len(spectrograms)
-        pieces = cut(spectrograms, self.members[0].config.piece_frames)
-        hidden = [member.last_hidden(pieces) for member in self.members]
+        segments = cut(spectrograms, self.config.network.segment_frames)
+        hidden = [member.last_hidden(segments) for member in self.members]
         by_networks = torch.stack(
             [member.output(x).sigmoid().view(n_clips, -1) for member, x in zip(self.members, hidden, strict=True)]
         )
         embedding = torch.cat(hidden, dim=1).unflatten(0, (n_clips, -1)).mean(dim=1)
-        return Heard(self.timeline(by_networks.mean(dim=0), statistics), embedding)
+        return Prediction(self.mix(by_networks.mean(dim=0), features), embedding)
 
-    def timeline(self, by_networks: Tensor, statistics: Tensor) -> Tensor:
-        """Join what the networks say of each piece (B, pieces) with what the clips' statistics (B, statistics) say."""
-        by_statistics = self.kernel_regression(statistics)[:, None]
-        return NETWORKS_SHARE * by_networks + (1 - NETWORKS_SHARE) * by_statistics
+    def mix(self, by_networks: Tensor, features: Tensor) -> Tensor:
+        """The timeline from what the CNNs predict of each segment (B, segments), and the clips' features (B, features).
+
+        Returns:
+            (B, segments) in [0, 1]
+        """
+        share = self.config.networks_share
+        return share * by_networks + (1 - share) * self.svr(features)[:, None]
 
 
-def piece_starts(frames: int, piece_frames: int) -> list[int]:
-    """The first frames of evenly spaced pieces that cover all frames."""
-    if frames <= piece_frames:
+def segment_starts(frames: int, segment_frames: int) -> list[int]:
+    """The first frames of evenly spaced segments that cover all frames."""
+    if frames <= segment_frames:
         return [0]
-    return torch.linspace(0, frames - piece_frames, -(-frames // piece_frames)).round().long().tolist()
+    return torch.linspace(0, frames - segment_frames, -(-frames // segment_frames)).round().long().tolist()
 
 
-def cut(spectrograms: Tensor, piece_frames: int) -> Tensor:
-    """Cut (B, n_rows, frames) into evenly spaced pieces that cover all frames: (B * pieces, n_rows, piece_frames).
+def cut(spectrograms: Tensor, segment_frames: int) -> Tensor:
+    """Cut (B, n_rows, frames) into evenly spaced segments that cover all frames: (B * segments, n_rows, segment_frames)
 
-    What is shorter than a piece stays whole.
+    What is shorter than a segment stays whole.
     """
-    starts = piece_starts(spectrograms.shape[2], piece_frames)
-    pieces = [spectrograms[:, :, start : start + piece_frames] for start in starts]
-    return torch.stack(pieces, dim=1).flatten(0, 1)
+    starts = segment_starts(spectrograms.shape[2], segment_frames)
+    segments = [spectrograms[:, :, start : start + segment_frames] for start in starts]
+    return torch.stack(segments, dim=1).flatten(0, 1)
 
 
 def save_model(paths: ModelPaths, target: str, model: Ensemble, description: dict) -> None:
     """Write a target's weights and their description; a model that is there already moves to `previous/`.
 
     Args:
-        description: what is known of the model besides its network; `pipeline` is needed to use it.
+        description: what is known of the model besides its config, its pipeline and its weights' hash.
     """
     weights = to_safetensors({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()})
     description = {
         "target": target,
-        "network": model.members[0].config.to_dict(),
-        "n_members": len(model.members),
-        "n_support": len(model.kernel_regression.support),
+        "pipeline": model.config.features.pipeline.to_dict(),
+        **model.config.to_dict(),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         **description,
     }
@@ -134,9 +171,7 @@ def load_model(paths: ModelPaths, target: str) -> tuple[Ensemble, dict]:
             "restore both (git checkout models), or train again with model_train.py"
         )
     try:
-        model = Ensemble(
-            NetworkConfig.from_dict(description["network"]), description["n_members"], description["n_support"]
-        )
+        model = Ensemble(EnsembleConfig.from_dict(description))
         model.load_state_dict(parse_safetensors(weights))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]

@@ -1,6 +1,6 @@
-"""The picture of an analysis: what was seen, its course, the values, the mood plane and similar songs.
+"""The picture of an analysis: spectrogram, timeline, values, mood plane and similar songs.
 
-Where the analysis explains them, what was seen is there once for each value, with what raised and lowered it.
+Where the analysis explains them, the spectrogram is there once for each value, with what raised and lowered it.
 """
 
 from pathlib import Path
@@ -22,11 +22,11 @@ QUADRANTS = (  # where on the plane of valence and energy each word stands
     (0.98, 0.03, "calm and content", "right", "bottom"),
 )
 RAISED, LOWERED = "#d62728", "#1f5fd0"  # told apart by the colour-blind, too
-LEGEND = """Each place was hidden in turn, under the mean
-level of the songs learned from. Where the value
-fell, the place had raised it (red); where it rose,
-the place had lowered it (blue). Places work
-together: the effects don't add up to the value."""
+LEGEND = """Each cell was masked in turn, with the mean level
+of the training songs. Where the value fell, the
+cell had raised it (red); where it rose, the cell
+had lowered it (blue). Cells work together: the
+attributions don't add up to the value."""
 MAX_TEXT = 52
 BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 
@@ -91,11 +91,11 @@ def _draw_spectrogram(axes: Axes, analysis: Analysis) -> None:
     extent = (0, analysis.duration_s, 0, len(spectrogram))
     axes.imshow(spectrogram, origin="lower", aspect="auto", cmap="magma", vmin=-90, vmax=-10, extent=extent)
     _time_axis(axes, analysis.duration_s)
-    axes.set(ylabel="mel band", title="what the networks see")
+    axes.set(ylabel="mel band", title="log-mel spectrogram")
 
 
-def _effect_colors(shares: np.ndarray) -> np.ndarray:
-    """The colours of effects (rows, columns) as shares of the strongest, -1 to 1: (rows, columns, RGBA)"""
+def _attribution_colors(shares: np.ndarray) -> np.ndarray:
+    """The colours of attributions (rows, columns) as shares of the strongest, -1 to 1: (rows, columns, RGBA)"""
     raised, lowered = (mpl.colors.to_rgb(color) for color in (RAISED, LOWERED))
     colors = np.where(shares[:, :, None] > 0, raised, lowered)
     return np.concatenate([colors, 0.8 * np.abs(shares[:, :, None])], axis=2)
@@ -104,24 +104,25 @@ def _effect_colors(shares: np.ndarray) -> np.ndarray:
 def _draw_explanation(panels: list[Axes], analysis: Analysis) -> None:
     """For each target the spectrogram in grey, under the colours of what raised and lowered the target's value."""
     explanation, spectrogram = analysis.explanation, analysis.spectrogram.numpy()
-    effects, (starts_s, ends_s) = explanation.effects.numpy(), np.transpose(explanation.stretches_s)
-    edges = even_edges(len(spectrogram), effects.shape[1])
+    attributions = explanation.attributions.numpy()
+    starts_s, ends_s = np.transpose(explanation.stretches_s)
+    edges = even_edges(len(spectrogram), attributions.shape[1])
     times_s = (np.arange(MAX_COLUMNS) + 0.5) * analysis.duration_s / MAX_COLUMNS
     moments = (np.searchsorted(starts_s, times_s, side="right") - 1).clip(min=0)
     heard = (times_s >= starts_s[moments]) & (times_s < ends_s[moments])  # the rest is silent
-    shares = np.repeat(effects[:, :, moments] * heard / explanation.strongest_effect, np.diff(edges), axis=1)
+    shares = np.repeat(attributions[:, :, moments] * heard / explanation.strongest_attribution, np.diff(edges), axis=1)
     image = {"origin": "lower", "aspect": "auto", "extent": (0, analysis.duration_s, 0, len(spectrogram))}
     for row, (axes, target) in enumerate(zip(panels, TARGETS, strict=True)):
         axes.imshow(spectrogram, cmap="gray", vmin=-100, vmax=-10, **image)
-        axes.imshow(_effect_colors(shares[row]), interpolation="nearest", **image)
+        axes.imshow(_attribution_colors(shares[row]), interpolation="nearest", **image)
         for sign in (1, -1):
             if strongest := explanation.strongest(target, sign):
-                band, moment, effect = strongest
+                band, moment, attribution = strongest
                 middle_s = (starts_s[moment] + ends_s[moment]) / 2
                 inside_s = np.clip(middle_s, 0.05 * analysis.duration_s, 0.95 * analysis.duration_s)
                 place = inside_s, (edges[band] + edges[band + 1]) / 2
                 style = {"ha": "center", "va": "center", "fontsize": 9, "weight": "bold", "bbox": BEHIND_TEXT}
-                axes.text(*place, f"{effect:+.3f}".replace("-", "−"), **style)
+                axes.text(*place, f"{attribution:+.3f}".replace("-", "−"), **style)
         _time_axis(axes, analysis.duration_s)
         if row < len(panels) - 1:
             axes.set_xlabel("")
@@ -132,9 +133,9 @@ def _draw_explanation(panels: list[Axes], analysis: Analysis) -> None:
 def _draw_legend(axes: Axes, analysis: Analysis) -> None:
     shares = np.linspace(-1, 1, 201)[None]
     axes.imshow(np.full((1, 1), 0.6), cmap="gray", vmin=0, vmax=1, aspect="auto", extent=(-1, 1, 0, 1))
-    axes.imshow(_effect_colors(shares), aspect="auto", extent=(-1, 1, 0, 1))
-    strongest = f"by {analysis.explanation.strongest_effect:.3f}"
-    axes.set_xticks([-1, 0, 1], [f"lowered\n{strongest}", "no effect", f"raised\n{strongest}"])
+    axes.imshow(_attribution_colors(shares), aspect="auto", extent=(-1, 1, 0, 1))
+    strongest = f"by {analysis.explanation.strongest_attribution:.3f}"
+    axes.set_xticks([-1, 0, 1], [f"lowered\n{strongest}", "no change", f"raised\n{strongest}"])
     axes.set_yticks([])
     axes.set_title("what the colours mean", loc="left", x=-0.1)
     axes.text(-0.1, -4.2, LEGEND, va="top", fontsize=9.5, color="#444444", transform=axes.transAxes)
@@ -144,10 +145,10 @@ def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
     starts = [moment.start_s for moment in analysis.timeline]
     edges = np.append(starts, analysis.duration_s)
     for target in TARGETS:
-        course = [moment.values[target] for moment in analysis.timeline]
-        axes.stairs(course, edges, baseline=None, color=COLORS[target], linewidth=2, label=target)
+        values = [moment.values[target] for moment in analysis.timeline]
+        axes.stairs(values, edges, baseline=None, color=COLORS[target], linewidth=2, label=target)
     _time_axis(axes, analysis.duration_s)
-    axes.set(ylim=(0, 1), title="its course")
+    axes.set(ylim=(0, 1), title="timeline")
     axes.grid(axis="y", alpha=0.25)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3, ncols=3, frameon=False)
     _clean(axes)
@@ -165,7 +166,7 @@ def _draw_values(axes: Axes, analysis: Analysis, true: dict[str, float]) -> None
             text += f"  (Spotify: {true[target]:.2f})"
         axes.text(1.04, row, text, va="center", color=COLORS[target], weight="bold")
     axes.set(xlim=(0, 1.9), xticks=np.linspace(0, 1, 5))  # room for the texts
-    axes.set_title("what they hear", x=0.26)
+    axes.set_title("predicted values", x=0.26)
     axes.invert_yaxis()
     _clean(axes)
 

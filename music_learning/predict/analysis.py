@@ -1,4 +1,4 @@
-"""What is said of one recording: its values, their course, a mood in words, its neighbours and doubts about it."""
+"""What is predicted of one recording: its values, their timeline, a mood in words, similar songs and warnings."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ DECIMALS = 4
 MIDDLE = 0.5  # of Spotify's scales
 NEUTRAL_RADIUS = 0.1  # about half of what a valence is off by on average, so that no more is claimed than is known
 MAX_COLUMNS = 1024
-SMALLEST_EFFECT = 0.0005  # what is less shows as 0
+SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Moment:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How much each place of the spectrogram raised (above 0) or lowered the values of the half-minute that it is in.
+    """How much each cell of the spectrogram raised (above 0) or lowered the values of the window of 30 s that it is in.
 
-    Of a recording's last window, which is shorter, it says how much it would in as long a one as the others. A place is
-    a group of mel bands during one moment of the timeline; see `explanation.effects`.
+    Of a recording's last window, which is shorter, it says how much it would in as long a one as the others. A cell is
+    a group of mel bands during one moment of the timeline; see `occlusion.occlusion_attributions`.
     """
 
     edges_hz: tuple[float, ...]  # (bands + 1,), between the groups of bands, ascending
     stretches_s: tuple[tuple[float, float], ...]  # when each moment begins and ends
-    effects: Tensor  # (targets, bands, moments)
+    attributions: Tensor  # (targets, bands, moments)
 
-    def place(self, band: int, moment: int) -> str:
-        """A place in words, such as `0.9 to 1.7 kHz at 0:15 to 0:19`."""
+    def cell(self, band: int, moment: int) -> str:
+        """A cell in words, such as `0.9 to 1.7 kHz at 0:15 to 0:19`."""
         low, high = self.edges_hz[band : band + 2]
         if band == 0:
             words = f"what is below {hertz(high)}"
@@ -52,39 +52,39 @@ class Explanation:
         return f"{words} at {clock(start_s)} to {clock(end_s)}"
 
     @property
-    def strongest_effect(self) -> float:
-        """The largest effect on any target, up or down, never 0."""
-        return max(float(self.effects.abs().max()), SMALLEST_EFFECT)
+    def strongest_attribution(self) -> float:
+        """The largest attribution of any target, up or down, never 0."""
+        return max(float(self.attributions.abs().max()), SMALLEST_ATTRIBUTION)
 
     def strongest(self, target: str, sign: int) -> tuple[int, int, float] | None:
-        """The band and the moment with the highest (`sign` 1) or the lowest (-1) effect on a target, and the effect.
+        """The band and the moment with the highest (`sign` 1) or the lowest (-1) attribution, and the attribution.
 
-        None where no place has an effect of that sign that shows.
+        None where no cell has one of that sign that shows.
         """
-        effects = self.effects[TARGETS.index(target)]
-        band, moment = divmod(int((sign * effects).argmax()), len(self.stretches_s))
-        effect = float(effects[band, moment])
-        return (band, moment, effect) if sign * effect >= SMALLEST_EFFECT else None
+        attributions = self.attributions[TARGETS.index(target)]
+        band, moment = divmod(int((sign * attributions).argmax()), len(self.stretches_s))
+        attribution = float(attributions[band, moment])
+        return (band, moment, attribution) if sign * attribution >= SMALLEST_ATTRIBUTION else None
 
     def sentence(self, target: str) -> str:
         """What raised and what lowered a target's value most, in plain words."""
         parts = []
         for word, sign in (("raised", 1), ("lowered", -1)):
             if strongest := self.strongest(target, sign):
-                band, moment, effect = strongest
-                parts.append(f"{word} most by {self.place(band, moment)} ({effect:+.3f})")
+                band, moment, attribution = strongest
+                parts.append(f"{word} most by {self.cell(band, moment)} ({attribution:+.3f})")
             else:
                 parts.append(f"{word} nowhere")
         return f"{target}: {', '.join(parts)}"
 
     def to_dict(self) -> dict:
-        """As JSON has it: for each moment and target the effect of each group of bands, the lowest first."""
+        """As JSON has it: for each moment and target the attribution of each group of bands, the lowest first."""
         return {
             "edges_hz": [round(edge) for edge in self.edges_hz],
             "moments": [
                 {"start_s": round(start_s, 2), "end_s": round(end_s, 2)}
                 | {
-                    target: [round(effect, DECIMALS) for effect in self.effects[row, :, moment].tolist()]
+                    target: [round(attribution, DECIMALS) for attribution in self.attributions[row, :, moment].tolist()]
                     for row, target in enumerate(TARGETS)
                 }
                 for moment, (start_s, end_s) in enumerate(self.stretches_s)
@@ -94,10 +94,10 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is said of one recording.
+    """What is predicted of one recording.
 
-    The timeline has one moment for every 3 to 4 s that are not silent. Over each half-minute, the mean of its moments
-    is the value of that half-minute; a recording's value is the mean of its half-minutes, weighted by their lengths.
+    The timeline has one moment for every 3 to 4 s that are not silent. Over each window of 30 s, the mean of its
+    moments is the value of that window; a recording's value is the mean of its windows, weighted by their lengths.
     """
 
     duration_s: float
@@ -169,14 +169,14 @@ def percentile(value: float, ordered: Sequence[float]) -> float:
     return 100 * bisect_left(ordered, value) / len(ordered)
 
 
-def warnings_about(unfamiliar: int, windows: int) -> tuple[str, ...]:
-    """What to warn of where so many of a recording's windows of 30 s are unlike the songs learned from.
+def warnings_about(novel: int, windows: int) -> tuple[str, ...]:
+    """What to warn of where so many of a recording's windows of 30 s are unlike the training songs.
 
     One in fifty songs is by chance, so that less than half of the windows says nothing.
     """
-    if 2 * unfamiliar < windows:
+    if 2 * novel < windows:
         return ()
-    what = "This sounds" if windows == 1 else f"{unfamiliar} of {windows} half-minutes sound"
+    what = "This sounds" if windows == 1 else f"{novel} of {windows} windows of 30 s sound"
     return (
         f"{what} unlike the music that the models learned from: speech, noise or a single tone, perhaps. "
         "Don't rely on the numbers.",

@@ -1,6 +1,8 @@
-"""Whether a clip sounds like the songs that the models learned from; of what does not, they can say little."""
+"""Novelty detection: whether a clip sounds unlike the training songs; of what does, the models can say little."""
 
+import json
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,107 +12,124 @@ from torch import Tensor
 from tqdm import tqdm
 
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_statistics
+from music_learning.features.clip import clip_features
+from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic
 from music_learning.songs.spectrograms import SpectrogramSet
 
-FALSE_ALARMS = 0.02  # share of songs that may be taken for unfamiliar
-LENGTHS_S = (3, 5, 10, 30)  # the shorter a clip, the farther its statistics are from those of any song
-MAX_DEVIATION = 4.0  # as in the kernel regression: a statistic far off counts no more than this
-MIN_DEVIATION = 1e-3
-POSITIVE_SHARE = 0.99  # of the songs, for which a statistic that is compared by its ratio is above 0
-MIN_POSITIVE = 1e-3  # what such a statistic counts for where it is not
+FALSE_POSITIVE_RATE = 0.02  # share of songs that may be taken for novel
+LENGTHS_S = (3, 5, 10, 30)  # the shorter a clip, the farther its features are from those of any song
+MIN_STD = 1e-3
+POSITIVE_SHARE = 0.99  # of the songs, for which a feature that is compared by its ratio is above 0
+MIN_POSITIVE = 1e-3  # what such a feature counts for where it is not
 MADE_BY = "model_train.py"
-TENSORS = ("songs", "positive", "mean", "deviation", "limits")
+TENSORS = ("songs", "positive", "mean", "std", "limits")
 
 
-class Familiarity:
-    """Tells by a clip's statistics how far it is from the nearest song learned from."""
+class NoveltyDetector:
+    """Tells by a clip's features how far it is from the nearest training song."""
 
-    def __init__(self, songs: Tensor, positive: Tensor, mean: Tensor, deviation: Tensor, limits: Tensor) -> None:
+    def __init__(
+        self, features: FeatureConfig, songs: Tensor, positive: Tensor, mean: Tensor, std: Tensor, limits: Tensor
+    ) -> None:
         """
         Args:
-            songs: (songs, statistics), standardised.
-            positive: (statistics,) of booleans: which are above 0 for nearly all songs and compared by logarithms.
-            mean, deviation: (statistics,), what they are standardised with.
+            features: of which settings the features are.
+            songs: (songs, features), standardised.
+            positive: (features,) of booleans: which are above 0 for nearly all songs and compared by logarithms.
+            mean, std: (features,), what they are standardised with.
             limits: (lengths,) the distance that a clip of each of `LENGTHS_S` may have.
         """
-        self.songs, self.positive, self.mean, self.deviation, self.limits = songs, positive, mean, deviation, limits
+        self.features = features
+        self.songs, self.positive, self.mean, self.std, self.limits = songs, positive, mean, std, limits
 
-    def standardised(self, statistics: Tensor) -> Tensor:
-        """(B, statistics) -> the same as deviations from the songs' mean, 4 at the most."""
-        scaled = by_ratio(statistics, self.positive)
-        return ((scaled - self.mean) / self.deviation).clamp(-MAX_DEVIATION, MAX_DEVIATION)
+    def standardised(self, features: Tensor) -> Tensor:
+        """(B, features) -> the same in standard deviations from the songs' mean, `max_deviation` at the most."""
+        limit = self.features.max_deviation
+        return ((by_ratio(features, self.positive) - self.mean) / self.std).clamp(-limit, limit)
 
-    def distances(self, statistics: Tensor) -> Tensor:
-        """The distance to each song: (B, statistics) of `clip_statistics` -> (B, songs)"""
-        return torch.cdist(self.standardised(statistics), self.songs)
+    def distances(self, features: Tensor) -> Tensor:
+        """The distance to each song: (B, features) of `clip_features` -> (B, songs)"""
+        return torch.cdist(self.standardised(features), self.songs)
 
-    def is_familiar(self, statistics: Tensor, duration_s: float) -> bool:
-        """Whether a clip is as near to a song learned from as nearly all songs are.
+    def is_novel(self, features: Tensor, duration_s: float) -> bool:
+        """Whether a clip is farther from every training song than nearly all songs are from others.
 
         Args:
-            statistics: (1, statistics) of `clip_statistics`.
+            features: (1, features) of `clip_features`.
             duration_s: the clip's length, which decides how near is near.
         """
         length = max((k for k, length_s in enumerate(LENGTHS_S) if duration_s >= 0.95 * length_s), default=0)
-        return bool(self.distances(statistics).min() <= self.limits[length])
+        return bool(self.distances(features).min() > self.limits[length])
 
     def save(self, path: Path) -> None:
         tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
+        metadata = {"features": json.dumps(self.features.to_dict())}
         with atomic(path) as temporary:
-            temporary.write_bytes(to_safetensors(tensors | {"songs": tensors["songs"].half()}))
+            temporary.write_bytes(to_safetensors(tensors | {"songs": tensors["songs"].half()}, metadata))
 
     @classmethod
-    def open(cls, path: Path) -> "Familiarity":
-        """Raises UserError where the file is missing, damaged or of another version."""
+    def open(cls, path: Path, features: FeatureConfig) -> Self:
+        """Read a detector for features of these settings.
+
+        Raises:
+            UserError: the file is missing, damaged, of another version, or for features of other settings.
+        """
         try:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
+                saved = FeatureConfig.from_dict(json.loads(file.metadata()["features"]), features.pipeline)
         except FileNotFoundError:
             raise UserError(f"{path} is missing; run {MADE_BY} first") from None
-        except (OSError, SafetensorError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}); make it again with {MADE_BY}") from None
-        return cls(**tensors | {"songs": tensors["songs"].float()})
+        if difference := saved.differences(features):
+            raise UserError(
+                f"{path} and the models have different feature settings: {difference}; make it again with {MADE_BY}"
+            )
+        return cls(features, **tensors | {"songs": tensors["songs"].float()})
 
 
-def by_ratio(statistics: Tensor, positive: Tensor) -> Tensor:
-    """(B, statistics) with logarithms in place of those that are nearly always positive: how much a band changes, say.
+def by_ratio(features: Tensor, positive: Tensor) -> Tensor:
+    """(B, features) with logarithms in place of those that are nearly always positive: how much a band changes, say.
 
     So half counts as much as double. Noise differs from songs by far too little change, which is a small difference
     but a large ratio.
     """
-    return torch.where(positive, statistics.clamp(min=MIN_POSITIVE).log(), statistics)
+    return torch.where(positive, features.clamp(min=MIN_POSITIVE).log(), features)
 
 
-def fit_familiarity(songs: list[dict[str, str]], spectrograms: SpectrogramSet, groups: dict[str, str]) -> Familiarity:
+def fit_novelty_detector(
+    songs: list[dict[str, str]], spectrograms: SpectrogramSet, groups: dict[str, str], config: FeatureConfig
+) -> NoveltyDetector:
     """Learn how near songs are to one another: each to the nearest by other artists, since new ones will be such.
 
-    A clip of some length is too far off where it is farther than all but 2 % of the songs cut to that length are.
+    A clip of some length is novel where it is farther off than all but 2 % of the songs cut to that length are.
 
     Args:
-        songs: those that the models learned from, by at least two groups of artists.
+        songs: the training songs, by at least two groups of artists.
         groups: song_id -> the group of its artists.
+        config: of the features, for the spectrograms' pipeline.
     """
     by_length = []
     for length_s in LENGTHS_S:
         crops = []
-        for song in tqdm(songs, desc=f"familiarity of {length_s} s", unit="song", disable=None):
+        for song in tqdm(songs, desc=f"novelty at {length_s} s", unit="song", disable=None):
             spectrogram = spectrograms.spectrogram(song["song_id"]).astype(np.float32)
             n = min(spectrogram.shape[1], round(length_s * spectrograms.config.frames_per_s))
             start = (spectrogram.shape[1] - n) // 2
             crop = torch.from_numpy(spectrogram[None, :, start : start + n])
-            crops.append(clip_statistics(crop))
+            crops.append(clip_features(crop, config))
         by_length.append(torch.cat(crops))
     whole = by_length[-1]
     positive = (whole > 0).float().mean(dim=0) >= POSITIVE_SHARE
     scaled = by_ratio(whole, positive)
-    mean, deviation = scaled.mean(dim=0), scaled.std(dim=0) + MIN_DEVIATION
-    familiarity = Familiarity(whole, positive, mean, deviation, torch.zeros(len(LENGTHS_S)))
-    familiarity.songs = familiarity.standardised(whole)
+    mean, std = scaled.mean(dim=0), scaled.std(dim=0) + MIN_STD
+    detector = NoveltyDetector(config, whole, positive, mean, std, torch.zeros(len(LENGTHS_S)))
+    detector.songs = detector.standardised(whole)
     names = [groups[song["song_id"]] for song in songs]
     related = torch.tensor([[first == second for second in names] for first in names])
-    for k, statistics in enumerate(by_length):
-        to_others = familiarity.distances(statistics).masked_fill(related, torch.inf).amin(dim=1)
-        familiarity.limits[k] = to_others.quantile(1 - FALSE_ALARMS)
-    return familiarity
+    for k, features in enumerate(by_length):
+        to_others = detector.distances(features).masked_fill(related, torch.inf).amin(dim=1)
+        detector.limits[k] = to_others.quantile(1 - FALSE_POSITIVE_RATE)
+    return detector

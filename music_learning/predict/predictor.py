@@ -7,6 +7,7 @@ print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -18,12 +19,11 @@ from torch import Tensor
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError
+from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval, read_intervals
-from music_learning.features.clip import clip_statistics
-from music_learning.model.ensemble import Ensemble, Heard, load_model
+from music_learning.features.clip import clip_features
+from music_learning.model.ensemble import Ensemble, Prediction, load_model
 from music_learning.paths import RELEASED_MODELS, ModelPaths
-from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import (
     Analysis,
     Explanation,
@@ -34,8 +34,8 @@ from music_learning.predict.analysis import (
     percentile,
     warnings_about,
 )
-from music_learning.predict.novelty import Familiarity
-from music_learning.predict.occlusion import N_BANDS, effects
+from music_learning.predict.novelty import NoveltyDetector
+from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
 from music_learning.predict.similarity import SongIndex, by_artist
 
 N_SIMILAR_SONGS = 10
@@ -43,23 +43,44 @@ N_SIMILAR_ARTISTS = 5
 N_SEARCHED = 50  # songs, among which to find the artists
 
 
+@dataclass(frozen=True)
+class WindowPrediction:
+    """What the models predict of one window of up to 30 s without silence at its ends."""
+
+    start_s: float
+    duration_s: float
+    frames: int
+    prediction: (
+        Prediction  # of all targets: the timeline is (targets, segments), the embedding (targets, members * hidden)
+    )
+    is_novel: bool
+    attributions: Tensor | None  # (targets, bands, segments), if an explanation was asked for
+
+    @property
+    def edges_s(self) -> list[float]:
+        """Where the segments of the timeline begin, and where the last one ends."""
+        n = self.prediction.timeline.shape[1]
+        return [self.start_s + segment * self.duration_s / n for segment in range(n + 1)]
+
+
 class Predictor:
-    """The models of all targets with what they need to judge a recording. One may serve many threads."""
+    """The models of all targets with what they need to analyse a recording. One may serve many threads."""
 
     def __init__(
         self,
         models: dict[str, Ensemble],
         descriptions: dict[str, dict],
-        pipeline: AudioPipeline,
-        familiarity: Familiarity,
+        *,
+        novelty: NoveltyDetector,
         training_songs: SongIndex,
         index: SongIndex,
         intervals: dict[str, Interval],
     ) -> None:
         self.models = models
         self.descriptions = descriptions
-        self.pipeline = pipeline
-        self.familiarity = familiarity
+        self.features = models[TARGETS[0]].config.features
+        self.pipeline = AudioPipeline(self.features.pipeline)
+        self.novelty = novelty
         self.training_songs = training_songs
         self.index = index
         self.intervals = intervals
@@ -76,77 +97,79 @@ class Predictor:
             UserError: something is missing or damaged, or does not belong together.
         """
         paths = ModelPaths(Path(models))
-        ensembles, descriptions, config = load_models(paths)
+        ensembles, descriptions = load_models(paths)
         weights = weights_of(descriptions)
         training_songs = SongIndex.open(paths.index, weights, made_by="model_train.py")
         return cls(
             ensembles,
             descriptions,
-            AudioPipeline(config),
-            Familiarity.open(paths.familiarity),
-            training_songs,
-            training_songs if index is None else SongIndex.open(Path(index), weights),
-            read_intervals(paths, weights),
+            novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features),
+            training_songs=training_songs,
+            index=training_songs if index is None else SongIndex.open(Path(index), weights),
+            intervals=read_intervals(paths, weights),
         )
 
     def predict(
         self, source: str | Path | np.ndarray | Tensor, *, sample_rate_hz: int | None = None, explain: bool = False
     ) -> Analysis:
-        """Listen to a recording of any length from 3 s of sound up, in memory that does not grow with its length.
+        """Analyse a recording of any length from 3 s of sound up; its audio is never in memory as a whole.
 
         Args:
             source: an audio file, or a waveform (samples,) or (channels, samples) of floats in [-1, 1].
             sample_rate_hz: of the waveform; a file knows its own.
-            explain: also find what raised or lowered the values, about a second for each half-minute.
+            explain: also find what raised or lowered the values, about a second for each window of 30 s.
 
         Raises:
             AudioError: it can't be used; the message says why.
         """
         if isinstance(source, str | Path):
-            return self.listen(self.pipeline.waveforms(source), explain=explain)
+            return self.predict_waveforms(self.pipeline.waveforms(source), explain=explain)
         if sample_rate_hz is None:
             raise UserError("a waveform needs its sample_rate_hz")
-        return self.listen(self.pipeline.waveforms_of(source, sample_rate_hz), explain=explain)
+        return self.predict_waveforms(self.pipeline.waveforms_of(source, sample_rate_hz), explain=explain)
 
-    def listen(self, waveforms: Iterable[tuple[Tensor, float]], *, explain: bool = False) -> Analysis:
+    def predict_waveforms(self, waveforms: Iterable[tuple[Tensor, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from windows as `AudioPipeline.waveforms` gives them."""
         return self.analyse(self.pipeline.windows(waveforms), explain=explain)
 
-    @torch.inference_mode()
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""
-        overview = Overview(self.pipeline.config.n_mels)
-        timeline: list[Moment] = []
-        stretches_s: list[tuple[float, float]] = []
-        effects_by_window: list[tuple[int, Tensor]] = []
-        totals, embedding = torch.zeros(len(TARGETS)), torch.zeros_like(self.index.mean)
-        n_frames, n_windows, n_unfamiliar, start_s = 0, 0, 0, 0.0
+        config = self.pipeline.config
+        overview, start_s, predicted = Overview(config.n_mels), 0.0, []
         for spectrogram, duration_s in windows:
             if spectrogram is None:
-                n_silent = round(duration_s * self.pipeline.config.frames_per_s)
-                overview.add(torch.full((self.pipeline.config.n_mels, n_silent), self.pipeline.config.floor_db))
-                start_s += duration_s
-                continue
-            statistics = clip_statistics(spectrogram[None])
-            heard = hear(self.models, spectrogram, statistics)
-            frames = spectrogram.shape[1]
-            totals += frames * heard.values
-            embedding += frames * heard.embedding.flatten()
-            n_pieces = heard.timeline.shape[1]
-            edges_s = [start_s + piece * duration_s / n_pieces for piece in range(n_pieces + 1)]
-            for moment_s, values in zip(edges_s[:-1], heard.timeline.T.tolist(), strict=True):
-                timeline.append(Moment(moment_s, dict(zip(self.models, values, strict=True))))
-            if explain:
-                stretches_s += pairwise(edges_s)
-                effects_by_window.append((frames, effects(self.models, spectrogram, self.pipeline.config)))
-            n_frames, n_windows = n_frames + frames, n_windows + 1
-            n_unfamiliar += not self.familiarity.is_familiar(statistics, duration_s)
-            overview.add(spectrogram[: self.pipeline.config.n_mels])
+                overview.add(torch.full((config.n_mels, round(duration_s * config.frames_per_s)), config.floor_db))
+            else:
+                overview.add(spectrogram[: config.n_mels])
+                predicted.append(self._predict_window(spectrogram, start_s, duration_s, explain=explain))
             start_s += duration_s
-        values = dict(zip(self.models, (totals / n_frames).tolist(), strict=True))
-        songs = self.index.nearest(embedding / n_frames, N_SEARCHED)
+        return self._analysis(predicted, overview.columns, start_s)
+
+    @torch.inference_mode()
+    def _predict_window(
+        self, spectrogram: Tensor, start_s: float, duration_s: float, *, explain: bool
+    ) -> WindowPrediction:
+        features = clip_features(spectrogram[None], self.features)
+        return WindowPrediction(
+            start_s,
+            duration_s,
+            frames=spectrogram.shape[1],
+            prediction=predict_clip(self.models, spectrogram, features),
+            is_novel=self.novelty.is_novel(features, duration_s),
+            attributions=occlusion_attributions(self.models, spectrogram) if explain else None,
+        )
+
+    def _analysis(self, windows: list[WindowPrediction], spectrogram: Tensor, duration_s: float) -> Analysis:
+        """Join the windows of a recording: its values are their mean, weighted by their lengths."""
+        if not windows:
+            raise AudioError("silent from beginning to end")
+        n_frames = sum(window.frames for window in windows)
+        means = sum(window.frames * window.prediction.values for window in windows) / n_frames
+        embedding = sum(window.frames * window.prediction.embedding.flatten() for window in windows) / n_frames
+        values = dict(zip(self.models, means.tolist(), strict=True))
+        songs = self.index.nearest(embedding, N_SEARCHED)
         return Analysis(
-            duration_s=start_s,
+            duration_s=duration_s,
             values=values,
             intervals={
                 target: tuple(float(end) for end in interval.around(values[target]))
@@ -154,27 +177,34 @@ class Predictor:
             },
             percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
             mood=mood_words(valence=values["valence"], energy=values["energy"]),
-            warnings=warnings_about(n_unfamiliar, n_windows),
-            timeline=tuple(timeline),
+            warnings=warnings_about(sum(window.is_novel for window in windows), len(windows)),
+            timeline=tuple(
+                Moment(moment_s, dict(zip(self.models, at_moment, strict=True)))
+                for window in windows
+                for moment_s, at_moment in zip(window.edges_s[:-1], window.prediction.timeline.T.tolist(), strict=True)
+            ),
             similar_songs=tuple(songs[:N_SIMILAR_SONGS]),
             similar_artists=tuple(by_artist(songs, N_SIMILAR_ARTISTS)),
-            spectrogram=overview.columns,
-            explanation=self.explanation_of(effects_by_window, stretches_s) if explain else None,
+            spectrogram=spectrogram,
+            explanation=self._explanation(windows),
         )
 
-    def explanation_of(
-        self, by_window: list[tuple[int, Tensor]], stretches_s: list[tuple[float, float]]
-    ) -> Explanation:
-        """One explanation of all windows' effects (targets, bands, moments), which come with each one's frames.
+    def _explanation(self, windows: list[WindowPrediction]) -> Explanation | None:
+        """One explanation of all windows, if they have attributions.
 
-        In a short window, such as a song's last, a place is a larger part of what is heard. All are put on the scale of
-        the longest window, so that effects are alike where the sound is.
+        In a short window, such as a song's last, a cell is a larger part of the whole. All are put on the scale of the
+        longest window, so that attributions are alike where the sound is.
         """
         config = self.pipeline.config
         edges_hz = tuple(config.hz_at(band) for band in even_edges(config.n_mels, N_BANDS))
-        longest = max(frames for frames, _ in by_window)
-        scaled = [frames / longest * effects_of_window for frames, effects_of_window in by_window]
-        return Explanation(edges_hz, tuple(stretches_s), torch.cat(scaled, dim=2))
+        longest = max(window.frames for window in windows)
+        scaled = [
+            window.frames / longest * window.attributions for window in windows if window.attributions is not None
+        ]
+        if not scaled:
+            return None
+        stretches_s = tuple(stretch for window in windows for stretch in pairwise(window.edges_s))
+        return Explanation(edges_hz, stretches_s, torch.cat(scaled, dim=2))
 
     @cached_property
     def training_labels(self) -> dict[str, list[float]]:
@@ -182,25 +212,26 @@ class Predictor:
         return {target: sorted(float(song[target]) for song in self.training_songs.songs) for target in TARGETS}
 
 
-def hear(models: dict[str, Ensemble], spectrogram: Tensor, statistics: Tensor) -> Heard:
-    """What all models make of one clip.
+def predict_clip(models: dict[str, Ensemble], spectrogram: Tensor, features: Tensor) -> Prediction:
+    """What all models predict of one clip.
 
     Args:
         models: a model per target.
         spectrogram: (n_rows, frames) as the pipeline makes it.
-        statistics: (1, statistics), its `clip_statistics`.
+        features: (1, features), its `clip_features`.
 
     Returns:
-        As for a batch of as many clips as there are models: the timeline is (targets, pieces), for instance.
+        As for a batch of as many clips as there are models: the timeline is (targets, segments), for instance.
     """
-    parts = [model.hear(spectrogram[None], statistics) for model in models.values()]
-    return Heard(torch.cat([part.timeline for part in parts]), torch.cat([part.embedding for part in parts]))
+    parts = [model.predict(spectrogram[None], features) for model in models.values()]
+    return Prediction(torch.cat([part.timeline for part in parts]), torch.cat([part.embedding for part in parts]))
 
 
 @torch.inference_mode()
 def embed(models: dict[str, Ensemble], spectrogram: Tensor) -> Tensor:
     """What a song index keeps of a clip: (n_rows, frames) -> (embedding,)"""
-    return hear(models, spectrogram, clip_statistics(spectrogram[None])).embedding.flatten()
+    features = clip_features(spectrogram[None], next(iter(models.values())).config.features)
+    return predict_clip(models, spectrogram, features).embedding.flatten()
 
 
 def weights_of(descriptions: dict[str, dict]) -> dict[str, str]:
@@ -208,20 +239,19 @@ def weights_of(descriptions: dict[str, dict]) -> dict[str, str]:
     return {target: description["weights_sha256"] for target, description in descriptions.items()}
 
 
-def load_models(paths: ModelPaths) -> tuple[dict[str, Ensemble], dict[str, dict], PipelineConfig]:
-    """The model of each target, their descriptions, and the pipeline config they share.
+def load_models(paths: ModelPaths) -> tuple[dict[str, Ensemble], dict[str, dict]]:
+    """The model of each target, and their descriptions.
 
-    Raises UserError where they don't share one.
+    Raises UserError where they don't share the settings of the pipeline and of the features.
     """
-    models, descriptions, configs = {}, {}, {}
+    models, descriptions = {}, {}
     for target in TARGETS:
         models[target], descriptions[target] = load_model(paths, target)
-        configs[target] = PipelineConfig.from_dict(descriptions[target]["pipeline"])
-    config = configs[TARGETS[0]]
+    features = models[TARGETS[0]].config.features
     for target in TARGETS[1:]:
-        if difference := config.differences(configs[target]):
+        if difference := features.differences(models[target].config.features):
             raise UserError(
-                f"the models of {TARGETS[0]} and {target} were trained with different pipeline settings: {difference}; "
-                "run model_train.py for all targets"
+                f"the models of {TARGETS[0]} and {target} were trained with different settings of the pipeline or the "
+                f"features: {difference}; run model_train.py for all targets"
             )
-    return models, descriptions, config
+    return models, descriptions

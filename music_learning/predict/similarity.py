@@ -1,4 +1,4 @@
-"""An index of songs: what the networks made of each, and which of them are most like another song.
+"""An index of songs: what the CNNs made of each, and which of them are most like another song.
 
 The networks' last hidden layers describe a song in some hundreds of numbers, many of which say the same. The index
 keeps their principal components, each scaled to the same variance, and compares songs by Euclidean distance.
@@ -32,20 +32,20 @@ MADE_BY = "python -m music_learning.library.build_index"
 
 @dataclass(frozen=True)
 class SimilarSong:
-    """A neighbour of a song. `closer_than` is the % of pairs of songs in the index that are farther apart."""
+    """A neighbour of a song. `similarity_percentile` is the % of pairs of songs in the index that are farther apart."""
 
     song_id: str
     title: str
     artist: str
-    closer_than: float
+    similarity_percentile: float
 
     @property
     def closeness(self) -> str:
         """How near it is, in words."""
-        return f"more alike than {min(self.closer_than, 99.99):.4g} % of song pairs"
+        return f"more alike than {min(self.similarity_percentile, 99.99):.4g} % of song pairs"
 
     def to_dict(self) -> dict:
-        return asdict(self) | {"closer_than": round(self.closer_than, 2)}
+        return asdict(self) | {"similarity_percentile": round(self.similarity_percentile, 2)}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,11 @@ class SimilarArtist:
     song: SimilarSong
 
     def to_dict(self) -> dict:
-        return {"artist": self.artist, "song": self.song.title, "closer_than": round(self.song.closer_than, 2)}
+        return {
+            "artist": self.artist,
+            "song": self.song.title,
+            "similarity_percentile": round(self.song.similarity_percentile, 2),
+        }
 
 
 class SongIndex:
@@ -92,12 +96,13 @@ class SongIndex:
         found = distances.topk(min(n, len(self.songs)), largest=False)
         return [
             SimilarSong(
-                *(self.songs[row][name] for name in ("song_id", "title", "artist")), self._closer_than(distance)
+                *(self.songs[row][name] for name in ("song_id", "title", "artist")),
+                self._similarity_percentile(distance),
             )
             for row, distance in zip(found.indices.tolist(), found.values, strict=True)
         ]
 
-    def _closer_than(self, distance: Tensor) -> float:
+    def _similarity_percentile(self, distance: Tensor) -> float:
         nearer = int(torch.searchsorted(self.pair_distances, distance))
         return 100 * (1 - nearer / len(self.pair_distances))
 

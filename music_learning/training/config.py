@@ -2,49 +2,60 @@
 
 from dataclasses import dataclass, field
 
+from music_learning.features.config import FeatureConfig
 from music_learning.model.cnn import NetworkConfig
 from music_learning.training.augmentation import AugmentationConfig
 
 
 @dataclass(frozen=True)
 class KernelConfig:
-    """Settings of one target's `KernelRegression`."""
+    """Settings of one target's kernel model."""
 
+    kernel: str  # "gaussian" or "exponential"
     gamma: float  # how near songs must be to be alike
-    exponent: float  # of the distance
-    cost: float  # of errors, against smoothness
-    group_weights: dict[str, float]  # of the groups of statistics that count more or less than the others
+    C: float  # of errors, against smoothness
+    group_weights: dict[str, float]  # of the groups of features that count more or less than the others
+    epsilon: float = 0.02  # errors up to this cost nothing
 
 
-def less(*groups: str) -> dict[str, float]:
-    """Weights of groups that count half as much as others."""
-    return dict.fromkeys(groups, 0.5)
-
-
-# Of the TARGETS in order; what was tried is in docs/experiments.md.
-KERNELS = (
-    KernelConfig(
+HALF, DOUBLE = 0.5, 2.0
+# What was tried is in docs/experiments.md.
+KERNELS = {
+    "energy": KernelConfig(
+        kernel="gaussian",
         gamma=0.25,
-        exponent=2.0,
-        cost=0.3,
-        group_weights={"tonality": 4} | less("deviation", "change", "rise", "timbre deviation", "chords"),
+        C=0.3,
+        group_weights={
+            "tonal-to-noise ratio": 4,
+            **dict.fromkeys(("band std", "band delta", "spectral flux", "mfcc std", "scale and chords"), HALF),
+        },
     ),
-    KernelConfig(
+    "danceability": KernelConfig(
+        kernel="exponential",
         gamma=0.1,
-        exponent=1.0,
-        cost=0.5,
-        group_weights={"dynamics": 4, "tempo": 4, "modulation": 2, "pulse": 2, "onsets": 2, "lopsidedness": 2}
-        | less("intervals", "chords", "bass", "persistence", "tone strength", "timbre", "spacing"),
+        C=0.5,
+        group_weights={
+            **dict.fromkeys(("dynamics", "tempogram"), 4),
+            **dict.fromkeys(("modulation spectrum", "pulse clarity", "onset strength", "skewness"), DOUBLE),
+            **dict.fromkeys(("key and intervals", "scale and chords", "bass", "pitch self-similarity"), HALF),
+            **dict.fromkeys(("pitch salience", "mfcc mean", "inter-onset intervals"), HALF),
+        },
     ),
-    KernelConfig(
+    "valence": KernelConfig(
+        kernel="exponential",
         gamma=0.1,
-        exponent=1.0,
-        cost=1.2,
-        group_weights={"persistence": 6, "chords": 5, "peaks": 3, "lopsidedness": 3}
-        | {"tone strength": 2, "tonality": 2, "spacing": 2, "rise": 2}
-        | less("dynamics", "modulation", "tempo", "pulse", "repetition", "bass", "timbre deviation", "timbre change"),
+        C=1.2,
+        group_weights={
+            "pitch self-similarity": 6,
+            "scale and chords": 5,
+            **dict.fromkeys(("spectral contrast", "skewness"), 3),
+            **dict.fromkeys(("pitch salience", "tonal-to-noise ratio", "inter-onset intervals"), DOUBLE),
+            "spectral flux": DOUBLE,
+            **dict.fromkeys(("dynamics", "modulation spectrum", "tempogram", "pulse clarity"), HALF),
+            **dict.fromkeys(("onset autocorrelation", "bass", "mfcc std", "delta-mfcc std"), HALF),
+        },
     ),
-)
+}
 
 
 @dataclass(frozen=True)
@@ -58,13 +69,14 @@ class TrainingConfig:
     batch_size: int = 24
     crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
     learning_rate: float = 2e-3  # at its highest
-    warm_up: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
+    warmup_fraction: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
     weight_decay: float = 0.02
-    averaging: float = 0.99  # decay of the running average of the weights, which is what is kept
-    settled: float = 0.75  # share of the epochs before validation: until then chance decides which seems best
+    ema_decay: float = 0.99  # of the exponential moving average of the weights, which is what is kept
+    validate_from: float = 0.75  # share of the epochs before validation: until then the best is a random one
     validate_every: int = 2  # epochs
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
-    kernels: tuple[KernelConfig, ...] = KERNELS
-    kernel_tolerance: float = 0.02  # errors up to this cost nothing
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    kernels: dict[str, KernelConfig] = field(default_factory=KERNELS.copy)  # of each target
+    networks_share: float = 0.3  # of a value; the kernel model errs less, the more so for energy
     seed: int = 0

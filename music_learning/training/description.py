@@ -19,17 +19,18 @@ from music_learning.songs.corpus import EXTRA, Corpus
 from music_learning.training.config import TrainingConfig
 from music_learning.training.loop import TrainingRun, fingerprint
 
+IN_MODEL = ("network", "features", "n_members", "networks_share")  # settings that a model's own config has
+
 
 def describe(target: str, corpus: Corpus, config: TrainingConfig, runs: list[TrainingRun], test_metrics: dict) -> dict:
-    """What a model's JSON says besides its network and the hash of its weights."""
+    """What a model's JSON says besides its config and the hash of its weights."""
     labels = corpus.training[target].to_numpy()
     return {
-        "pipeline": corpus.spectrograms.config.to_dict(),
         "training": settings(config),
         "best_epochs": [training.best_epoch[target] for training in runs],
         "best_validation_losses": [training.best_loss[target] for training in runs],
         "data": {"sha256": corpus.fingerprint, **{part: len(getattr(corpus, part)) for part in (*SPLITS, EXTRA)}},
-        "training_labels": {"mean": labels.mean(), "deviation": labels.std()},
+        "training_labels": {"mean": labels.mean(), "std": labels.std()},
         "metrics": {"test": test_metrics},
         "fingerprint": fingerprint(corpus, config),
         "versions": {
@@ -44,8 +45,8 @@ def describe(target: str, corpus: Corpus, config: TrainingConfig, runs: list[Tra
 
 
 def settings(config: TrainingConfig) -> dict:
-    """The settings that a model's JSON keeps as `training`; those of the network stand by themselves."""
-    return {name: value for name, value in asdict(config).items() if name != "network"}
+    """The settings that a model's JSON keeps as `training`."""
+    return {name: value for name, value in asdict(config).items() if name not in IN_MODEL}
 
 
 def trained_model(target: str, corpus: Corpus, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:
@@ -66,11 +67,12 @@ def weights_trained_with(config: TrainingConfig, paths: ModelPaths) -> dict[str,
     for target in TARGETS:
         if paths.description(target).exists():
             description = read_json(paths.description(target), "model_train.py")
-            if _comparable(description.get("training")) == _comparable(settings(config)):
+            same_model = all(description.get(name) == getattr(config, name) for name in ("n_members", "networks_share"))
+            if same_model and _comparable(description.get("training")) == _comparable(settings(config)):
                 weights[target] = description["weights_sha256"]
     return weights
 
 
 def _comparable(training: dict | None) -> dict:
-    """Training settings as they come out of JSON, which knows no tuples."""
+    """Training settings but for the seed, as they come out of JSON, which knows no tuples."""
     return json.loads(json.dumps({**(training or {}), "seed": None}))

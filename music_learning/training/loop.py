@@ -12,25 +12,22 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from sklearn.svm import SVR
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_statistics, statistic_weights
 from music_learning.files import atomic
 from music_learning.model.cnn import MoodNetwork
-from music_learning.model.ensemble import Ensemble
-from music_learning.model.kernel import KernelRegression
+from music_learning.model.ensemble import Ensemble, EnsembleConfig
 from music_learning.paths import ModelPaths
 from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset, make_loader
 from music_learning.training.augmentation import augment
 from music_learning.training.config import TrainingConfig
+from music_learning.training.kernel import fit_kernel_models
 
 EVALUATION_BATCH = 16
-MIN_DEVIATION = 1e-3  # of a statistic
 
 
 class TrainingRun:
@@ -59,9 +56,9 @@ class TrainingRun:
                 self.best_loss[target], self.best_epoch[target] = mean, len(self.history)
                 self.best[target] = self.average.only(target).state_dict()
 
-    def stalled(self, settled: int, patience: int) -> bool:
-        """Whether no target has improved for `patience` epochs; those before `settled` don't count."""
-        return len(self.history) >= max(settled, *self.best_epoch.values()) + patience
+    def stalled(self, validate_from: int, patience: int) -> bool:
+        """Whether no target has improved for `patience` epochs; those before `validate_from` don't count."""
+        return len(self.history) >= max(validate_from, *self.best_epoch.values()) + patience
 
     def save(self, path: Path) -> None:
         tensors = {}
@@ -114,7 +111,7 @@ def train_network(
     one. Each target then gets a network of its own, as it was at the epoch with its lowest validation loss. Validation
     begins when the learning rate has fallen; training stops early when no target's loss has become lower for a while.
 
-    Chance is drawn anew for each epoch from the seed and the epoch's number, so that a run that went on from a
+    Random numbers come anew for each epoch from the seed and the epoch's number, so that a run that went on from a
     checkpoint ends as one that was never stopped.
 
     Args:
@@ -133,42 +130,17 @@ def train_network(
     network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
-    settled = round(config.settled * config.epochs)
-    while (epoch := len(training.history)) < config.epochs and not training.stalled(settled, config.patience):
+    validate_from = round(config.validate_from * config.epochs)
+    while (epoch := len(training.history)) < config.epochs and not training.stalled(validate_from, config.patience):
         training.history.append((train_epoch(training, train_set, epoch, config, device), None))
         done = epoch + 1
-        if done == config.epochs or (done >= settled and (done - settled) % config.validate_every == 0):
+        if done == config.epochs or (done >= validate_from and (done - validate_from) % config.validate_every == 0):
             predicted = torch.from_numpy(predict(training.average, validation_set, device))
             losses = (predicted - validation_set.labels).square().mean(dim=0) / variances
             training.validated(losses.tolist(), config.smoothing)
         training.save(checkpoint)
         progress(training)
     return training
-
-
-def fit_kernel_regressions(corpus: Corpus, config: TrainingConfig) -> dict[str, KernelRegression]:
-    """Fit each target's regression on statistics of whole clips. Takes seconds, on the CPU.
-
-    It has no epoch to choose, so the validation songs teach it, too.
-    """
-    dataset = SpectrogramDataset(corpus.spectrograms, corpus.known, TARGETS)
-    statistics = torch.cat([clip_statistics(spectrogram[None]) for spectrogram, _ in dataset])
-    regressions = {}
-    for target, labels, kernel in zip(TARGETS, dataset.labels.T.numpy(), config.kernels, strict=True):
-        regression = KernelRegression(config.network.n_mels, len(statistics))
-        regression.input_mean.copy_(statistics.mean(dim=0))
-        regression.input_deviation.copy_(statistics.std(dim=0) + MIN_DEVIATION)
-        regression.input_scale.copy_(statistic_weights(config.network.n_mels, kernel.group_weights).sqrt())
-        regression.gamma.fill_(kernel.gamma)
-        regression.exponent.fill_(kernel.exponent)
-        inputs = regression.scaled(statistics)
-        machine = SVR(kernel="precomputed", C=kernel.cost, epsilon=config.kernel_tolerance)
-        machine.fit(regression.likeness(inputs, inputs).numpy(), labels)
-        regression.support = inputs[torch.from_numpy(machine.support_).long()]
-        regression.weights = torch.from_numpy(machine.dual_coef_[0]).float()
-        regression.offset.fill_(machine.intercept_[0])
-        regressions[target] = regression
-    return regressions
 
 
 def label_variances(dataset: SpectrogramDataset) -> Tensor:
@@ -189,7 +161,7 @@ def train_epoch(
     variances = label_variances(train_set).to(device)
     network, optimizer, losses = training.network.train(), training.optimizer, []
     for step, (spectrograms, labels) in enumerate(loader, start=epoch * len(loader)):
-        rate = config.learning_rate * learning_rate_factor(step / (config.epochs * len(loader)), config.warm_up)
+        rate = config.learning_rate * learning_rate_factor(step / (config.epochs * len(loader)), config.warmup_fraction)
         for group in optimizer.param_groups:
             group["lr"] = rate
         x = augment(
@@ -202,7 +174,7 @@ def train_epoch(
         loss.mean().backward()
         optimizer.step()
         losses.append(loss.detach())
-        update_average(training.average, network, min(config.averaging, (1 + step) / (10 + step)))
+        update_average(training.average, network, min(config.ema_decay, (1 + step) / (10 + step)))
     return torch.stack(losses).mean(dim=0).tolist()
 
 
@@ -213,11 +185,11 @@ def has_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
-def learning_rate_factor(done: float, warm_up: float) -> float:
+def learning_rate_factor(done: float, warmup_fraction: float) -> float:
     """The learning rate as a share of its maximum, after a share `done` of all steps."""
-    if done < warm_up:
-        return done / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
+    if done < warmup_fraction:
+        return done / warmup_fraction
+    return 0.5 * (1 + math.cos(math.pi * (done - warmup_fraction) / (1 - warmup_fraction)))
 
 
 @torch.no_grad()
@@ -232,7 +204,7 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
 
 @torch.inference_mode()
 def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device) -> np.ndarray:
-    """What a model says of whole clips, in the dataset's order: (songs, ...) as its forward gives (B, ...)."""
+    """What a model predicts of whole clips, in the dataset's order: (songs, ...) as its forward gives (B, ...)."""
     alike = len(set(dataset.frames)) == 1  # clips of other lengths would have to be filled up
     batches = make_loader(dataset, batch_size=EVALUATION_BATCH if alike else 1)
     return torch.cat([model(spectrograms.to(device)).cpu() for spectrograms, _ in batches]).numpy()
@@ -241,7 +213,12 @@ def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device)
 def train_ensembles(
     corpus: Corpus, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
 ) -> tuple[dict[str, Ensemble], list[TrainingRun]]:
-    """Train the networks of all targets. Returns each target's model, and the training runs."""
+    """Train the networks of all targets. Returns each target's model, and the training runs.
+
+    Raises UserError where the spectrograms are of another pipeline than the features of the config.
+    """
+    if difference := corpus.spectrograms.config.differences(config.features.pipeline):
+        raise UserError(f"the spectrograms and the features have different pipeline settings: {difference}")
     runs = []
     with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=None) as bar:
         for member, checkpoint in enumerate(checkpoint_paths(corpus, config, paths, name)):
@@ -254,12 +231,20 @@ def train_ensembles(
             runs.append(train_network(corpus, member_config, device=device, checkpoint=checkpoint, progress=progress))
         bar.n = bar.total
     models = {}
-    for target, regression in fit_kernel_regressions(corpus, config).items():
-        network = replace(config.network, outputs=(target,))
-        model = Ensemble(network, config.n_members, len(regression.support))
+    for target, svr in fit_kernel_models(corpus, config).items():
+        model = Ensemble(
+            EnsembleConfig(
+                features=config.features,
+                network=replace(config.network, outputs=(target,)),
+                n_members=config.n_members,
+                n_support=len(svr.support_vectors),
+                kernel=svr.kernel,
+                networks_share=config.networks_share,
+            )
+        )
         for member, training in zip(model.members, runs, strict=True):
             member.load_state_dict(training.best[target])
-        model.kernel_regression = regression
+        model.svr = svr
         models[target] = model.to(device).eval()
     return models, runs
 

@@ -34,6 +34,7 @@ def test_weights_are_those_trained_with_the_same_settings(own_models):
     assert weights_trained_with(CONFIG, paths) == hashes
     assert weights_trained_with(dataclasses.replace(CONFIG, seed=5), paths) == hashes
     assert weights_trained_with(dataclasses.replace(CONFIG, epochs=2), paths) == {}
+    assert weights_trained_with(dataclasses.replace(CONFIG, n_members=2), paths) == {}
     description = read_json(paths.description("energy"), "")
     write_json(paths.description("energy"), description | {"training": None})
     assert set(weights_trained_with(CONFIG, paths)) == set(TARGETS[1:])
@@ -43,4 +44,4 @@ def test_weights_are_those_trained_with_the_same_settings(own_models):
 
 def test_settings_survive_json():
     assert json.loads(json.dumps(settings(CONFIG)))["epochs"] == 1
-    assert "network" not in settings(CONFIG)
+    assert not {"network", "features"} & set(settings(CONFIG))

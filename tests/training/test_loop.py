@@ -7,6 +7,7 @@ from conftest import some_weights_differ, song_frame, song_row
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
+from music_learning.features.config import FeatureConfig
 from music_learning.model.cnn import NetworkConfig
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.songs.corpus import Corpus
@@ -22,7 +23,8 @@ QUICK = dataclasses.replace(
     network=NetworkConfig(n_mels=PIPELINE.n_mels),
     n_members=1,
     epochs=3,
-    settled=0.0,
+    validate_from=0.0,
+    features=FeatureConfig(PIPELINE),
     validate_every=1,
     smoothing=1,
     patience=10,
@@ -192,7 +194,7 @@ def test_each_target_keeps_its_own_best_epoch(loud_and_quiet, tmp_path, monkeypa
 
 
 def test_validation_begins_when_training_has_settled(loud_and_quiet, tmp_path):
-    config = dataclasses.replace(QUICK, epochs=6, settled=0.5, validate_every=2)
+    config = dataclasses.replace(QUICK, epochs=6, validate_from=0.5, validate_every=2)
     training = train(loud_and_quiet, config, tmp_path / "a.safetensors")
     assert [validation is not None for _, validation in training.history] == [False, False, True, False, True, True]
     assert all(epoch in (3, 5, 6) for epoch in training.best_epoch.values())

@@ -36,26 +36,26 @@ def test_nearest_song_is_the_song_itself_and_the_others_follow_by_distance():
     assert found[0].song_id == "id7"
     order = torch.cdist(index.components[7:8], index.components)[0].argsort()[:5]
     assert [neighbour.song_id for neighbour in found] == [f"id{row}" for row in order.tolist()]
-    closer = [neighbour.closer_than for neighbour in found]
-    assert closer == sorted(closer, reverse=True)
-    assert closer[0] == 100
+    percentiles = [neighbour.similarity_percentile for neighbour in found]
+    assert percentiles == sorted(percentiles, reverse=True)
+    assert percentiles[0] == 100
 
 
-def test_closer_than_is_a_share_of_pairs():
+def test_similarity_percentile_is_a_share_of_pairs():
     index = make_index(200)
     middle = index.pair_distances.median()
     far = index.components[0] + torch.tensor([1000.0] + [0.0] * 7)
-    assert index._closer_than(middle) == pytest.approx(50, abs=1)
-    assert index.nearest(far, 1)[0].closer_than == 0
+    assert index._similarity_percentile(middle) == pytest.approx(50, abs=1)
+    assert index.nearest(far, 1)[0].similarity_percentile == 0
 
 
 def test_more_neighbours_than_songs_are_all_songs():
     assert len(make_index(4).nearest(torch.zeros(8), 10)) == 4
 
 
-@pytest.mark.parametrize(("closer_than", "number"), [(99.912, "99.91"), (50.0, "50"), (100.0, "99.99"), (3.14, "3.14")])
-def test_closeness_in_words(closer_than, number):
-    assert SimilarSong("", "", "", closer_than).closeness == f"more alike than {number} % of song pairs"
+@pytest.mark.parametrize(("percentile", "number"), [(99.912, "99.91"), (50.0, "50"), (100.0, "99.99"), (3.14, "3.14")])
+def test_closeness_in_words(percentile, number):
+    assert SimilarSong("", "", "", percentile).closeness == f"more alike than {number} % of song pairs"
 
 
 def test_artists_come_by_their_nearest_song():

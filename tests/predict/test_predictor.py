@@ -97,7 +97,7 @@ def test_windows_are_dropped_as_soon_as_they_are_heard(predictor):
             del waveform
             assert sum(reference() is not None for reference in seen) <= 1
 
-    analysis = predictor.listen(hour())
+    analysis = predictor.predict_waveforms(hour())
     assert analysis.duration_s == 360
     assert analysis.spectrogram.shape[1] <= 1024
 
@@ -118,7 +118,7 @@ def test_training_songs_are_those_learned_from(predictor, loaded):
 def test_indexed_song_finds_itself(predictor, library):
     analysis = predictor.predict(library / "clips" / "song03.wav")
     assert analysis.similar_songs[0].song_id == "song03"
-    assert analysis.similar_songs[0].closer_than == pytest.approx(100)
+    assert analysis.similar_songs[0].similarity_percentile == pytest.approx(100)
     assert analysis.similar_artists[0].artist == "Artist 3"
     assert analysis.warnings == ()
 
@@ -204,10 +204,10 @@ def test_index_of_other_settings_is_refused(own_data, trained, tmp_path):
 
 def test_index_of_other_models_is_refused(own_models):
     paths = ModelPaths(own_models)
-    model, description = load_model(paths, "energy")
+    model, _ = load_model(paths, "energy")
     with torch.no_grad():
-        model.kernel_regression.offset += 0.01
-    save_model(paths, "energy", model, {"pipeline": description["pipeline"]})
+        model.svr.intercept += 0.01
+    save_model(paths, "energy", model, {})
     with pytest.raises(UserError, match=r"made with other models than these; make it again with model_train\.py"):
         Predictor.load(own_models)
 

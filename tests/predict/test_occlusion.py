@@ -12,14 +12,15 @@ from torch import nn
 from music_learning import __main__ as model_demo
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
+from music_learning.features.config import FeatureConfig
 from music_learning.files import read_table
 from music_learning.model.cnn import NetworkConfig
-from music_learning.model.ensemble import Ensemble
+from music_learning.model.ensemble import Ensemble, EnsembleConfig
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.plots import analysis as picture
-from music_learning.predict import occlusion as explanation
+from music_learning.predict import occlusion
 from music_learning.predict.analysis import Explanation, even_edges
-from music_learning.predict.occlusion import N_BANDS, effects
+from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
 from music_learning.predict.predictor import Predictor
 
 CONFIG = PipelineConfig()
@@ -29,7 +30,7 @@ FILL_DB = -50.0
 
 
 def clip(frames, *, seed=0):
-    """Noise whose level is another one every 12 bands and 60 frames, with chance pitches and peaks: (n_rows, frames)"""
+    """Noise whose level is another one every 12 bands and 60 frames, with random pitches and peaks: (n_rows, frames)"""
     generator = torch.Generator().manual_seed(seed)
     levels = torch.randn(N_MELS // 12, -(-frames // 60), generator=generator)
     levels = levels.repeat_interleave(12, dim=0).repeat_interleave(60, dim=1)[:, :frames]
@@ -43,61 +44,62 @@ def even_sound(frames):
 
 
 def ensemble(*, seed=0, n_members=2):
-    """A model with chance weights, which is sensitive enough to have effects everywhere."""
+    """A model with random weights, which is sensitive enough to have attributions everywhere."""
     torch.manual_seed(seed)
-    model = Ensemble(NetworkConfig(outputs=("energy",)), n_members, 5)
-    model.kernel_regression.support.normal_(std=0.04)
-    model.kernel_regression.input_mean.normal_(std=20)
-    model.kernel_regression.input_deviation.fill_(20)
-    model.kernel_regression.weights.normal_(std=0.3)
-    model.kernel_regression.offset.fill_(0.5)
+    network = NetworkConfig(outputs=("energy",))
+    model = Ensemble(EnsembleConfig(FeatureConfig(CONFIG), network, n_members, n_support=5))
+    model.svr.support_vectors.normal_(std=0.04)
+    model.svr.input_mean.normal_(std=20)
+    model.svr.input_std.fill_(20)
+    model.svr.dual_coef.normal_(std=0.3)
+    model.svr.intercept.fill_(0.5)
     for member in model.members:
         member.set_input_statistics(torch.full((N_MELS,), FILL_DB), torch.full((N_MELS,), 15.0))
     return model.eval()
 
 
-class Ear(nn.Module):
-    """A member that hears nothing but how far some bands are above the fill."""
+class OneRange(nn.Module):
+    """A member that predicts from nothing but how far some bands are above the fill."""
 
     def __init__(self, member, bands, sign):
         super().__init__()
         self.config, self.band_mean_db, self.bands, self.sign = member.config, member.band_mean_db, bands, sign
 
-    def forward(self, pieces):
-        return 0.5 + self.sign * (pieces[:, self.bands] - FILL_DB).mean(dim=(1, 2))[:, None] / 100
+    def forward(self, segments):
+        return 0.5 + self.sign * (segments[:, self.bands] - FILL_DB).mean(dim=(1, 2))[:, None] / 100
 
 
-def with_ear(bands, sign=1):
+def with_one_range(bands, sign=1):
     model = ensemble(n_members=1)
-    model.members = nn.ModuleList([Ear(model.members[0], bands, sign)])
-    model.kernel_regression.weights.zero_()
+    model.members = nn.ModuleList([OneRange(model.members[0], bands, sign)])
+    model.svr.dual_coef.zero_()
     return model
 
 
 @torch.inference_mode()
 def one_by_one(model, spectrogram, fill_db):
-    """The definition itself: hide a place, hear the whole clip."""
+    """The definition itself: mask a cell, predict the whole clip."""
     bands = even_edges(N_MELS, N_BANDS)
     times = even_edges(spectrogram.shape[1], max(1, -(-spectrogram.shape[1] // 128)))
     result = torch.empty(N_BANDS, len(times) - 1)
     for band in range(N_BANDS):
         for time in range(len(times) - 1):
-            hidden, place = spectrogram.clone(), (slice(*bands[band : band + 2]), slice(*times[time : time + 2]))
-            hidden[place] = fill_db.expand(N_MELS, spectrogram.shape[1])[place]
+            masked, cell = spectrogram.clone(), (slice(*bands[band : band + 2]), slice(*times[time : time + 2]))
+            masked[cell] = fill_db.expand(N_MELS, spectrogram.shape[1])[cell]
             for pitch in CONFIG.pitches_between(*bands[band : band + 2]):
                 around = [min(max(other, 0), CONFIG.n_pitches - 1) for other in range(pitch - 6, pitch + 7)]
-                octave = spectrogram[[N_MELS + other for other in around], place[1]]
-                hidden[N_MELS + pitch, place[1]] = octave.mean(dim=0)
-            result[band, time] = model(spectrogram[None]) - model(hidden[None])
+                octave = spectrogram[[N_MELS + other for other in around], cell[1]]
+                masked[N_MELS + pitch, cell[1]] = octave.mean(dim=0)
+            result[band, time] = model(spectrogram[None]) - model(masked[None])
     return result
 
 
 @pytest.mark.parametrize("frames", [92, 130, 400])
-def test_same_as_hiding_place_by_place(frames):
+def test_same_as_masking_cell_by_cell(frames):
     models = {"energy": ensemble(seed=1), "valence": ensemble(seed=2, n_members=1)}
     spectrogram = clip(frames)
     before = spectrogram.clone()
-    found = effects(models, spectrogram, CONFIG)
+    found = occlusion_attributions(models, spectrogram)
     fill_db = models["energy"].members[0].band_mean_db
     for row, model in zip(found, models.values(), strict=True):
         torch.testing.assert_close(row, one_by_one(model, spectrogram, fill_db), atol=5e-6, rtol=0)
@@ -108,13 +110,13 @@ def test_same_as_hiding_place_by_place(frames):
 def test_same_with_another_fill():
     model, spectrogram, other = ensemble(), clip(300), clip(300, seed=1)[:N_MELS]
     for fill_db in (other, other.mean(dim=1, keepdim=True)):
-        found = effects({"energy": model}, spectrogram, CONFIG, fill_db)[0]
+        found = occlusion_attributions({"energy": model}, spectrogram, fill_db)[0]
         torch.testing.assert_close(found, one_by_one(model, spectrogram, fill_db), atol=5e-6, rtol=0)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("band", "moment"), [(0, 0), (2, 3), (5, 7)])
-def test_effect_is_where_the_sound_is_that_is_heard(band, moment, sign):
+def test_attribution_is_where_the_sound_is_that_counts(band, moment, sign):
     """A sound in the bands that the model hears, at one time, and a louder one that it does not hear."""
     edges, times = even_edges(N_MELS, N_BANDS), even_edges(936, 8)
     heard = slice(edges[band] + 3, edges[band + 1] - 3)
@@ -122,30 +124,30 @@ def test_effect_is_where_the_sound_is_that_is_heard(band, moment, sign):
     spectrogram[heard, times[moment] + 20 : times[moment + 1] - 20] += 30
     other = (band + 3) % N_BANDS
     spectrogram[edges[other] : edges[other + 1], times[4] : times[6]] += 40
-    found = effects({"energy": with_ear(heard, sign)}, spectrogram, CONFIG)[0]
+    found = occlusion_attributions({"energy": with_one_range(heard, sign)}, spectrogram)[0]
     expected = torch.zeros(N_BANDS, 8)
     expected[band, moment] = found[band, moment]
     assert sign * found[band, moment] > 0.005
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
 
 
-def test_places_of_a_sound_that_is_as_the_fill_have_no_effect():
-    found = effects({"energy": ensemble()}, even_sound(936), CONFIG)
+def test_cells_of_a_sound_that_is_as_the_fill_have_no_attribution():
+    found = occlusion_attributions({"energy": ensemble()}, even_sound(936))
     assert found.shape == (1, N_BANDS, 8)
     assert found.abs().max() < 1e-6
 
 
 def test_other_weights_give_another_explanation():
-    maps = effects({f"model {seed}": ensemble(seed=seed) for seed in range(6)}, clip(936), CONFIG).flatten(1)
+    maps = occlusion_attributions({f"model {seed}": ensemble(seed=seed) for seed in range(6)}, clip(936)).flatten(1)
     alike = np.corrcoef(maps.numpy())
     assert np.abs(alike[np.triu_indices(6, k=1)]).mean() < 0.5
 
 
-def test_networks_and_kernel_regression_both_count():
+def test_networks_and_kernel_model_both_count():
     model, spectrogram = ensemble(), clip(300)
-    whole = effects({"energy": model}, spectrogram, CONFIG)
-    model.kernel_regression.weights.zero_()
-    by_networks = effects({"energy": model}, spectrogram, CONFIG)
+    whole = occlusion_attributions({"energy": model}, spectrogram)
+    model.svr.dual_coef.zero_()
+    by_networks = occlusion_attributions({"energy": model}, spectrogram)
     assert by_networks.abs().max() > 1e-4
     assert (whole - by_networks).abs().max() > 1e-4
 
@@ -166,18 +168,18 @@ def predictor(trained):
 
 
 def test_nothing_is_explained_unless_asked(predictor, monkeypatch):
-    monkeypatch.setattr("music_learning.predict.predictor.effects", None)
+    monkeypatch.setattr("music_learning.predict.predictor.occlusion_attributions", None)
     analysis = predictor.predict(chord(seconds=4), sample_rate_hz=16_000)
     assert analysis.explanation is None
     assert "explanation" not in analysis.to_dict()
 
 
-def test_each_half_minute_is_explained_at_its_time(predictor):
+def test_each_window_is_explained_at_its_time(predictor):
     """35 s with 3 s of silence in front: two windows, whose moments are those of the timeline."""
     samples = np.concatenate([np.zeros(3 * 16_000), chord(seconds=32)])
     analysis = predictor.predict(samples, sample_rate_hz=16_000, explain=True)
     found = analysis.explanation
-    assert found.effects.shape == (len(TARGETS), N_BANDS, len(analysis.timeline))
+    assert found.attributions.shape == (len(TARGETS), N_BANDS, len(analysis.timeline))
     assert [start for start, _ in found.stretches_s] == [moment.start_s for moment in analysis.timeline]
     assert found.stretches_s[0][0] == pytest.approx(3)
     assert found.stretches_s[-1][1] == pytest.approx(35)
@@ -189,21 +191,22 @@ def test_each_half_minute_is_explained_at_its_time(predictor):
         for window in predictor.pipeline.windows(predictor.pipeline.waveforms_of(samples, 16_000))
         if window[0] is not None
     ]
-    shorter = second.shape[1] / first.shape[1]  # its places count for as much less
+    shorter = second.shape[1] / first.shape[1]  # its cells count for as much less
     expected = torch.cat(
-        [effects(predictor.models, first, CONFIG), shorter * effects(predictor.models, second, CONFIG)], dim=2
+        [occlusion_attributions(predictor.models, first), shorter * occlusion_attributions(predictor.models, second)],
+        dim=2,
     )
-    torch.testing.assert_close(found.effects, expected)
+    torch.testing.assert_close(found.attributions, expected)
 
 
-def made_up(**places):
-    """An explanation of two moments with these effects, by target, of (band, moment)."""
-    all_effects = torch.zeros(len(TARGETS), N_BANDS, 2)
-    for target, values in places.items():
-        for place, effect in values.items():
-            all_effects[TARGETS.index(target)][place] = effect
+def made_up(**cells):
+    """An explanation of two moments with these attributions, by target, of (band, moment)."""
+    attributions = torch.zeros(len(TARGETS), N_BANDS, 2)
+    for target, values in cells.items():
+        for cell, attribution in values.items():
+            attributions[TARGETS.index(target)][cell] = attribution
     edges_hz = (30.0, 406.2, 968.0, 1800.0, 3060.0, 4960.0, 7900.0)
-    return Explanation(edges_hz, ((11.25, 15.0), (15.0, 18.75)), all_effects)
+    return Explanation(edges_hz, ((11.25, 15.0), (15.0, 18.75)), attributions)
 
 
 def test_sentences_name_frequencies_times_and_amounts():
@@ -217,12 +220,12 @@ def test_sentences_name_frequencies_times_and_amounts():
         found.sentence("valence")
         == "valence: raised nowhere, lowered most by what is below 410 Hz at 0:15 to 0:19 (-0.001)"
     )
-    assert found.place(2, 0) == "970 Hz to 1.8 kHz at 0:11 to 0:15"
-    assert found.place(5, 1) == "what is above 5.0 kHz at 0:15 to 0:19"
+    assert found.cell(2, 0) == "970 Hz to 1.8 kHz at 0:11 to 0:15"
+    assert found.cell(5, 1) == "what is above 5.0 kHz at 0:15 to 0:19"
 
 
-def test_colours_are_red_above_zero_blue_below_and_deeper_with_the_effect():
-    (colors,) = picture._effect_colors(np.array([[-1.0, -0.2, 0.0, 0.2, 1.0]]))
+def test_colours_are_red_above_zero_blue_below_and_deeper_with_the_attribution():
+    (colors,) = picture._attribution_colors(np.array([[-1.0, -0.2, 0.0, 0.2, 1.0]]))
     red, _, blue, alpha = colors.T
     assert (blue > red).tolist()[:2] == [True, True]
     assert (red > blue).tolist()[3:] == [True, True]
@@ -254,15 +257,15 @@ def test_single_file_is_explained_in_words_picture_and_json(trained, song, capsy
     assert "explanation" not in read_table("a.csv", model_demo.PREDICTION_COLUMNS, "")[0]
 
 
-def test_picture_is_coloured_where_the_effects_are(predictor, tmp_path):
-    """Turning all effects round changes the panels, and nothing but them: red for blue."""
+def test_picture_is_coloured_where_the_attributions_are(predictor, tmp_path):
+    """Turning all attributions round changes the panels, and nothing but them: red for blue."""
     analysis = predictor.predict(chord(seconds=8), sample_rate_hz=16_000, explain=True)
     songs = predictor.training_songs.songs
     pictures = []
     for sign in (1, -1):
-        all_effects = torch.zeros(analysis.explanation.effects.shape)
-        all_effects[1, 3, 0] = sign * 0.02
-        changed = replace(analysis, explanation=replace(analysis.explanation, effects=all_effects))
+        attributions = torch.zeros(analysis.explanation.attributions.shape)
+        attributions[1, 3, 0] = sign * 0.02
+        changed = replace(analysis, explanation=replace(analysis.explanation, attributions=attributions))
         picture.draw_analysis(changed, songs, title="a", path=tmp_path / "a.png")
         pictures.append(imread(tmp_path / "a.png")[:, :, :3])
     rows, columns = np.nonzero(np.abs(pictures[0] - pictures[1]).max(axis=2) > 0.1)
@@ -296,12 +299,12 @@ def test_folder_of_one_file_and_a_bad_file(trained, song, capsys):
     assert call_main(model_demo, "gone.wav", "--models", trained, "--explain") == 1
 
 
-def test_only_the_pieces_that_are_touched_are_heard_again(monkeypatch):
-    """A place touches at most three of the eight pieces, so that a map costs little."""
-    model, heard = ensemble(n_members=1), []
+def test_only_the_segments_that_are_touched_are_predicted_again(monkeypatch):
+    """A cell touches at most three of the eight segments, so that a map costs little."""
+    model, predicted = ensemble(n_members=1), []
     monkeypatch.setattr(
-        explanation, "_by_networks", lambda model, pieces: heard.append(len(pieces)) or torch.zeros(len(pieces))
+        occlusion, "_by_networks", lambda _, segments: predicted.append(len(segments)) or torch.zeros(len(segments))
     )
-    effects({"energy": model}, clip(936), CONFIG)
-    assert heard[0] == 8
-    assert sum(heard[1:]) <= N_BANDS * 8 * 3
+    occlusion_attributions({"energy": model}, clip(936))
+    assert predicted[0] == 8
+    assert sum(predicted[1:]) <= N_BANDS * 8 * 3

@@ -1,17 +1,16 @@
 import hashlib
 import json
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_statistics
+from music_learning.features.clip import clip_features
+from music_learning.features.config import FeatureConfig
 from music_learning.model import ensemble as ensemble_module
-from music_learning.model.cnn import MoodNetwork, NetworkConfig
-from music_learning.model.ensemble import NETWORKS_SHARE, Ensemble, cut, load_model, save_model
-from music_learning.model.kernel import KernelRegression
+from music_learning.model.cnn import NetworkConfig
+from music_learning.model.ensemble import Ensemble, EnsembleConfig, cut, load_model, save_model
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
 
@@ -20,23 +19,25 @@ OUTPUTS = ("energy", "valence", "tempo")
 CONFIG = NetworkConfig(outputs=OUTPUTS, n_mels=N_MELS)
 ONE_OUTPUT = NetworkConfig(outputs=("energy",), n_mels=N_MELS)
 N_SUPPORT = 5
-DESCRIPTION = {"pipeline": PipelineConfig().to_dict(), "note": "夜"}
+FEATURES = FeatureConfig()
+SHARE = 0.4  # of the CNNs
+DESCRIPTION = {"note": "夜"}
 
 
 def spectrograms(n=3, frames=124, *, seed=0):
     return -50 + 15 * torch.randn(n, N_ROWS, frames, generator=torch.Generator().manual_seed(seed))
 
 
-def weighed(by_networks, by_statistics):
-    return NETWORKS_SHARE * by_networks + (1 - NETWORKS_SHARE) * by_statistics
+def weighed(by_networks, by_kernel_model):
+    return SHARE * by_networks + (1 - SHARE) * by_kernel_model
 
 
 def ensemble(*, seed=0, n_members=2):
     torch.manual_seed(seed)
-    model = Ensemble(ONE_OUTPUT, n_members, N_SUPPORT)
-    model.kernel_regression.support.normal_(std=0.04)
-    model.kernel_regression.weights.normal_(std=0.1)
-    model.kernel_regression.offset.fill_(0.5)
+    model = Ensemble(EnsembleConfig(FEATURES, ONE_OUTPUT, n_members, N_SUPPORT, networks_share=SHARE))
+    model.svr.support_vectors.normal_(std=0.04)
+    model.svr.dual_coef.normal_(std=0.1)
+    model.svr.intercept.fill_(0.5)
     for member in model.members:
         member.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
     return model.eval()
@@ -78,136 +79,52 @@ def test_output_depends_on_the_input_and_not_on_the_batch():
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
-@torch.inference_mode()
-def test_input_is_standardised_with_the_statistics():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).eval()
-    mean, deviation = torch.linspace(-60, -30, N_MELS), torch.linspace(5, 20, N_MELS)
-    x = torch.randn(3, N_MELS, 124)
-    network.set_input_statistics(torch.zeros(N_MELS), torch.ones(N_MELS))
-    standard = network(x)
-    network.set_input_statistics(mean, deviation)
-    torch.testing.assert_close(network(x * deviation[:, None] + mean[:, None]), standard, atol=1e-4, rtol=0)
-
-
-@torch.inference_mode()
-def test_band_that_never_changes_does_not_divide_by_zero():
-    network = MoodNetwork(CONFIG).eval()
-    network.set_input_statistics(torch.full((N_MELS,), -100.0), torch.zeros(N_MELS))
-    assert network(torch.full((1, N_MELS, 100), -99.0)).isfinite().all()
-
-
-@torch.inference_mode()
-def test_untrained_network_predicts_about_the_means():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).eval()
-    network.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
-    network.set_output_means(torch.tensor([0.1, 0.8, 0.5]))
-    assert network(spectrograms(20)).mean(dim=0).tolist() == pytest.approx([0.1, 0.8, 0.5], abs=0.2)
-
-
-@pytest.mark.parametrize(("frames", "pieces"), [(92, 1), (128, 1), (129, 2), (256, 2), (936, 8)])
-def test_pieces_cover_all_frames(frames, pieces):
+@pytest.mark.parametrize(("frames", "segments"), [(92, 1), (128, 1), (129, 2), (256, 2), (936, 8)])
+def test_segments_cover_all_frames(frames, segments):
     x = torch.arange(frames).expand(2, N_MELS, frames)
     parts = cut(x, 128)
-    assert parts.shape == (2 * pieces, N_MELS, min(frames, 128))
-    assert set(parts[:pieces].unique().tolist()) == set(range(frames))
-    assert torch.equal(parts[:pieces], parts[pieces:])
+    assert parts.shape == (2 * segments, N_MELS, min(frames, 128))
+    assert set(parts[:segments].unique().tolist()) == set(range(frames))
+    assert torch.equal(parts[:segments], parts[segments:])
 
 
 @torch.inference_mode()
-def test_long_clip_is_the_mean_of_its_pieces_and_its_statistics():
+def test_long_clip_is_the_mean_of_its_segments_and_its_features():
     model, x = ensemble(n_members=1), spectrograms(2, 256)
     halves = [model.members[0](half)[:, 0] for half in (x[:, :, :128], x[:, :, 128:])]
-    expected = weighed(sum(halves) / 2, model.kernel_regression(clip_statistics(x)))
+    expected = weighed(sum(halves) / 2, model.svr(clip_features(x, FEATURES)))
     torch.testing.assert_close(model(x), expected)
 
 
 @torch.inference_mode()
-def test_network_with_only_one_output_says_the_same():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).eval()
-    for column, output in enumerate(OUTPUTS):
-        only = network.only(output)
-        assert only.config.outputs == (output,)
-        torch.testing.assert_close(only(spectrograms())[:, 0], network(spectrograms())[:, column])
-
-
-@torch.inference_mode()
-def test_network_has_a_value_for_each_output():
-    torch.manual_seed(0)
-    predicted = MoodNetwork(CONFIG).eval()(spectrograms(4) / 10)
-    assert predicted.shape == (4, 3)
-    assert not torch.equal(predicted[:, 0], predicted[:, 1])
-
-
-@torch.inference_mode()
-def test_ensemble_weighs_networks_and_kernel_regression():
+def test_ensemble_weighs_networks_and_kernel_model():
     model, x = ensemble(n_members=3), spectrograms()
     networks = torch.stack([member(x)[:, 0] for member in model.members])
     assert not torch.equal(networks[0], networks[1])
-    torch.testing.assert_close(model(x), weighed(networks.mean(dim=0), model.kernel_regression(clip_statistics(x))))
+    torch.testing.assert_close(model(x), weighed(networks.mean(dim=0), model.svr(clip_features(x, FEATURES))))
 
 
 @torch.inference_mode()
-def test_timeline_has_a_value_for_each_piece_and_its_mean_is_the_clip_s():
+def test_timeline_has_a_value_for_each_segment_and_its_mean_is_the_clip_s():
     model, x = ensemble(), spectrograms(2, 300)
-    statistics = clip_statistics(x)
-    heard = model.hear(x, statistics)
-    assert heard.timeline.shape == (2, 3)
-    torch.testing.assert_close(heard.values, model(x))
+    features = clip_features(x, FEATURES)
+    predicted = model.predict(x, features)
+    assert predicted.timeline.shape == (2, 3)
+    torch.testing.assert_close(predicted.values, model(x))
     start = x[:, :, :128]
     by_networks = sum(member(start)[:, 0] for member in model.members) / 2
-    torch.testing.assert_close(heard.timeline[:, 0], weighed(by_networks, model.kernel_regression(statistics)))
+    torch.testing.assert_close(predicted.timeline[:, 0], weighed(by_networks, model.svr(features)))
 
 
 @torch.inference_mode()
-def test_embedding_is_the_mean_of_the_pieces_last_hidden_layers():
+def test_embedding_is_the_mean_of_the_segments_last_hidden_layers():
     model, x = ensemble(n_members=2), spectrograms(2, 256)
-    embedding = model.hear(x, clip_statistics(x)).embedding
+    embedding = model.predict(x, clip_features(x, FEATURES)).embedding
     assert embedding.shape == (2, 2 * ONE_OUTPUT.hidden)
     second = model.members[1]
     halves = [second.last_hidden(half) for half in (x[:, :, :128], x[:, :, 128:])]
     torch.testing.assert_close(embedding[:, ONE_OUTPUT.hidden :], sum(halves) / 2)
     torch.testing.assert_close(second.output(halves[0]).sigmoid(), second(x[:, :, :128]))
-
-
-@pytest.mark.parametrize("exponent", [1.0, 2.0])
-@torch.inference_mode()
-def test_kernel_regression_knows_its_supports_and_falls_back_to_the_offset(exponent):
-    known, unlike = spectrograms(2), torch.zeros(1, N_ROWS, 124)
-    regression = KernelRegression(N_MELS, 2)
-    regression.support.copy_(regression.scaled(clip_statistics(known)))
-    regression.gamma.fill_(1e6)
-    regression.exponent.fill_(exponent)
-    regression.weights.copy_(torch.tensor([0.3, -0.2]))
-    regression.offset.fill_(0.5)
-    torch.testing.assert_close(regression(clip_statistics(torch.cat([known, unlike]))), torch.tensor([0.8, 0.3, 0.5]))
-    regression.weights.mul_(10)
-    assert regression(clip_statistics(known)).tolist() == [1, 0]
-
-
-@pytest.mark.parametrize(("exponent", "twice_as_far"), [(1.0, -2), (2.0, -4)])
-def test_likeness_falls_with_the_distance_by_its_exponent(exponent, twice_as_far):
-    regression = KernelRegression(N_MELS, 1)
-    one, other = torch.zeros(1, 3), torch.tensor([[0.0, 3.0, 4.0]])
-    regression.gamma.fill_(0.04)
-    regression.exponent.fill_(exponent)
-    assert regression.likeness(one, other).item() == pytest.approx(np.exp(-1))
-    assert regression.likeness(one, 2 * other).item() == pytest.approx(np.exp(twice_as_far))
-
-
-def test_scaled_statistics_are_bounded_and_weighed():
-    regression = KernelRegression(N_MELS, 1)
-    far = torch.full((1, len(regression.input_mean)), 1e30)
-    for statistics, bound in ((far, 4), (-far, -4)):
-        scaled = regression.scaled(statistics)
-        assert scaled.dtype == torch.float16
-        torch.testing.assert_close(scaled[0].float(), bound * regression.input_scale, atol=1e-3, rtol=1e-3)
-
-
-def test_config_survives_json():
-    assert NetworkConfig.from_dict(json.loads(json.dumps(CONFIG.to_dict()))) == CONFIG
 
 
 def test_loaded_model_gives_equal_outputs(saved):
@@ -315,6 +232,28 @@ DAMAGED = {
     "description gone": (lambda paths: paths.description("energy").unlink(), r"json is missing; run model_train\.py"),
     "description no JSON": (lambda paths: paths.description("energy").write_text("{"), r"json is damaged"),
     "no pipeline": (drop("pipeline"), r"json is damaged .*model_train\.py"),
+    "no features": (drop("features"), "don't fit this version's network: feature settings are missing"),
+    "features of another version": (
+        change_description(features=FEATURES.to_dict() | {"formulas": 0}),
+        "these are features of version 0; this program computes 1",
+    ),
+    "unknown feature setting": (
+        change_description(features=FEATURES.to_dict() | {"tone": 6}),
+        "feature setting tone is",
+    ),
+    "feature setting of another type": (
+        change_description(features=FEATURES.to_dict() | {"tone_db": "loud"}),
+        "feature setting tone_db is 'loud', not like 6.0",
+    ),
+    "fewer features": (change_description(features=FEATURES.to_dict() | {"n_mfcc": 15}), "don't fit"),
+    "bands that the features can't have": (
+        change_description(pipeline=PipelineConfig(n_mels=80).to_dict()),
+        "the features are made for n_mels 96; the pipeline has 80",
+    ),
+    "no kernel": (drop("kernel"), "don't fit"),
+    "unknown kernel": (change_description(kernel="cosine"), "there is no kernel called 'cosine'"),
+    "no share": (drop("networks_share"), "don't fit"),
+    "share above 1": (change_description(networks_share=3), "networks_share is 3, not from 0 to 1"),
     "no network": (drop("network"), "don't fit this version's network"),
     "no hash": (drop("weights_sha256"), "is damaged, or is not the file"),
     "more members": (change_description(n_members=3), "don't fit this version's network"),
@@ -343,11 +282,3 @@ def test_file_with_the_right_hash_that_is_no_safetensors_is_refused(saved):
     change_description(weights_sha256=hashlib.sha256(b"nothing of the kind").hexdigest())(paths)
     with pytest.raises(UserError, match="don't fit this version's network"):
         load_model(paths, "energy")
-
-
-def test_gradients_reach_every_weight():
-    torch.manual_seed(0)
-    network = MoodNetwork(CONFIG).train()
-    network.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
-    (network(spectrograms(8)) - torch.linspace(0, 1, 8)[:, None]).square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())

@@ -3,10 +3,11 @@ import pytest
 import torch
 
 from music_learning.audio import AudioPipeline
-from music_learning.features.harmony import pitch_classes, tone_statistics, tones_in
-from music_learning.pipeline_config import N_PITCHES, PipelineConfig
+from music_learning.features.config import FeatureConfig
+from music_learning.features.harmony import harmony, pitch_classes, tones_in
 
-RATE_HZ = PipelineConfig().sample_rate_hz
+CONFIG = FeatureConfig()
+RATE_HZ, N_PITCHES = CONFIG.pipeline.sample_rate_hz, CONFIG.pipeline.n_pitches
 MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
 A_MIDDLE = 24  # the pitch of the A at 220 Hz
 
@@ -21,9 +22,9 @@ def notes(chords, *, chord_s=2.0):
 
 
 def groups_of(waveform):
-    """(statistics,) for each group."""
+    """(features,) for each group."""
     pitches = AudioPipeline().pitch_levels(waveform)
-    return {name: group[0] for name, group in tone_statistics(pitches[None]).items()}
+    return {group: values[0] for group, (_, values) in harmony(pitches[None], CONFIG).items()}
 
 
 def noise():
@@ -49,8 +50,8 @@ def test_pitch_classes_fold_the_octaves():
 
 
 def test_major_is_told_from_minor():
-    major = groups_of(notes([(0, MAJOR), (5, MAJOR), (7, MAJOR), (0, MAJOR)]))["intervals"]
-    minor = groups_of(notes([(0, MINOR), (5, MINOR), (7, MINOR), (0, MINOR)]))["intervals"]
+    major = groups_of(notes([(0, MAJOR), (5, MAJOR), (7, MAJOR), (0, MAJOR)]))["key and intervals"]
+    minor = groups_of(notes([(0, MINOR), (5, MINOR), (7, MINOR), (0, MINOR)]))["key and intervals"]
     assert major[0] - major[1] > 0.05 and minor[0] - minor[1] < -0.05  # how well each fits a key
     assert major[2] > 0.9 and minor[2] < 0.1  # share of major chords
 
@@ -58,26 +59,29 @@ def test_major_is_told_from_minor():
 def test_harmony_does_not_depend_on_the_key():
     chords = [(0, MAJOR), (5, MAJOR), (9, MINOR), (7, MAJOR)]
     here, there = (groups_of(notes([(root + shift, steps) for root, steps in chords])) for shift in (0, 5))
-    for name in ("intervals", "chords"):
+    for name in ("key and intervals", "scale and chords"):
         # Of numbers that go from -2 to 3; the filters don't fit each pitch alike.
         assert (here[name] - there[name]).abs().max() < 0.4
         assert torch.corrcoef(torch.stack([here[name], there[name]]))[0, 1] > 0.99
 
 
 def test_roots_are_counted_from_the_tonic():
-    roots = groups_of(notes([(3, MAJOR), (8, MAJOR), (10, MAJOR), (3, MAJOR)]))["chords"][12:24]
+    roots = groups_of(notes([(3, MAJOR), (8, MAJOR), (10, MAJOR), (3, MAJOR)]))["scale and chords"][12:24]
     assert roots.argsort(descending=True)[:3].sort().values.tolist() == [0, 5, 7]
     assert roots.sum().item() == pytest.approx(1)
 
 
 def test_steady_chord_does_not_change():
     steady, changing = groups_of(notes([(0, MAJOR)] * 4)), groups_of(notes([(0, MAJOR), (2, MINOR)] * 2))
-    assert steady["intervals"][6] == 0 and changing["intervals"][6] > 0
-    assert steady["chords"][-11:].abs().max() == 0  # no moves
+    assert steady["key and intervals"][6] == 0 and changing["key and intervals"][6] > 0
+    assert steady["scale and chords"][-11:].abs().max() == 0  # no moves
 
 
 def test_held_chord_persists_and_noise_does_not():
-    held, quick = groups_of(notes([(0, MAJOR)] * 4))["persistence"], groups_of(noise())["persistence"]
+    held, quick = (
+        groups_of(notes([(0, MAJOR)] * 4))["pitch self-similarity"],
+        groups_of(noise())["pitch self-similarity"],
+    )
     assert (held[:6] > 0.95).all()
     assert (quick[2:6] < 0.5).all()
 
@@ -91,17 +95,17 @@ def test_melody_is_where_the_tones_are_and_moves_as_they_do():
 
 
 def test_tones_are_counted():
-    few = groups_of(notes([(0, [0])] * 4))["polyphony"]
-    many = groups_of(notes([(0, (0, 4, 7, 12, 16, 19))] * 4))["polyphony"]
+    few = groups_of(notes([(0, [0])] * 4))["pitch density"]
+    many = groups_of(notes([(0, (0, 4, 7, 12, 16, 19))] * 4))["pitch density"]
     assert few[-1] < many[-1]
     assert few[2] == 1 and many[2] == 0  # four at the most, in all frames and in none
 
 
 def test_sine_stands_out_and_noise_does_not():
     sine, hiss = groups_of(notes([(0, [0])] * 4)), groups_of(noise())
-    assert sine["tone strength"][1] > 2 * hiss["tone strength"][1]
-    assert sine["tonality"][0] > 0.9 > 0.5 > hiss["tonality"][0]  # share of the power in tones
-    assert sine["tonality"][1] < hiss["tonality"][1]  # spread over the pitches
+    assert sine["pitch salience"][1] > 2 * hiss["pitch salience"][1]
+    assert sine["tonal-to-noise ratio"][0] > 0.9 > 0.5 > hiss["tonal-to-noise ratio"][0]  # share of the power in tones
+    assert sine["tonal-to-noise ratio"][1] < hiss["tonal-to-noise ratio"][1]  # spread over the pitches
 
 
 def test_bass_is_followed():
@@ -114,5 +118,5 @@ def test_bass_is_followed():
 
 
 def test_nothing_to_hear_is_finite():
-    for group in tone_statistics(torch.full((2, N_PITCHES, 40), -90.0)).values():
-        assert group.isfinite().all()
+    for _, values in harmony(torch.full((2, N_PITCHES, 40), -90.0), CONFIG).values():
+        assert values.isfinite().all()

@@ -28,8 +28,13 @@ pytest.importorskip("gradio", reason="the page's packages are missing: make page
 
 import httpx
 
-import app
+from music_learning.predict.analysis import clock
 from music_learning.predict.predictor import Predictor
+from music_learning.web import guard
+from music_learning.web import service as service_module
+from music_learning.web.layout import MAX_WAITING, build_page
+from music_learning.web.server import make_server, open_socket
+from music_learning.web.service import Service
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +53,7 @@ def songs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(trained, loaded, tmp_path_factory):
-    return app.Service(Predictor.load(trained), DataPaths(loaded), tmp_path_factory.mktemp("service"))
+    return Service(Predictor.load(trained), DataPaths(loaded), tmp_path_factory.mktemp("service"))
 
 
 @pytest.fixture(scope="module")
@@ -69,25 +74,25 @@ def upload(address, path, *, name=None) -> str:
     return answer.json()[0]
 
 
-def hear(address, path, **others) -> list | None:
+def predict(address, path, **others) -> list | None:
     """Call the page's API with a file on the server. Returns its outputs, or None where it failed."""
     data = {"path": path, "meta": {"_type": "gradio.FileData"}, **others}
-    answer = httpx.post(f"{address}/gradio_api/call/hear", json={"data": [data]}, timeout=60)
+    answer = httpx.post(f"{address}/gradio_api/call/predict", json={"data": [data]}, timeout=60)
     if answer.status_code != 200:
         return None
     event = answer.json()["event_id"]
-    text = httpx.get(f"{address}/gradio_api/call/hear/{event}", timeout=120).text
+    text = httpx.get(f"{address}/gradio_api/call/predict/{event}", timeout=120).text
     if "event: complete" not in text:
         return None
     return json.loads(text.split("event: complete\ndata: ", 1)[1].split("\n", 1)[0])
 
 
 def test_clock():
-    assert [app.clock(s) for s in (3, 29.95, 225, 3723)] == ["0:03", "0:30", "3:45", "1:02:03"]
+    assert [clock(s) for s in (3, 29.95, 225, 3723)] == ["0:03", "0:30", "3:45", "1:02:03"]
 
 
 def test_result_shows_the_analysis(service, songs):
-    html, picture, numbers, values = service.hear_file(str(songs / "My Song.mp3"))
+    html, picture, numbers, values = service.predict_file(str(songs / "My Song.mp3"))
     assert "My Song" in html
     assert values["mood"] in html
     for target in TARGETS:
@@ -98,8 +103,8 @@ def test_result_shows_the_analysis(service, songs):
 
 
 def test_example_shows_spotify_s_values(service):
-    html, *_, values = service.hear_example(0)
-    assert service.songs[0]["title"] in html
+    html, *_, values = service.predict_example(0)
+    assert service.saved.songs[0]["title"] in html
     assert html.count("Spotify says") == 3
     assert 0 <= values["energy"] <= 1
 
@@ -107,7 +112,7 @@ def test_example_shows_spotify_s_values(service):
 def test_titles_are_text_and_never_code(service, songs, tmp_path):
     path = tmp_path / "a<b onclick=x>&.mp3"
     shutil.copy(songs / "My Song.mp3", path)
-    html, picture, *_ = service.hear_file(str(path))
+    html, picture, *_ = service.predict_file(str(path))
     assert "a&lt;b onclick=x&gt;&amp;" in html
     assert re.fullmatch(r"[\w -]+\.png", Path(picture["value"]).name)
 
@@ -121,7 +126,7 @@ def test_titles_are_text_and_never_code(service, songs, tmp_path):
     ],
 )
 def test_what_can_t_be_used_is_a_sentence(service, songs, name, sentence):
-    html, picture, _, values = service.hear_file(str(songs / name))
+    html, picture, _, values = service.predict_file(str(songs / name))
     assert f"This can&#x27;t be used: {sentence}." in html or f"This can't be used: {sentence}." in html
     assert picture["visible"] is False
     assert values == {"error": sentence}
@@ -130,7 +135,7 @@ def test_what_can_t_be_used_is_a_sentence(service, songs, name, sentence):
 def test_intervals_are_drawn(service, songs):
     service.predictor.intervals = {"energy": Interval(low=(-0.05, 1, 0), high=(0.05, 1, 0), margin=0)}
     try:
-        html, *_ = service.hear_file(str(songs / "My Song.mp3"))
+        html, *_ = service.predict_file(str(songs / "My Song.mp3"))
     finally:
         service.predictor.intervals = {}
     assert html.count('class="interval"') == 1
@@ -138,16 +143,16 @@ def test_intervals_are_drawn(service, songs):
 
 
 def test_long_recording_is_cut_and_says_so(service, songs, monkeypatch):
-    monkeypatch.setattr(app, "MAX_HEARD_S", 30)
+    monkeypatch.setattr(service_module, "MAX_LENGTH_S", 30)
     path = write_audio(songs / "long.wav", chord(seconds=95, rate_hz=8_000), 8_000)
-    html, *_, values = service.hear_file(str(path))
+    html, *_, values = service.predict_file(str(path))
     assert values["duration_s"] == 30
     assert "Only the first 0:30" in html
 
 
 def test_slow_recording_is_given_up(service, songs, monkeypatch):
-    monkeypatch.setattr(app, "MAX_WORK_S", -1)
-    html, *_ = service.hear_file(str(songs / "My Song.mp3"))
+    monkeypatch.setattr(service_module, "MAX_WORK_S", -1)
+    html, *_ = service.predict_file(str(songs / "My Song.mp3"))
     assert "it takes longer than" in html
 
 
@@ -159,15 +164,15 @@ def test_old_files_are_swept_and_new_ones_kept(tmp_path):
     long_ago = (time.time() - 1000,) * 2
     for name in ("old/a.png", "old/b.json"):
         os.utime(tmp_path / name, long_ago)
-    app.sweep(tmp_path, 600)
+    guard.sweep(tmp_path, 600)
     os.utime(tmp_path / "old", long_ago)  # emptying it was a change
-    app.sweep(tmp_path, 600)
+    guard.sweep(tmp_path, 600)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["c.png", "empty and new", "new"]
 
 
 def test_taken_port_is_a_sentence():
-    with app.open_socket("127.0.0.1", 0) as taken, pytest.raises(UserError, match="try another --port"):
-        app.open_socket("127.0.0.1", taken.getsockname()[1])
+    with open_socket("127.0.0.1", 0) as taken, pytest.raises(UserError, match="try another --port"):
+        open_socket("127.0.0.1", taken.getsockname()[1])
 
 
 def test_default_address_is_this_machine_only(address):
@@ -181,7 +186,7 @@ def test_picture_is_not_left_in_memory(service, songs):
     gc.disable()
     try:
         before = figures()
-        service.hear_file(str(songs / "My Song.mp3"))
+        service.predict_file(str(songs / "My Song.mp3"))
         assert figures() <= before
     finally:
         gc.enable()
@@ -189,23 +194,23 @@ def test_picture_is_not_left_in_memory(service, songs):
 
 def test_last_results_of_many_visitors_are_not_kept(service):
     async def visit():  # in a loop, since Gradio would make some otherwise and leave them open
-        page = app.build_page(service)
-        app.make_server(page, service.folder)
-        for visitor in range(app.MAX_WAITING + 50):
+        page = build_page(service)
+        make_server(page, service.folder)
+        for visitor in range(MAX_WAITING + 50):
             assert page.state_holder[str(visitor)].components
-        assert len(page.state_holder.session_data) == app.MAX_WAITING
+        assert len(page.state_holder.session_data) == MAX_WAITING
 
     asyncio.run(visit())
 
 
 def test_api_answers_with_numbers(address, songs):
-    *_, values = hear(address, upload(address, songs / "My Song.mp3"))
+    *_, values = predict(address, upload(address, songs / "My Song.mp3"))
     assert set(TARGETS) <= set(values)
 
 
 def test_fifty_uploads_at_once_are_answered(address, songs):
     def one(number):
-        return hear(address, upload(address, songs / "My Song.mp3", name=f"song {number}.mp3"))
+        return predict(address, upload(address, songs / "My Song.mp3", name=f"song {number}.mp3"))
 
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(one, range(50)))
@@ -221,7 +226,7 @@ def test_names_with_path_parts_stay_in_the_folder(address, songs, name):
     path = Path(upload(address, songs / "My Song.mp3", name=name))
     assert "music-learning-" in path.parts[-3]
     assert ".." not in path.parts
-    assert hear(address, str(path)) is not None
+    assert predict(address, str(path)) is not None
 
 
 SECRETS = [
@@ -255,9 +260,9 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("path", ELSEWHERE)
-def test_only_uploads_are_heard(address, path):
-    assert hear(address, path) is None
-    assert hear(address, path, url=path) is None
+def test_only_uploads_are_analysed(address, path):
+    assert predict(address, path) is None
+    assert predict(address, path, url=path) is None
 
 
 def test_nothing_is_fetched_for_others(address):
@@ -280,7 +285,7 @@ def test_too_large_an_upload_is_refused_before_it_comes(address):
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
 
-def answer_of(guard, path, headers=()):
+def answer_of(guarded, path, headers=()):
     """The status with which a guard answers a request, or None where it lets it through."""
     messages = []
 
@@ -288,7 +293,7 @@ def answer_of(guard, path, headers=()):
         async def send(message):
             messages.append(message)
 
-        await guard({"type": "http", "path": path, "headers": list(headers), "method": "POST"}, None, send)
+        await guarded({"type": "http", "path": path, "headers": list(headers), "method": "POST"}, None, send)
 
     asyncio.run(call())
     return messages[0]["status"] if messages else None
@@ -298,16 +303,16 @@ def test_guard_turns_away_what_is_too_much(tmp_path, monkeypatch):
     async def let_through(*_):
         return None
 
-    guard = app.Guard(let_through, tmp_path)
-    assert answer_of(guard, "/gradio_api/upload", [(b"content-length", b"1000")]) is None
-    assert answer_of(guard, "/gradio_api/upload", [(b"content-length", b"9000000000")]) == 413
-    assert answer_of(guard, "/gradio_api/upload", [(b"content-length", b"nonsense")]) == 411
-    assert answer_of(guard, "/gradio_api/upload") == 411
+    guarded = guard.Guard(let_through, tmp_path)
+    assert answer_of(guarded, "/gradio_api/upload", [(b"content-length", b"1000")]) is None
+    assert answer_of(guarded, "/gradio_api/upload", [(b"content-length", b"9000000000")]) == 413
+    assert answer_of(guarded, "/gradio_api/upload", [(b"content-length", b"nonsense")]) == 411
+    assert answer_of(guarded, "/gradio_api/upload") == 411
     (tmp_path / "full").write_bytes(b"x" * 2000)
-    monkeypatch.setattr(app, "MAX_FOLDER_MB", 0.001)
-    assert answer_of(guard, "/gradio_api/upload", [(b"content-length", b"10")]) == 503
-    assert answer_of(guard, "/gradio_api/file=http://x") == 403
-    assert answer_of(guard, "/gradio_api/file=/tmp/x.mp3") is None
+    monkeypatch.setattr(guard, "MAX_FOLDER_MB", 0.001)
+    assert answer_of(guarded, "/gradio_api/upload", [(b"content-length", b"10")]) == 503
+    assert answer_of(guarded, "/gradio_api/file=http://x") == 403
+    assert answer_of(guarded, "/gradio_api/file=/tmp/x.mp3") is None
 
 
 def test_temporary_files_go_when_the_page_ends(trained, loaded, songs):

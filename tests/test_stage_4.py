@@ -11,7 +11,7 @@ from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio,
 from matplotlib.image import imread
 
 from music_learning import __main__ as model_demo
-from music_learning.__main__ import choose_song, find_files
+from music_learning.__main__ import find_files
 from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
@@ -21,6 +21,7 @@ from music_learning.model.ensemble import load_model
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots import analysis as picture
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.saved import SavedSongs
 from music_learning.songs.table import read_song_rows
 
 COLUMNS = [
@@ -331,12 +332,12 @@ def test_unknown_song_lists_those_there_are(loaded, trained):
 
 def test_id_goes_before_title():
     songs = [{"song_id": "x", "title": "about y", "artist": ""}, {"song_id": "y", "title": "z", "artist": ""}]
-    assert choose_song(songs, "y", None)["song_id"] == "y"
+    assert SavedSongs(None, songs, None).choose("y", None)["song_id"] == "y"
 
 
 def test_seed_0_is_a_seed():
     songs = [{"song_id": str(k)} for k in range(100)]
-    assert len({choose_song(songs, None, 0)["song_id"] for _ in range(5)}) == 1
+    assert len({SavedSongs(None, songs, None).choose(None, 0)["song_id"] for _ in range(5)}) == 1
 
 
 def test_picture_flag(loaded, trained, capsys, tmp_path):
@@ -365,8 +366,25 @@ def change_json(path, change):
 
 def test_models_with_different_pipelines_are_refused(own_models, album):
     description = ModelPaths(own_models).description("valence")
-    change_json(description, lambda values: values["pipeline"].update(f_min_hz=55.0))
-    with pytest.raises(UserError, match=r"models of energy and valence .* f_min_hz [\d.]+ and 55\.0.*model_train\.py"):
+    change_json(description, lambda values: values["pipeline"].update(silence_db=-50.0))
+    with pytest.raises(
+        UserError, match=r"models of energy and valence .* silence_db -60\.0 and -50\.0.*model_train\.py"
+    ):
+        call_main(model_demo, album, "--models", own_models)
+
+
+def test_models_with_different_features_are_refused(own_models, album):
+    description = ModelPaths(own_models).description("valence")
+    change_json(description, lambda values: values["features"].update(tone_db=9.0))
+    with pytest.raises(UserError, match=r"models of energy and valence .* tone_db 6\.0 and 9\.0.*model_train\.py"):
+        call_main(model_demo, album, "--models", own_models)
+
+
+def test_features_that_all_models_changed_are_not_those_of_the_novelty_detector(own_models, album):
+    for target in TARGETS:
+        description = ModelPaths(own_models).description(target)
+        change_json(description, lambda values: values["features"].update(tone_db=9.0))
+    with pytest.raises(UserError, match=r"novelty\.safetensors .* tone_db 6\.0 and 9\.0; make it again"):
         call_main(model_demo, album, "--models", own_models)
 
 

@@ -100,7 +100,7 @@ def test_dropped_song_is_shown(open_page, song):
     expect(page.locator(".result h2")).to_contain_text("My Song")
     assert "1+1" in page.locator(".result h2").inner_text()
     assert page.locator(".value .number").count() == 3
-    assert page.locator(".course path.line").count() == 3
+    assert page.locator(".timeline path.line").count() == 3
     assert page.locator(".plane .dot").count() == 14
     assert page.locator(".songs li").count() == 5
 

@@ -1,0 +1,77 @@
+"""Songs that come with their spectrograms instead of audio, such as the demo's, and their analysis."""
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from music_learning.columns import SONG_COLUMNS, TARGETS
+from music_learning.errors import UserError
+from music_learning.files import read_table
+from music_learning.paths import DataPaths
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.predict.analysis import Analysis
+from music_learning.predict.predictor import Predictor
+from music_learning.songs.spectrograms import SpectrogramSet
+
+
+@dataclass(frozen=True)
+class SavedSongs:
+    """Rows of songs.csv and their spectrograms."""
+
+    paths: DataPaths
+    songs: list[dict[str, str]]
+    spectrograms: SpectrogramSet
+
+    @classmethod
+    def open(cls, paths: DataPaths) -> "SavedSongs":
+        """Read a folder with songs.csv and spectrograms/. Raises UserError where something is missing or damaged."""
+        if not paths.songs.exists():
+            raise UserError(f"{paths.songs} is missing; run data_loading.py first, or name an audio file or a folder")
+        spectrograms = SpectrogramSet.open(paths.spectrograms)
+        return cls(paths, read_table(paths.songs, SONG_COLUMNS, "data_loading.py"), spectrograms)
+
+    def check_pipeline(self, config: PipelineConfig) -> None:
+        """Raise UserError unless the spectrograms are made as models of this config need them."""
+        if difference := self.spectrograms.config.differences(config):
+            raise UserError(
+                f"{self.paths.spectrograms} and the models have different pipeline settings: {difference}; "
+                "run data_loading.py and model_train.py again"
+            )
+
+    def choose(self, wanted: str | None, seed: int | None) -> dict[str, str]:
+        """The song with this id or with this text in its title; else a random one, the same for the same seed.
+
+        Raises:
+            UserError: none is like that; the message lists what there is.
+        """
+        if not self.songs:
+            raise UserError(f"{self.paths.root} holds no song; run data_loading.py first")
+        if wanted is None:
+            return random.Random(seed).choice(self.songs)
+        for song in self.songs:
+            if song["song_id"] == wanted:
+                return song
+        for song in self.songs:
+            if wanted.casefold() in song["title"].casefold():
+                return song
+        titles = "\n".join(f"  {song['song_id']}  {title_of(song)}" for song in self.songs)
+        raise UserError(f"no saved song has the id or title {wanted!r}; there are:\n{titles}")
+
+    def analyse(self, song: dict[str, str], predictor: Predictor, *, explain: bool = False) -> Analysis:
+        """As `Predictor.predict`. Raises UserError where the song has no spectrogram."""
+        if song["song_id"] not in self.spectrograms.rows:
+            raise UserError(f"{self.paths.spectrograms} lacks song {song['song_id']}; run data_loading.py again")
+        spectrogram = torch.from_numpy(self.spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+        duration_s = spectrogram.shape[1] / self.spectrograms.config.frames_per_s
+        return predictor.analyse([(spectrogram, duration_s)], explain=explain)
+
+
+def title_of(song: dict[str, str]) -> str:
+    return f"{song['title']} by {song['artist']}"
+
+
+def labels_of(song: dict[str, str]) -> dict[str, float]:
+    """Spotify's values of a song."""
+    return {target: float(song[target]) for target in TARGETS}

@@ -1,0 +1,4 @@
+from music_learning.errors import run
+from music_learning.web.server import main
+
+run(main)

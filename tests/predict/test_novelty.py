@@ -1,0 +1,116 @@
+from copy import copy
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, chord
+from safetensors.torch import save_file
+
+from music_learning.audio import AudioPipeline
+from music_learning.errors import UserError
+from music_learning.features.clip import clip_features
+from music_learning.features.config import FeatureConfig
+from music_learning.paths import DataPaths
+from music_learning.predict.novelty import LENGTHS_S, NoveltyDetector, fit_novelty_detector
+from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_song_rows
+
+RELEASED = ROOT / "models" / "novelty.safetensors"
+CONFIG = FeatureConfig()
+
+
+@pytest.fixture(scope="module")
+def detector(loaded):
+    data = DataPaths(loaded)
+    songs = read_song_rows(data)
+    groups = {song["song_id"]: song["artist"] for song in songs}
+    spectrograms = SpectrogramSet.open(data.spectrograms)
+    return fit_novelty_detector(songs, spectrograms, groups, FeatureConfig(spectrograms.config))
+
+
+def features_of(samples):
+    return clip_features(AudioPipeline()(torch.from_numpy(samples.astype(np.float32)))[None], CONFIG)
+
+
+def test_training_songs_are_not_novel(detector, loaded):
+    data = DataPaths(loaded)
+    spectrograms = SpectrogramSet.open(data.spectrograms)
+    for song in read_song_rows(data):
+        spectrogram = torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+        assert not detector.is_novel(clip_features(spectrogram[None], CONFIG), 3.6)
+
+
+@pytest.mark.parametrize("seconds", [3, 5, 10])
+@pytest.mark.parametrize("level", [0.003, 0.3])
+def test_noise_is_novel_at_any_length_and_level(detector, seconds, level):
+    noise = level * np.random.default_rng(0).standard_normal(16_000 * seconds)
+    assert detector.is_novel(features_of(noise), seconds)
+
+
+def test_half_of_a_positive_feature_is_as_far_as_double(detector):
+    positive = detector.positive
+    assert 0 < positive.sum() < positive.numel()
+    usual = torch.where(positive, detector.mean.exp(), detector.mean)[None]
+    less, more = (torch.where(positive, factor * usual, usual) for factor in (0.5, 2))
+    torch.testing.assert_close(detector.standardised(less), -detector.standardised(more), atol=1e-3, rtol=0)
+    assert detector.standardised(less)[:, positive].max() < 0
+    assert detector.standardised(-usual)[:, positive].isfinite().all()
+
+
+def test_song_alike_is_not_novel_and_its_length_decides_the_limit(detector):
+    features = features_of(chord(seconds=3.6, level=0.3) + 0.03 * np.random.default_rng(9).standard_normal(57_600))
+    assert not detector.is_novel(features, 3.6)
+    strict = copy(detector)
+    strict.limits = torch.tensor([1e9, 0.0, 1e9, 0.0])
+    lengths_s = (3, 4.7, 5, 9, 10, 28, 30)
+    novel = [False, False, True, True, False, False, True]
+    assert [strict.is_novel(features, length_s) for length_s in lengths_s] == novel
+
+
+@pytest.mark.skipif(not RELEASED.exists(), reason="no released models here")
+def test_released_file_tells_noise_from_unheard_songs():
+    released, demo = NoveltyDetector.open(RELEASED, CONFIG), DataPaths(ROOT / "data" / "demo")
+    spectrograms = SpectrogramSet.open(demo.spectrograms)
+    songs = [torch.from_numpy(spectrograms.spectrogram(s["song_id"]).astype(np.float32)) for s in read_song_rows(demo)]
+    white = np.random.default_rng(0).standard_normal(16_000 * 30)
+    pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.arange(white.size // 2 + 1) + 1))
+    noise = [AudioPipeline()(torch.from_numpy((0.1 * x / x.std()).astype(np.float32))) for x in (white, pink)]
+    for length_s in LENGTHS_S:
+        frames = round(length_s * spectrograms.config.frames_per_s)
+        novel = [released.is_novel(clip_features(x[None, :, :frames], CONFIG), length_s) for x in songs + noise]
+        assert all(novel[len(songs) :])
+        assert sum(novel[: len(songs)]) <= 1
+
+
+def test_limit_comes_from_songs_by_other_artists(detector):
+    to_all = torch.cdist(detector.songs, detector.songs).sort(dim=1).values
+    assert to_all[:, 0].max() < 0.1
+    assert detector.limits[-1] > to_all[:, 1].median()
+
+
+def test_saved_and_opened_again(detector, tmp_path):
+    detector.save(tmp_path / "f.safetensors")
+    opened = NoveltyDetector.open(tmp_path / "f.safetensors", CONFIG)
+    x = features_of(chord())
+    torch.testing.assert_close(opened.distances(x), detector.distances(x), atol=0.01, rtol=0)
+    assert torch.equal(opened.limits, detector.limits)
+
+
+def test_file_of_an_older_version_is_refused(detector, tmp_path):
+    save_file({"songs": detector.songs, "limits": detector.limits}, tmp_path / "f.safetensors")
+    with pytest.raises(UserError, match="make it again with model_train"):
+        NoveltyDetector.open(tmp_path / "f.safetensors", CONFIG)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "is missing; run model_train"), (b"x" * 40, "is damaged")])
+def test_missing_or_damaged_file_is_refused(tmp_path, content, reason):
+    if content is not None:
+        (tmp_path / "f.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=reason):
+        NoveltyDetector.open(tmp_path / "f.safetensors", CONFIG)
+
+
+def test_features_of_other_settings_are_refused_by_name(detector, tmp_path):
+    detector.save(tmp_path / "f.safetensors")
+    with pytest.raises(UserError, match=r"different feature settings: tone_db 6\.0 and 9\.0; make it again"):
+        NoveltyDetector.open(tmp_path / "f.safetensors", FeatureConfig(tone_db=9.0))

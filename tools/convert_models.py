@@ -1,0 +1,184 @@
+"""Rewrite models and spectrograms of version 0.1 for this version: the same numbers under other names.
+
+    python tools/convert_models.py models data/demo/spectrograms
+
+Takes folders of models (`model_train.py` wrote them) and of spectrograms (`data_loading.py`). Settings that stood in
+the code then are written into their JSON, tensors and files are renamed, the hashes that tie files to the weights
+renewed. What is of this version already stays as it is.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import load, save
+
+from music_learning.columns import TARGETS
+from music_learning.errors import UserError, run
+from music_learning.features.config import FeatureConfig
+from music_learning.files import atomic, read_json, write_json
+from music_learning.paths import ModelPaths
+from music_learning.pipeline_config import PipelineConfig
+
+ADDED_TO_PIPELINE = ("semitone_width", "pitch_floor_db", "silence_chunk_s")
+TENSORS = {
+    "kernel_regression.input_deviation": "svr.input_std",
+    "kernel_regression.support": "svr.support_vectors",
+    "kernel_regression.weights": "svr.dual_coef",
+    "kernel_regression.offset": "svr.intercept",
+}
+EXPONENT = "kernel_regression.exponent"
+KERNELS = {2.0: "gaussian", 1.0: "exponential"}
+NETWORKS_SHARE = 0.3
+GROUPS = {
+    "balance": "spectral envelope",
+    "deviation": "band std",
+    "change": "band delta",
+    "rise": "spectral flux",
+    "timbre": "mfcc mean",
+    "timbre deviation": "mfcc std",
+    "timbre change": "delta-mfcc std",
+    "timbre together": "delta-mfcc correlation",
+    "peaks": "spectral contrast",
+    "modulation": "modulation spectrum",
+    "repetition": "onset autocorrelation",
+    "tempo": "tempogram",
+    "pulse": "pulse clarity",
+    "onsets": "onset strength",
+    "lopsidedness": "skewness",
+    "spacing": "inter-onset intervals",
+    "intervals": "key and intervals",
+    "chords": "scale and chords",
+    "persistence": "pitch self-similarity",
+    "polyphony": "pitch density",
+    "tone strength": "pitch salience",
+    "tonality": "tonal-to-noise ratio",
+}
+
+
+def convert_pipeline(values: dict) -> dict:
+    """The settings of a pipeline with those that stood in the code, in this version's order."""
+    values = {name: getattr(PipelineConfig(), name) for name in ADDED_TO_PIPELINE} | values
+    return PipelineConfig.from_dict(values).to_dict()
+
+
+def convert_spectrograms(folder: Path) -> None:
+    path = folder / "pipeline.json"
+    write_json(path, convert_pipeline(read_json(path, "data_loading.py")))
+
+
+def renamed(tensor: str) -> str:
+    tensor = TENSORS.get(tensor, tensor.replace("kernel_regression.", "svr."))
+    return tensor.replace("band_deviation_db", "band_std_db")
+
+
+def convert_training(training: dict) -> dict:
+    """The settings of a training run under their names of today."""
+    training = dict(training)
+    epsilon = training.pop("kernel_tolerance")
+    for name, new in {"warm_up": "warmup_fraction", "averaging": "ema_decay", "settled": "validate_from"}.items():
+        training[new] = training.pop(name)
+    training.pop("n_members")  # stands beside the network
+    training["kernels"] = {
+        target: {
+            "kernel": KERNELS[kernel["exponent"]],
+            "gamma": kernel["gamma"],
+            "C": kernel["cost"],
+            "group_weights": {GROUPS.get(group, group): weight for group, weight in kernel["group_weights"].items()},
+            "epsilon": epsilon,
+        }
+        for target, kernel in zip(TARGETS, training["kernels"], strict=True)
+    }
+    return training
+
+
+def converted_model(paths: ModelPaths, target: str, description: dict) -> tuple[bytes, dict]:
+    """A target's weights and their description as this version has them. Raises UserError where they don't fit."""
+    old = paths.weights(target).read_bytes()
+    if hashlib.sha256(old).hexdigest() != description["weights_sha256"]:
+        raise UserError(f"{paths.weights(target)} is not the file that {paths.description(target)} describes")
+    tensors = load(old)
+    kernel = KERNELS[float(tensors.pop(EXPONENT))]
+    new = save({renamed(name): tensor for name, tensor in tensors.items()})
+    network = description["network"]
+    network["segment_frames"] = network.pop("piece_frames")
+    labels = description["training_labels"]
+    pipeline = convert_pipeline(description["pipeline"])
+    first = {
+        "target": target,
+        "pipeline": pipeline,
+        "features": FeatureConfig(PipelineConfig.from_dict(pipeline)).to_dict(),
+        "network": network,
+        "n_members": description["n_members"],
+        "n_support": description["n_support"],
+        "kernel": kernel,
+        "networks_share": NETWORKS_SHARE,
+        "weights_sha256": hashlib.sha256(new).hexdigest(),
+    }
+    changed = {
+        "training": convert_training(description["training"]),
+        "training_labels": {"mean": labels["mean"], "std": labels["deviation"]},
+    }
+    rest = {name: changed.get(name, value) for name, value in description.items() if name not in first}
+    return new, first | rest
+
+
+def convert_index(folder: Path, hashes: dict[str, tuple[str, str]]) -> None:
+    """Tie an index of songs to the converted weights."""
+    path = folder / "embeddings.safetensors"
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    for target, (before, after) in hashes.items():
+        if metadata[target] != before:
+            raise UserError(f"{folder} was made with another model of {target}")
+        metadata[target] = after
+    with atomic(path) as temporary:
+        temporary.write_bytes(save(tensors, metadata))
+
+
+def convert_novelty(paths: ModelPaths) -> None:
+    old = paths.root / "familiarity.safetensors"
+    if not old.exists():
+        return
+    tensors = load(old.read_bytes())
+    tensors["std"] = tensors.pop("deviation")
+    with atomic(paths.novelty) as temporary:
+        temporary.write_bytes(save(tensors, {"features": json.dumps(FeatureConfig().to_dict())}))
+    old.unlink()
+
+
+def convert_models(folder: Path) -> None:
+    paths = ModelPaths(folder)
+    old = {target: read_json(paths.description(target), "model_train.py") for target in TARGETS}
+    old = {target: description for target, description in old.items() if "features" not in description}
+    if not old:
+        return
+    models = {target: converted_model(paths, target, description) for target, description in old.items()}
+    for target, (weights, description) in models.items():
+        with atomic(paths.weights(target)) as temporary:
+            temporary.write_bytes(weights)
+        write_json(paths.description(target), description)
+    convert_novelty(paths)
+    if paths.index.is_dir():
+        hashes = {target: (old[target]["weights_sha256"], models[target][1]["weights_sha256"]) for target in old}
+        convert_index(paths.index, hashes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="folders of models or of spectrograms")
+    for folder in parser.parse_args().folders:
+        if (folder / "pipeline.json").exists():
+            convert_spectrograms(folder)
+        elif any(ModelPaths(folder).description(target).exists() for target in TARGETS):
+            convert_models(folder)
+        else:
+            raise UserError(f"{folder} holds neither models nor spectrograms")
+        print(f"{folder}: converted")
+
+
+if __name__ == "__main__":
+    run(main)
