@@ -29,7 +29,7 @@ from music_learning.collect.deezer import PER_S
 from music_learning.columns import SONG_COLUMNS
 from music_learning.files import write_table
 from music_learning.paths import DataPaths
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 from tools.fake_services import repeated_requests
 
 ROOT = Path(__file__).parents[1]
@@ -107,7 +107,7 @@ def full(folder: Path) -> None:
     paths = DataPaths(folder / "full")
     print(f"full run, limits {SPEED} x faster: {seconds:.0f} s, {memory_mb:.0f} MB, {limited} times over a limit")
     print("  " + output.strip().replace("\n", "\n  "))
-    songs = read_songs(paths)
+    songs = read_song_rows(paths)
     some = DataPaths(folder / "some")
     write_table(some.songs, SONG_COLUMNS, songs[:: len(songs) // TRAINED_SONGS][:TRAINED_SONGS])
     some.previews.symlink_to(paths.previews)

@@ -17,7 +17,7 @@ from synthetic import make_clip
 from music_learning.columns import SONG_COLUMNS
 from music_learning.files import sha256_of, write_table
 from music_learning.paths import DataPaths
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 ROOT = Path(__file__).parents[1]
 COUNTS = (750, 7_500)
@@ -64,7 +64,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         source = DataPaths(ROOT / "data")
         if source.songs.exists():
-            songs = read_songs(source)
+            songs = read_song_rows(source)
         else:
             source = DataPaths(Path(folder) / "source")
             songs = synthetic_songs(source)

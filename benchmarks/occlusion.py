@@ -37,7 +37,7 @@ from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import even_edges
 from music_learning.predict.occlusion import mask, occlusion_attributions
 from music_learning.predict.predictor import Predictor
-from music_learning.songs.corpus import read_data, split_songs
+from music_learning.songs.corpus import read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_songs
 
@@ -159,9 +159,9 @@ def main() -> None:
     arguments = parser.parse_args()
     data = DataPaths(arguments.data)
     # The demo's songs are test songs, all of them.
-    songs = split_songs(*read_data(data), []).test if data.splits.exists() else read_songs(data)
+    songs = read_corpus(data).test if data.splits.exists() else read_songs(data)
     spectrograms = SpectrogramSet.open(data.spectrograms)
-    clips = [torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32)) for song in songs]
+    clips = [torch.from_numpy(spectrograms.spectrogram(song_id).astype(np.float32)) for song_id in songs.index]
     predictor = Predictor.load(arguments.models)
     models = predictor.models
     random = [

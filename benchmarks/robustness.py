@@ -22,7 +22,8 @@ from music_learning.errors import run
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
-from music_learning.songs.corpus import read_data, split_songs
+from music_learning.songs.corpus import read_corpus
+from music_learning.songs.table import text_rows
 
 RATE_HZ = 44_100
 
@@ -92,7 +93,7 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
     arguments = parser.parse_args()
     paths = DataPaths(arguments.data)
-    clips = [paths.preview(song) for song in split_songs(*read_data(paths), []).test]
+    clips = [paths.preview(song) for song in text_rows(read_corpus(paths).test)]
     predictor = Predictor.load(arguments.models)
 
     def values(path: Path) -> np.ndarray:

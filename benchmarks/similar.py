@@ -16,8 +16,8 @@ from music_learning.features.clip import clip_features
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor, predict_clip
-from music_learning.songs.artists import groups_of
-from music_learning.songs.corpus import read_data, split_songs
+from music_learning.songs.artists import artist_groups
+from music_learning.songs.corpus import read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
 
 ROOT = Path(__file__).parents[1]
@@ -25,21 +25,20 @@ N_RESAMPLES = 2000
 
 
 @torch.inference_mode()
-def describe(song: dict[str, str], *, predictor: Predictor, spectrograms: SpectrogramSet) -> tuple:
+def describe(song_id: str, *, predictor: Predictor, spectrograms: SpectrogramSet) -> tuple:
     """A song's components in the index, and its three values."""
-    spectrogram = torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+    spectrogram = torch.from_numpy(spectrograms.spectrogram(song_id).astype(np.float32))
     predicted = predict_clip(predictor.models, spectrogram, clip_features(spectrogram[None], predictor.features))
     return predictor.index.project(predicted.embedding.flatten()), predicted.values
 
 
 def main() -> None:
-    placed = split_songs(*read_data(DataPaths(ROOT / "data")), [])
-    songs = placed.test
-    groups = groups_of(songs)
-    names = np.array([groups[song["song_id"]] for song in songs])
+    corpus = read_corpus(DataPaths(ROOT / "data"))
+    songs = corpus.test
+    names = artist_groups(songs).to_numpy()
     predictor = Predictor.load(ROOT / "models")
-    one = partial(describe, predictor=predictor, spectrograms=placed.spectrograms)
-    described = list(ordered_map(one, songs, workers=cpu_count(), description="songs", unit="song"))
+    one = partial(describe, predictor=predictor, spectrograms=corpus.spectrograms)
+    described = list(ordered_map(one, songs.index, workers=cpu_count(), description="songs", unit="song"))
     components, values = (torch.stack(part) for part in zip(*described, strict=True))
 
     same = names[:, None] == names[None]

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 
 from music_learning.columns import TARGETS
@@ -19,7 +20,7 @@ from music_learning.errors import run
 from music_learning.evaluation import baselines
 from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths, ModelPaths
-from music_learning.songs.corpus import read_data, split_songs
+from music_learning.songs.corpus import read_corpus
 from music_learning.training.config import TrainingConfig
 from music_learning.training.loop import train_ensembles
 
@@ -31,17 +32,17 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
     arguments = parser.parse_args()
     data = DataPaths(arguments.data)
-    songs = split_songs(*read_data(data), [])
-    recipe_inputs = baselines.recipe_spectrograms(songs.train, data, workers=cpu_count())
-    print(f"{len(songs.train)} training songs, {torch.get_num_threads()} threads")
+    corpus = read_corpus(data)
+    recipe_inputs = baselines.recipe_spectrograms(corpus.train, data, workers=cpu_count())
+    print(f"{len(corpus.train)} training songs, {torch.get_num_threads()} threads")
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
         train_ensembles(
-            songs, TrainingConfig(), device=torch.device("cpu"), paths=ModelPaths(Path(folder)), name="training"
+            corpus, TrainingConfig(), device=torch.device("cpu"), paths=ModelPaths(Path(folder)), name="training"
         )
         ours = time.perf_counter() - start
     print(f"  ours          {ours:6.1f} s for the three targets, {ours / len(TARGETS):6.1f} s per target", flush=True)
-    labels = torch.tensor([float(song[TARGETS[0]]) for song in songs.train])
+    labels = torch.tensor(corpus.train[TARGETS[0]].to_numpy(np.float32))
     start = time.perf_counter()
     baselines.train_original_recipe(recipe_inputs, labels, epochs=RECIPE_EPOCHS_TIMED, seed=0)
     epoch = (time.perf_counter() - start) / RECIPE_EPOCHS_TIMED

@@ -20,7 +20,7 @@ from music_learning.features.clip import clip_features
 from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
 from music_learning.songs.spectrograms import SpectrogramSet
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 ROOT = Path(__file__).parents[1]
 LENGTHS_S = (3, 5, 10, 20, 30)
@@ -119,7 +119,7 @@ def hiss() -> Iterator[torch.Tensor]:
 def songs_not_learned(known: set[str], data: DataPaths) -> Iterator[torch.Tensor]:
     """The spectrograms of a folder's songs that the models were not trained on."""
     spectrograms = SpectrogramSet.open(data.spectrograms)
-    for song in read_songs(data):
+    for song in read_song_rows(data):
         if song["song_id"] not in known and song["song_id"] in spectrograms.rows:
             yield torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
 

@@ -15,10 +15,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
-from music_learning.evaluation.cross_validation import read_predictions
 from music_learning.evaluation.metrics import evaluate
+from music_learning.evaluation.predictions import read_predictions
 from music_learning.paths import DataPaths, ModelPaths
-from music_learning.songs.artists import groups_of
+from music_learning.songs.artists import artist_groups
 from music_learning.songs.table import read_songs
 
 
@@ -27,15 +27,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
     arguments = parser.parse_args()
-    songs = [song for song in read_songs(DataPaths(arguments.data)) if song["loudness_db"]]
-    if not songs:
+    songs = read_songs(DataPaths(arguments.data)).dropna(subset=["loudness_db"])
+    if songs.empty:
         raise UserError("no song in songs.csv has a loudness; collect songs with all of Spotify's numbers")
-    group_of = groups_of(songs)
-    groups = [group_of[song["song_id"]] for song in songs]
-    loudness_db = np.array([float(song["loudness_db"]) for song in songs])
+    groups = artist_groups(songs)
+    loudness_db = songs["loudness_db"].to_numpy()
     print(f"{len(songs)} songs")
     for target in TARGETS:
-        truth = np.array([float(song[target]) for song in songs])
+        truth = songs[target].to_numpy()
         predicted = read_predictions(ModelPaths(arguments.models).predictions(target, "5-fold"), songs)
         for name, known in (("prediction", [predicted]), ("prediction and loudness", [predicted, loudness_db])):
             fitted = cross_val_predict(

@@ -52,12 +52,14 @@ def check_output(path: Path) -> None:
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
     """Write rows as UTF-8 CSV with exactly these columns; None becomes empty."""
     with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        # Before Python 3.13 a lone carriage return is not quoted, and ends the row when it is read.
+        plain = csv.DictWriter(file, columns, lineterminator="\n")
         quoting = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writeheader()
+        plain.writeheader()
         for row in rows:
-            (quoting if any("\r" in str(value) for value in row.values()) else writer).writerow(row)
+            # Before Python 3.13 a lone carriage return is not quoted, and ends the row when it is read.
+            has_return = any("\r" in str(value) for value in row.values())
+            writer = quoting if has_return else plain
+            writer.writerow(row)
 
 
 def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[str, str]]:

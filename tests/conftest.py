@@ -21,9 +21,10 @@ import torch
 import data_collection
 import data_loading
 import model_train
-from music_learning.columns import SPLIT_COLUMNS, TARGETS
+from music_learning.columns import SONG_COLUMNS, SPLIT_COLUMNS, TARGETS
 from music_learning.files import write_table
 from music_learning.paths import DataPaths, ModelPaths
+from music_learning.songs.table import SONG_DTYPES, to_frame
 
 ROOT = Path(__file__).resolve().parent.parent
 CHORD_HZ = (220, 523, 1000, 2093, 3000)  # below the 4 kHz that a rate of 8 kHz can hold
@@ -91,6 +92,16 @@ def write_catalog(path: Path, rows: list[dict], *, encoding: str = "utf-8") -> P
 def read_rows(path: Path) -> list[dict[str, str]]:
     with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def song_row(song_id: str, **values: str) -> dict[str, str]:
+    """A row of songs.csv with only these values; the labels are 0.5."""
+    return {**dict.fromkeys(SONG_COLUMNS, ""), **dict.fromkeys(TARGETS, "0.5"), "song_id": song_id, **values}
+
+
+def song_frame(*rows: dict[str, str]):
+    """Rows of songs.csv as `read_songs` gives them."""
+    return to_frame(list(rows), SONG_DTYPES, Path("songs.csv"))
 
 
 def call_main(module, *arguments) -> int:

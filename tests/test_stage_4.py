@@ -22,7 +22,7 @@ from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots import analysis as picture
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 COLUMNS = [
     *("file", "duration_s", "energy", "danceability", "valence", "error"),
@@ -291,7 +291,7 @@ def hear_saved_song(loaded, trained, capsys, *arguments):
 
 def test_saved_song_is_shown_beside_the_truth(loaded, trained, capsys, tmp_path):
     title, values = hear_saved_song(loaded, trained, capsys)
-    songs = {f"{song['title']} by {song['artist']}": song for song in read_songs(DataPaths(DataPaths(loaded).demo))}
+    songs = {f"{song['title']} by {song['artist']}": song for song in read_song_rows(DataPaths(DataPaths(loaded).demo))}
     song = songs[title]
     written = {row["song_id"]: row for row in read_rows(ModelPaths(trained).predictions("energy", "test"))}
     assert list(values) == list(TARGETS)
@@ -316,7 +316,7 @@ def test_seed_draws_the_same_song(loaded, trained, capsys, no_picture):
 
 
 def test_song_by_id_and_by_part_of_its_title(loaded, trained, capsys, no_picture):
-    for song in read_songs(DataPaths(DataPaths(loaded).demo)):
+    for song in read_song_rows(DataPaths(DataPaths(loaded).demo)):
         number = song["title"].removeprefix("Title ")
         for wanted in (song["song_id"], song["title"], f"tItLe {number}", number):
             title, _ = hear_saved_song(loaded, trained, capsys, "--song", wanted)
@@ -326,7 +326,7 @@ def test_song_by_id_and_by_part_of_its_title(loaded, trained, capsys, no_picture
 def test_unknown_song_lists_those_there_are(loaded, trained):
     with pytest.raises(UserError, match="no saved song has the id or title 'Yesterday'; there are:\n") as caught:
         call_main(model_demo, "--data", loaded, "--models", trained, "--song", "Yesterday")
-    songs = read_songs(DataPaths(DataPaths(loaded).demo))
+    songs = read_song_rows(DataPaths(DataPaths(loaded).demo))
     assert str(caught.value).splitlines()[1:] == [f"  {s['song_id']}  {s['title']} by {s['artist']}" for s in songs]
 
 
@@ -352,7 +352,7 @@ def test_picture_flag(loaded, trained, capsys, tmp_path):
 @pytest.mark.parametrize("title", ["夜に駆ける 🎵", "$x^$", "a\nb", "x" * 300])
 def test_odd_title_is_drawn(own_data, trained, tmp_path, title):
     demo = DataPaths(DataPaths(own_data).demo)
-    songs = [song | {"title": title} for song in read_songs(demo)]
+    songs = [song | {"title": title} for song in read_song_rows(demo)]
     write_table(demo.songs, SONG_COLUMNS, songs)
     assert call_main(model_demo, "--data", own_data, "--models", trained) == 0
     assert imread(tmp_path / "demo.png").ndim == 3
@@ -415,7 +415,7 @@ def test_missing_saved_songs_name_the_next_command(trained, tmp_path, own_data):
 
 def test_saved_song_without_spectrogram_is_named(own_data, trained):
     demo = DataPaths(DataPaths(own_data).demo)
-    songs = [song | {"song_id": "stranger"} for song in read_songs(demo)]
+    songs = [song | {"song_id": "stranger"} for song in read_song_rows(demo)]
     write_table(demo.songs, SONG_COLUMNS, songs)
     with pytest.raises(UserError, match=r"lacks song stranger; run data_loading\.py again"):
         call_main(model_demo, "--data", own_data, "--models", trained)

@@ -1,7 +1,7 @@
 """Laboratory: cross-validate a named experiment, and note what came of it.
 
     python tools/experiments.py                                      lists the experiments
-    python tools/experiments.py long --extra data/more --seeds 0 1   runs one, twice with other folds and chance
+    python tools/experiments.py long --extra data/more --seeds 0 1   runs one, twice with other folds and seeds
     python tools/experiments.py songs-100 songs-400 --extra data/more
 
 Reads data/ as model_train.py does. Appends a row per target to docs/experiments.csv and, when experiments with fewer
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from music_learning.columns import TARGETS
@@ -26,9 +27,8 @@ from music_learning.features.config import FeatureConfig
 from music_learning.files import read_table, write_table
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
 from music_learning.paths import DataPaths, ModelPaths
-from music_learning.plots.style import save_figure
-from music_learning.songs.artists import groups_of
-from music_learning.songs.corpus import Songs, read_data, read_extra
+from music_learning.plots.style import TARGET_COLORS, save_figure
+from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.training.augmentation import AugmentationConfig
 from music_learning.training.config import KERNELS, TrainingConfig
 from music_learning.training.loop import select_device
@@ -61,31 +61,30 @@ EXPERIMENTS = {
 }
 
 
-def limited(songs: Songs, n_songs: int | None, seed: int) -> Songs:
+def limited(fold: Corpus, n_songs: int | None, seed: int) -> Corpus:
     """The same songs with `n_songs` of those that the networks learn from, drawn by the seed."""
     if n_songs is None:
-        return songs
-    drawn = np.random.default_rng(seed).permutation(len(songs.taught))[:n_songs]
-    chosen = {songs.taught[i]["song_id"] for i in drawn}
-    train, extra = ([song for song in part if song["song_id"] in chosen] for part in (songs.train, songs.extra))
-    return replace(songs, train=train, extra=extra)
+        return fold
+    training = fold.training.index
+    left_out = training[np.random.default_rng(seed).permutation(len(training))[n_songs:]]
+    songs = fold.songs.drop(left_out.intersection(fold.extra.index))
+    songs.loc[left_out.intersection(fold.train.index), "split"] = "unused"
+    return replace(fold, songs=songs)
 
 
-def run_experiment(name: str, data: tuple, *, seeds: list[int], device: str, paths: ModelPaths) -> list[dict]:
+def run_experiment(
+    name: str, corpus: Corpus, *, seeds: list[int], device: torch.device, paths: ModelPaths
+) -> list[dict[str, str]]:
     """Cross-validate with each seed. Returns a row of COLUMNS per target: means over the seeds."""
-    songs, extra, spectrograms = data
     experiment, start = EXPERIMENTS[name], time.perf_counter()
-    groups = groups_of(songs)
-    measured, n_taught = {target: [] for target in TARGETS}, []
+    measured, n_training = {target: [] for target in TARGETS}, []
     for seed in seeds:
-        config = replace(experiment.config, seed=seed, features=FeatureConfig(spectrograms.config))
-        folds = make_folds(songs, spectrograms, groups, n_folds=N_FOLDS, seed=seed, extra=extra)
-        folds = [replace(fold, songs=limited(fold.songs, experiment.n_songs, seed)) for fold in folds]
-        n_taught += [len(fold.songs.taught) for fold in folds]
-        predicted = predict_folds(folds, config, device=select_device(device), paths=paths)
-        for target, values in zip(TARGETS, predicted.T, strict=True):
-            truth = np.array([float(song[target]) for song in songs])
-            metrics = evaluate(truth, values, [groups[song["song_id"]] for song in songs])
+        config = replace(experiment.config, seed=seed, features=FeatureConfig(corpus.spectrograms.config))
+        folds = [limited(fold, experiment.n_songs, seed) for fold in make_folds(corpus, n_folds=N_FOLDS, seed=seed)]
+        n_training += [len(fold.training) for fold in folds]
+        predicted = predict_folds(folds, config, device=device, paths=paths)
+        for target in TARGETS:
+            metrics = evaluate(corpus.own[target], predicted[target], corpus.own["group"])
             print(f"{name}, seed {seed}: {target} {metrics}", flush=True)
             measured[target].append(metrics)
     network = MoodNetwork(replace(experiment.config.network, outputs=TARGETS[:1]))
@@ -93,17 +92,18 @@ def run_experiment(name: str, data: tuple, *, seeds: list[int], device: str, pat
         "date": datetime.now(UTC).date().isoformat(),
         "experiment": name,
         "seeds": " ".join(map(str, seeds)),
-        "songs": round(np.mean(n_taught)),
+        "songs": str(round(np.mean(n_training))),
         "minutes": f"{(time.perf_counter() - start) / 60:.0f}",
-        "weights": experiment.config.n_members * sum(weight.numel() for weight in network.parameters()),
+        "weights": str(experiment.config.n_members * sum(weight.numel() for weight in network.parameters())),
         "settings": json.dumps(differences(asdict(experiment.config), asdict(TrainingConfig()))),
     }
-    rows = []
-    for target, results in measured.items():
-        means = {metric: np.mean([getattr(metrics, metric) for metrics in results]) for metric in METRICS}
-        rounded = {metric: f"{mean:.0f}" if metric == "n" else f"{mean:.4f}" for metric, mean in means.items()}
-        rows.append(common | {"target": target} | rounded)
-    return rows
+    return [{"target": target, **common, **means(measured[target])} for target in TARGETS]
+
+
+def means(measured: list[Metrics]) -> dict[str, str]:
+    """The mean of each metric, as text."""
+    values = {name: np.mean([getattr(metrics, name) for metrics in measured]) for name in METRICS}
+    return {name: f"{value:.0f}" if name == "n" else f"{value:.4f}" for name, value in values.items()}
 
 
 def differences(settings: dict, default: dict) -> dict:
@@ -116,10 +116,10 @@ def differences(settings: dict, default: dict) -> dict:
 
 
 def draw_learning_curve(rows: list[dict], path: Path) -> None:
-    """R2 over the number of songs that were learned from; the newest row of each experiment counts."""
+    """R2 over the number of training songs; the newest row of each experiment counts."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for target, color in zip(TARGETS, ("#4c72b0", "#c4601f", "#55a868"), strict=True):
+    for target, color in TARGET_COLORS.items():
         newest = {row["experiment"]: row for row in rows if row["target"] == target}
         curve = sorted(
             [int(row["songs"]), *(float(row[end]) for end in ("r2", "r2_low", "r2_high"))]
@@ -128,7 +128,7 @@ def draw_learning_curve(rows: list[dict], path: Path) -> None:
         )
         n, r2, low, high = np.array(curve).T
         axes.errorbar(n, r2, [r2 - low, high - r2], marker="o", capsize=2, color=color, label=target)
-    axes.set(xscale="log", xlabel="songs learned from", ylabel="R2, artists never heard", title="More songs pay")
+    axes.set(xscale="log", xlabel="training songs", ylabel="R2, artists never heard", title="More data helps")
     axes.set_xticks(n, [f"{count:.0f}" for count in n], minor=False)
     axes.minorticks_off()
     axes.legend()
@@ -138,11 +138,11 @@ def draw_learning_curve(rows: list[dict], path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="experiments to run, one after the other")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the folds and of chance (default: 0)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of folds and training (default: 0)")
     parser.add_argument("--extra", type=Path, action="append", default=[], help="as for model_train.py")
     parser.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"], default="auto", help="default: auto")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder to read (default: data)")
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder for checkpoints (default: models)")
+    parser.add_argument("--models", type=Path, default=Path("trained"), help="for checkpoints (default: trained)")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the results (default: docs)")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(EXPERIMENTS)):
@@ -151,12 +151,11 @@ def main() -> int:
         for name, experiment in EXPERIMENTS.items():
             print(f"{name:14} {differences(asdict(experiment.config), asdict(TrainingConfig())) or ''}")
         return 0
-    songs, _, spectrograms = read_data(DataPaths(arguments.data))
-    extra, spectrograms = read_extra(arguments.extra, songs, spectrograms)
+    device = select_device(arguments.device)
+    corpus = read_corpus(DataPaths(arguments.data), arguments.extra)
     table = arguments.docs / "experiments.csv"
     for name in arguments.names:
-        data, paths = (songs, extra, spectrograms), ModelPaths(arguments.models)
-        new = run_experiment(name, data, seeds=arguments.seeds, device=arguments.device, paths=paths)
+        new = run_experiment(name, corpus, seeds=arguments.seeds, device=device, paths=ModelPaths(arguments.models))
         rows = [*(read_table(table, COLUMNS, "tools/experiments.py") if table.exists() else []), *new]
         write_table(table, COLUMNS, rows)
         if any(row["experiment"].startswith("songs-") for row in rows):

@@ -4,7 +4,7 @@ from music_learning.collect.matching import same_song_keys
 from music_learning.columns import REJECTED_COLUMNS, SONG_COLUMNS
 from music_learning.files import read_table, write_table
 from music_learning.paths import DataPaths
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 
 def save(paths: DataPaths, kept: list[dict], rejected: list[dict], *, online: bool) -> int:
@@ -14,7 +14,7 @@ def save(paths: DataPaths, kept: list[dict], rejected: list[dict], *, online: bo
     now stays: other labels may have been asked for than those it has.
     """
     found = {song["song_id"].lower() for song in kept + rejected}  # some file systems don't tell Ab from aB
-    earlier_songs = read_songs(paths) if paths.songs.exists() else []
+    earlier_songs = read_song_rows(paths) if paths.songs.exists() else []
     earlier_rejected = (
         read_table(paths.rejected, REJECTED_COLUMNS, "data_collection.py") if paths.rejected.exists() else []
     )

@@ -1,9 +1,10 @@
 """What the models are measured against: the training mean, a ridge regression, and the original recipe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 import torch
 import torchaudio
 from sklearn.linear_model import RidgeCV
@@ -11,17 +12,35 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from music_learning.audio import AudioPipeline
+from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
-from music_learning.parallel import ordered_map
-from music_learning.paths import DataPaths
+from music_learning.evaluation.predictions import read_predictions, write_predictions
+from music_learning.parallel import cpu_count, ordered_map
+from music_learning.paths import DataPaths, ModelPaths
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.corpus import Corpus
+from music_learning.songs.spectrograms import SpectrogramSet, SpectrogramSets
+from music_learning.songs.table import text_rows
 
+BASELINES = ("mean", "ridge", "original")
 RECIPE_SHAPE = (150, 200)  # mel bins and frames after resizing
 RECIPE_EPOCHS = {"energy": 12, "danceability": 12, "valence": 15}
 RECIPE_BATCH = 8
+
+
+def predict_with_baseline(
+    name: str, training: pd.DataFrame, others: pd.DataFrame, spectrograms: SpectrogramSet | SpectrogramSets
+) -> pd.DataFrame:
+    """Fit the baseline `mean` or `ridge` to the training songs and predict the others: (others, TARGETS)."""
+    if name == "mean":
+        predicted = {target: predict_mean(training[target], len(others)) for target in TARGETS}
+    else:
+        fitted, asked = (log_mel_statistics(spectrograms, songs.index) for songs in (training, others))
+        predicted = {target: predict_ridge(fitted, training[target], asked) for target in TARGETS}
+    return pd.DataFrame(predicted, index=others.index)
 
 
 def predict_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
@@ -29,7 +48,7 @@ def predict_mean(train_labels: np.ndarray, n: int) -> np.ndarray:
     return np.full(n, np.mean(train_labels))
 
 
-def statistics(spectrograms: SpectrogramSet, song_ids: list[str]) -> np.ndarray:
+def log_mel_statistics(spectrograms: SpectrogramSet | SpectrogramSets, song_ids: Iterable[str]) -> np.ndarray:
     """Mean and standard deviation over time of each mel band: (songs, 2 * n_mels)."""
     n_mels = spectrograms.config.n_mels
     clips = (spectrograms.spectrogram(song_id)[:n_mels].astype(np.float32) for song_id in song_ids)
@@ -37,7 +56,7 @@ def statistics(spectrograms: SpectrogramSet, song_ids: list[str]) -> np.ndarray:
 
 
 def predict_ridge(train: np.ndarray, train_labels: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Ridge regression on `statistics`, its penalty chosen by leave-one-out on the training songs.
+    """Ridge regression on `log_mel_statistics`, its penalty chosen by leave-one-out on the training songs.
 
     Args:
         train: (songs, features), with train_labels (songs,).
@@ -87,20 +106,20 @@ def recipe_spectrogram(waveform: Tensor) -> Tensor:
     return F.normalize(resized, dim=0)
 
 
-def recipe_spectrograms(songs: list[dict[str, str]], paths: DataPaths, *, workers: int) -> Tensor:
+def recipe_spectrograms(songs: pd.DataFrame, paths: DataPaths, *, workers: int) -> Tensor:
     """The recipe's inputs of all songs, from data/previews/: (songs, 150, 200)."""
     pipeline = AudioPipeline(PipelineConfig(sample_rate_hz=8_000, f_max_hz=4_000))
 
-    def first_window(song: dict[str, str]) -> Tensor:
-        clip = paths.preview(song)
+    def first_window(row: dict[str, str]) -> Tensor:
+        clip = paths.preview(row)
         try:
             waveform, _ = next(pipeline.waveforms(clip))
         except AudioError as error:
             raise UserError(f"{clip}: {error}; run data_collection.py again") from None
         return recipe_spectrogram(waveform)
 
-    described = "the original recipe's spectrograms"
-    return torch.stack(list(ordered_map(first_window, songs, workers=workers, description=described, unit="song")))
+    rows, described = text_rows(songs[["preview_file"]]), "the original recipe's spectrograms"
+    return torch.stack(list(ordered_map(first_window, rows, workers=workers, description=described, unit="song")))
 
 
 def train_original_recipe(
@@ -142,3 +161,26 @@ def train_original_recipe(
 def predict_original_recipe(model: OriginalRecipe, spectrograms: Tensor) -> np.ndarray:
     """(songs, 150, 200) -> (songs,), clipped to [0, 1]."""
     return torch.cat([model(batch) for batch in spectrograms.split(RECIPE_BATCH)]).clamp(0, 1).numpy()
+
+
+def predict_with_original_recipe(
+    targets: list[str], corpus: Corpus, data: DataPaths, *, paths: ModelPaths, seed: int
+) -> pd.DataFrame:
+    """The recipe's predictions for the test songs, (test songs, targets).
+
+    It is trained for those targets that the same songs and seed have not been predicted for in an earlier run.
+    """
+    name = f"original-{corpus.fingerprint[:16]}-{seed}"
+    kept = {target: paths.predictions(target, name, cached=True) for target in targets}
+    missing = [target for target in targets if not kept[target].exists()]
+    if missing:
+        train, test = corpus.train, corpus.test
+        spectrograms = recipe_spectrograms(pd.concat([train, test]), data, workers=cpu_count())
+        for target in missing:
+            labels, epochs = torch.tensor(train[target].to_numpy(np.float32)), RECIPE_EPOCHS[target]
+            with tqdm(total=epochs, desc=f"original recipe, {target}", unit="epoch", disable=None) as bar:
+                model = train_original_recipe(
+                    spectrograms[: len(train)], labels, epochs=epochs, seed=seed, after_epoch=bar.update
+                )
+            write_predictions(kept[target], test[target], predict_original_recipe(model, spectrograms[len(train) :]))
+    return pd.DataFrame({target: read_predictions(path, corpus.test) for target, path in kept.items()})

@@ -1,5 +1,6 @@
 """90 % intervals around predictions: conformalized quantile regression on the residuals of a cross-validation."""
 
+import logging
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -7,10 +8,13 @@ from numpy.typing import ArrayLike
 
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import read_json
+from music_learning.files import read_json, write_json
 from music_learning.paths import ModelPaths
 
 COVERAGE = 0.9
+MADE_BY = "model_train.py --folds 5"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,54 @@ class Interval:
         return np.minimum(low, predicted), np.maximum(high, predicted)
 
 
-def read_intervals(paths: ModelPaths) -> dict[str, Interval]:
-    """target -> its interval, for those that have one. Raises UserError where the file is damaged."""
-    made_by = "model_train.py --folds 5"
-    values = read_json(paths.intervals, made_by)
+def write_intervals(
+    paths: ModelPaths, intervals: dict[str, Interval], measured: dict[str, dict], weights: dict[str, str]
+) -> None:
+    """Write targets' intervals in place of those that they had.
+
+    Args:
+        measured: for each of these targets what `measure_interval` says.
+        weights: the hash of the weights that each target's interval belongs to; without one it is of no use.
+    """
+    known = read_json(paths.intervals, MADE_BY) if paths.intervals.exists() else {}
+    for target, interval in intervals.items():
+        belongs_to = {"weights_sha256": weights.get(target)}
+        known[target] = {**interval.to_dict(), **belongs_to, "measured": measured[target]}
+    write_json(paths.intervals, known)
+
+
+def read_intervals(paths: ModelPaths, weights: dict[str, str]) -> dict[str, Interval]:
+    """target -> its interval, for those that have one.
+
+    An interval of other weights is left out, which is logged: a model that was trained again errs in its own way.
+
+    Args:
+        weights: the hash of each target's weights.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not paths.intervals.exists():
+        return {}
+    values = read_json(paths.intervals, MADE_BY)
+    intervals, others = {}, []
     try:
-        return {target: Interval.from_dict(values[target]) for target in TARGETS if target in values}
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{paths.intervals} is damaged ({error!r}); make it again with {made_by}") from None
+        for target in TARGETS:
+            if target in values:
+                interval = Interval.from_dict(values[target])
+                if values[target].get("weights_sha256") == weights[target]:
+                    intervals[target] = interval
+                else:
+                    others.append(target)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{paths.intervals} is damaged ({error!r}); make it again with {MADE_BY}") from None
+    if others:
+        logger.warning(
+            "%s belongs to other weights of %s than these, whose predictions come without intervals; "
+            "make it again with %s",
+            *(paths.intervals, ", ".join(others), MADE_BY),
+        )
+    return intervals
 
 
 def fit_interval(

@@ -1,9 +1,11 @@
 """How good predictions are: R2, mean absolute error and Spearman's rho, each with a bootstrap interval."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 N_RESAMPLES = 2000
@@ -32,9 +34,6 @@ class Metrics:
     def to_dict(self) -> dict:
         return asdict(self)
 
-    def rounded(self) -> dict:
-        return {name: value if name == "n" else f"{value:.4f}" for name, value in asdict(self).items()}
-
     def __str__(self) -> str:
         return (
             f"R2 {self.r2:.3f} [{self.r2_low:.3f}, {self.r2_high:.3f}]  MAE {self.mae:.3f}  "
@@ -42,7 +41,7 @@ class Metrics:
         )
 
 
-def evaluate(truth: np.ndarray, predicted: np.ndarray, groups: list[str], *, seed: int = 0) -> Metrics:
+def evaluate(truth: ArrayLike, predicted: ArrayLike, groups: Sequence[str], *, seed: int = 0) -> Metrics:
     """Measure predictions against the truth.
 
     The intervals come from a bootstrap over artists instead of songs (percentile method, 2,000 resamples): songs of one
@@ -55,7 +54,8 @@ def evaluate(truth: np.ndarray, predicted: np.ndarray, groups: list[str], *, see
         seed: of the resamples.
     """
     truth, predicted = np.asarray(truth, np.float64), np.asarray(predicted, np.float64)
-    members = [np.flatnonzero(np.asarray(groups) == group) for group in sorted(set(groups))]
+    groups = np.asarray(groups)
+    members = [np.flatnonzero(groups == group) for group in sorted(set(groups))]
     generator = np.random.default_rng(seed)
     samples = []
     for _ in range(N_RESAMPLES):
@@ -65,8 +65,11 @@ def evaluate(truth: np.ndarray, predicted: np.ndarray, groups: list[str], *, see
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice")  # R2 of equal truths
         low, high = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
-    values = (value for triple in zip(_point_metrics(truth, predicted), low, high, strict=True) for value in triple)
-    return Metrics(len(truth), *(float(value) for value in values))
+    points = _point_metrics(truth, predicted)
+    values = {}
+    for name, point, low_end, high_end in zip(("r2", "mae", "rho"), points, low, high, strict=True):
+        values[name], values[f"{name}_low"], values[f"{name}_high"] = float(point), float(low_end), float(high_end)
+    return Metrics(n=len(truth), **values)
 
 
 def _point_metrics(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float, float]:

@@ -19,7 +19,7 @@ from music_learning.paths import RELEASED_MODELS, DataPaths, ModelPaths
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
 from music_learning.songs.spectrograms import SpectrogramSet
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
     arguments = parser.parse_args()
     data = DataPaths(arguments.data)
     spectrograms = SpectrogramSet.open(data.spectrograms)
-    songs = [song for song in read_songs(data) if spectrograms.has(song)]
+    songs = [song for song in read_song_rows(data) if spectrograms.has(song)]
     if len(songs) < 2:
         raise UserError(
             f"{data.spectrograms} holds {len(songs)} of the songs, at least 2 are needed; run data_loading.py"

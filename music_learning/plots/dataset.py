@@ -3,21 +3,22 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from music_learning.columns import SPLITS, TARGETS
-from music_learning.plots.style import save_figure
+from music_learning.plots.style import SERIES_COLORS, save_figure
 from music_learning.songs.spectrograms import SpectrogramSet
 
 
-def draw_spectrograms(songs: list[dict[str, str]], spectrograms: SpectrogramSet, path: Path) -> None:
+def draw_spectrograms(songs: pd.DataFrame, spectrograms: SpectrogramSet, path: Path) -> None:
     """A grid of up to 12 songs, from the least to the most energetic, with their titles and labels."""
-    songs = sorted(songs, key=lambda song: float(song["energy"]))
-    songs = [songs[i] for i in np.unique(np.linspace(0, len(songs) - 1, 12).round().astype(int))]
+    songs = songs.sort_values("energy", kind="stable")
+    songs = songs.iloc[np.unique(np.linspace(0, len(songs) - 1, 12).round().astype(int))]
     config = spectrograms.config
     figure = Figure(figsize=(15, 10), layout="constrained")
-    for axes, song in zip(figure.subplots(3, 4, squeeze=False).flat, songs, strict=False):
-        spectrogram = spectrograms.spectrogram(song["song_id"])[: config.n_mels].astype(np.float32)
+    for axes, (song_id, song) in zip(figure.subplots(3, 4, squeeze=False).flat, songs.iterrows(), strict=False):
+        spectrogram = spectrograms.spectrogram(song_id)[: config.n_mels].astype(np.float32)
         image = axes.imshow(
             spectrogram,
             origin="lower",
@@ -27,8 +28,8 @@ def draw_spectrograms(songs: list[dict[str, str]], spectrograms: SpectrogramSet,
             vmax=-10,
             extent=(0, spectrogram.shape[1] / config.frames_per_s, 0, config.n_mels),
         )
-        labels = "   ".join(f"{target} {float(song[target]):.2f}" for target in TARGETS)
-        title, artist = (shorten(song[key], 34) for key in ("title", "artist"))
+        labels = "   ".join(f"{target} {song[target]:.2f}" for target in TARGETS)
+        title, artist = (shorten(text, 34) for text in song[["title", "artist"]].fillna(""))
         axes.set_title(f"{title}\n{artist}\n{labels}", fontsize=9, parse_math=False)
         axes.set_xlabel("seconds", fontsize=8)
         axes.set_ylabel("mel band", fontsize=8)
@@ -42,12 +43,12 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def draw_labels(songs: list[dict[str, str]], splits: dict[str, str], path: Path) -> None:
-    """Histograms of the three labels in each split, as shares of the split."""
+def draw_labels(songs: pd.DataFrame, path: Path) -> None:
+    """Histograms of the three labels in each split, as shares of the split; songs have it as a column."""
     figure = Figure(figsize=(12, 4), layout="constrained")
     for axes, target in zip(figure.subplots(1, 3, sharey=True), TARGETS, strict=True):
-        for split, color in zip(SPLITS, ("#4c72b0", "#dd8452", "#55a868"), strict=True):
-            values = [float(song[target]) for song in songs if splits[song["song_id"]] == split]
+        for split, color in zip(SPLITS, SERIES_COLORS, strict=True):
+            values = songs.loc[songs["split"] == split, target]
             axes.hist(
                 values,
                 bins=np.linspace(0, 1, 21),

@@ -1,4 +1,4 @@
-"""What all pictures share."""
+"""What all pictures share: their colours, and how they are written."""
 
 import warnings
 from pathlib import Path
@@ -6,6 +6,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from music_learning.files import atomic
+
+# A colour for each target, as dark as text needs to be on white; the colour-blind tell them apart by brightness, too.
+TARGET_COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}
+# Series that are no targets, in the order in which they are needed.
+SERIES_COLORS = (TARGET_COLORS["danceability"], TARGET_COLORS["energy"], TARGET_COLORS["valence"])
+REFERENCE = {"color": "#999999", "linewidth": 0.8, "linestyle": ":"}  # a line to compare with
 
 
 def save_figure(figure: Figure, path: Path) -> None:

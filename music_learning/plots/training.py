@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from music_learning.columns import TARGETS
 from music_learning.evaluation.conformal import Interval
 from music_learning.evaluation.metrics import Metrics
-from music_learning.plots.style import save_figure
+from music_learning.plots.style import REFERENCE, SERIES_COLORS, TARGET_COLORS, save_figure
 from music_learning.training.loop import TrainingRun
 
 
@@ -17,29 +18,29 @@ def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     column = TARGETS.index(target)
-    for member, training in enumerate(runs):
+    training_color, validation_color, kept_color = SERIES_COLORS
+    for training in runs:
         train = [losses[column] for losses, _ in training.history]
-        validation = {epoch: losses[column] for epoch, (_, losses) in enumerate(training.history, 1) if losses}
-        label = {"label": None} if member else {}
-        axes.plot(range(1, len(train) + 1), train, color="#4c72b0", **({"label": "training, augmented"} | label))
-        axes.plot(
-            *zip(*validation.items(), strict=True), color="#dd8452", marker=".", **({"label": "validation"} | label)
-        )
-        axes.axvline(training.best_epoch[target], color="#55a868", linewidth=0.8, **({"label": "kept"} | label))
-    axes.axhline(1, color="gray", linewidth=0.8, linestyle=":", label="predicting the mean")
+        validation = [(epoch, losses[column]) for epoch, (_, losses) in enumerate(training.history, 1) if losses]
+        epochs, validation_losses = zip(*validation, strict=True)
+        first = training is runs[0]  # the others would say the same in the legend
+        axes.plot(range(1, len(train) + 1), train, color=training_color, label="training, augmented" if first else None)
+        axes.plot(epochs, validation_losses, color=validation_color, marker=".", label="validation" if first else None)
+        axes.axvline(training.best_epoch[target], color=kept_color, linewidth=0.8, label="kept" if first else None)
+    axes.axhline(1, **REFERENCE, label="predicting the mean")
     axes.set(xlabel="epoch", ylabel="squared error / variance of the labels", title=f"{target}: loss", ylim=(0, 1.3))
     axes.legend()
     save_figure(figure, path)
 
 
 def draw_predictions(
-    target: str, songs: list[dict[str, str]], predicted: np.ndarray, metrics: Metrics, path: Path
+    target: str, truth: pd.Series, predicted: np.ndarray | pd.Series, metrics: Metrics, path: Path
 ) -> None:
-    """Predicted against true values, a point per song."""
+    """Predicted against true values, a point per song: (songs,) both."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
-    axes.scatter([float(song[target]) for song in songs], predicted, s=14, alpha=0.5, color="#4c72b0", linewidths=0)
+    axes.plot([0, 1], [0, 1], **REFERENCE)
+    axes.scatter(truth, predicted, s=14, alpha=0.5, color=TARGET_COLORS[target], linewidths=0)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Spotify's value", ylabel="predicted")
     axes.set_title(
         f"{target}, {metrics.n} songs by artists never heard in training\n"
@@ -54,15 +55,16 @@ def draw_calibration(
 ) -> None:
     """Whether predictions mean what they say: songs in ten groups by prediction, and the intervals around them."""
     figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
+    axes, color = figure.subplots(), TARGET_COLORS[target]
+    axes.plot([0, 1], [0, 1], **REFERENCE)
     grid = np.linspace(predicted.min(), predicted.max(), 100)
-    axes.fill_between(grid, *interval.around(grid), color="#4c72b0", alpha=0.15, linewidth=0, label="90 % interval")
-    axes.scatter(predicted, truth, s=8, alpha=0.3, color="#4c72b0", linewidths=0)
+    low, high = interval.around(grid)
+    axes.fill_between(grid, low, high, color=color, alpha=0.15, linewidth=0, label="90 % interval")
+    axes.scatter(predicted, truth, s=8, alpha=0.3, color=color, linewidths=0)
     tenths = np.array_split(np.argsort(predicted, kind="stable"), 10)
     means = [(predicted[tenth].mean(), truth[tenth].mean(), truth[tenth].std()) for tenth in tenths]
-    x, y, deviation = np.array(means).T
-    axes.errorbar(x, y, deviation, fmt="o", color="#c4601f", capsize=2, label="mean and deviation of a tenth")
+    x, y, std = np.array(means).T
+    axes.errorbar(x, y, std, fmt="o", color="black", capsize=2, label="mean and std of a tenth")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="predicted", ylabel="Spotify's value")
     axes.set_title(
         f"{target}: intervals hold {measured['coverage']:.0%} of {measured['n']} songs by unheard artists,\n"

@@ -106,7 +106,7 @@ class Predictor:
             novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features),
             training_songs=training_songs,
             index=training_songs if index is None else SongIndex.open(Path(index), weights),
-            intervals=read_intervals(paths) if paths.intervals.exists() else {},
+            intervals=read_intervals(paths, weights),
         )
 
     def predict(

@@ -3,12 +3,12 @@
 import hashlib
 import re
 import unicodedata
-from collections import defaultdict
+from collections.abc import Mapping
 
-from music_learning.columns import SPLIT_COLUMNS, SPLITS
-from music_learning.errors import UserError
-from music_learning.files import read_table
-from music_learning.paths import DataPaths
+import pandas as pd
+
+from music_learning.columns import SPLITS
+from music_learning.songs.table import text_rows
 
 SPLIT_SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}  # of the artists
 # What stands between the names of artists who made a song together. Cutting a band's name in two ("Earth, Wind & Fire")
@@ -17,7 +17,7 @@ BETWEEN_ARTISTS = re.compile(r"\s+(?:feat\.?|ft\.?|featuring|with|vs\.?|and|und|
 FEATURED = re.compile(r"[(\[]\s*(?:feat\.?|ft\.?|featuring|with)\s+([^)\]]+)[)\]]")
 
 
-def artist_names(song: dict[str, str]) -> set[str]:
+def artist_names(song: Mapping[str, str]) -> set[str]:
     """All artists of a song as comparable keys: those named, those featured in the title, and the ids."""
     artist, title = (unicodedata.normalize("NFKC", song[key]).casefold() for key in ("artist", "title"))
     credits = [FEATURED.sub(" ", artist), *FEATURED.findall(artist), *FEATURED.findall(title)]
@@ -26,8 +26,16 @@ def artist_names(song: dict[str, str]) -> set[str]:
     return {name for name in names if name} | ids
 
 
-def artist_groups(songs: list[dict[str, str]]) -> list[list[dict[str, str]]]:
-    """Songs grouped so that no artist is in two groups; a collaboration joins the groups of its artists."""
+def names_by_song(songs: pd.DataFrame) -> dict[str, set[str]]:
+    """song_id -> the `artist_names` of the song."""
+    return {row["song_id"]: artist_names(row) for row in text_rows(songs[["artist", "title", "artist_id"]])}
+
+
+def artist_groups(songs: pd.DataFrame) -> pd.Series:
+    """song_id -> the song's group of artists, named by its first song.
+
+    No artist is in two groups; a collaboration joins the groups of its artists.
+    """
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:
@@ -35,24 +43,22 @@ def artist_groups(songs: list[dict[str, str]]) -> list[list[dict[str, str]]]:
             parent[name] = name = parent[parent[name]]
         return name
 
-    keys = {song["song_id"]: sorted(artist_names(song)) or [song["song_id"]] for song in songs}
+    keys = {song_id: sorted(names) or [song_id] for song_id, names in names_by_song(songs).items()}
     for first, *others in keys.values():
         for other in others:
             parent[root(other)] = root(first)
-    groups = defaultdict(list)
-    for song in songs:
-        groups[root(keys[song["song_id"]][0])].append(song)
-    return list(groups.values())
+    first_song: dict[str, str] = {}
+    groups = [first_song.setdefault(root(names[0]), song_id) for song_id, names in keys.items()]
+    return pd.Series(groups, index=songs.index, dtype="string")
 
 
-def groups_of(songs: list[dict[str, str]]) -> dict[str, str]:
-    """song_id -> the name of its group of artists."""
-    return {song["song_id"]: group[0]["song_id"] for group in artist_groups(songs) for song in group}
+def by_other_artists(songs: pd.DataFrame, taken: pd.DataFrame) -> pd.DataFrame:
+    """Those of the songs that share no artist with the songs that are taken."""
+    names = set().union(*names_by_song(taken).values())
+    return songs.loc[[song_id for song_id, others in names_by_song(songs).items() if names.isdisjoint(others)]]
 
 
-def assign_splits(
-    songs: list[dict[str, str]], placed: dict[str, str], *, seed: int
-) -> tuple[dict[str, str], list[dict[str, str]]]:
+def assign_splits(songs: pd.DataFrame, placed: Mapping[str, str], *, seed: int) -> pd.Series:
     """Place songs in train, validation or test, so that no artist is in two of them.
 
     A group of artists is placed by a hash of its names and the seed, so the same seed gives the same split. A song
@@ -60,40 +66,40 @@ def assign_splits(
     can't be used.
 
     Args:
-        songs: rows of songs.csv.
+        songs: as `read_songs` gives them.
         placed: song_id -> split of an earlier run.
 
     Returns:
-        song_id -> split, and the songs that can't be used.
+        song_id -> split, missing for the songs that can't be used.
     """
-    splits = {song["song_id"]: placed[song["song_id"]] for song in songs if song["song_id"] in placed}
-    split_of_artist = {
-        name: splits[song["song_id"]] for song in songs if song["song_id"] in splits for name in artist_names(song)
-    }
+    names = names_by_song(songs)
+    splits = {song_id: placed[song_id] for song_id in names if song_id in placed}
+    split_of_artist = {name: split for song_id, split in splits.items() for name in names[song_id]}
 
-    def place(song: dict[str, str], split: str) -> None:
-        splits[song["song_id"]] = split
-        split_of_artist.update(dict.fromkeys(artist_names(song), split))
+    def place(song_id: str, split: str) -> None:
+        splits[song_id] = split
+        split_of_artist.update(dict.fromkeys(names[song_id], split))
 
-    waiting, unusable, moved = [song for song in songs if song["song_id"] not in splits], [], True
+    # Each song that is placed may bring an artist whose other songs then have a place, too.
+    waiting, moved = [song_id for song_id in names if song_id not in splits], True
     while moved:
-        still_waiting = []
-        for song in waiting:
-            homes = {split_of_artist[name] for name in artist_names(song) if name in split_of_artist}
+        homeless = []
+        for song_id in waiting:
+            homes = {split_of_artist[name] for name in names[song_id] if name in split_of_artist}
             if len(homes) == 1:
-                place(song, homes.pop())
-            else:
-                (unusable if homes else still_waiting).append(song)
-        moved, waiting = len(still_waiting) < len(waiting), still_waiting
-    for group in artist_groups(waiting):
-        home = _drawn_split(group, seed)
-        for song in group:
-            place(song, home)
-    return splits, unusable
+                place(song_id, homes.pop())
+            elif not homes:
+                homeless.append(song_id)
+        moved, waiting = len(homeless) < len(waiting), homeless
+    for _, group in songs.loc[waiting].groupby(artist_groups(songs.loc[waiting]), sort=False):
+        home = _drawn_split(min(name for song_id in group.index for name in names[song_id] or {song_id}), seed)
+        for song_id in group.index:
+            place(song_id, home)
+    return pd.Series(splits, dtype="string").reindex(songs.index)
 
 
-def _drawn_split(group: list[dict[str, str]], seed: int) -> str:
-    name = min(name for song in group for name in artist_names(song) or {song["song_id"]})
+def _drawn_split(name: str, seed: int) -> str:
+    """The split of a group of artists, drawn by its name."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     for split, share in SPLIT_SHARES.items():
@@ -101,11 +107,3 @@ def _drawn_split(group: list[dict[str, str]], seed: int) -> str:
             return split
         position -= share
     return SPLITS[-1]
-
-
-def read_splits(paths: DataPaths) -> dict[str, str]:
-    """song_id -> split. Raises UserError where data/splits.csv is missing or damaged."""
-    rows = read_table(paths.splits, SPLIT_COLUMNS, "data_loading.py")
-    if bad := {row["split"] for row in rows} - set(SPLITS):
-        raise UserError(f"{paths.splits} has unknown splits {sorted(bad)}; delete it and run data_loading.py again")
-    return {row["song_id"]: row["split"] for row in rows}

@@ -1,54 +1,96 @@
-"""The songs of a training run, with their split and spectrograms."""
+"""The songs of a training run, with their splits, artists and spectrograms."""
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from music_learning.columns import SPLITS, TARGETS
 from music_learning.errors import UserError
 from music_learning.paths import DataPaths
-from music_learning.songs.artists import artist_names, read_splits
+from music_learning.songs.artists import artist_groups, by_other_artists
 from music_learning.songs.spectrograms import SpectrogramSet, SpectrogramSets
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_songs, read_splits, text_rows
+
+EXTRA = "extra"  # in place of a split: the song only joins the training
 
 
 @dataclass(frozen=True)
-class Songs:
-    """Rows of songs.csv with their spectrograms, and the split they are in; `extra` ones join the training."""
+class Corpus:
+    """Songs with their spectrograms.
 
+    `songs` are as `read_songs` gives them, with two more columns: `split` is one of SPLITS, or `extra` for songs that
+    only join the training, or another word for songs that take no part; `group` names the song's group of artists, and
+    is missing for extra songs.
+    """
+
+    songs: pd.DataFrame
     spectrograms: SpectrogramSet | SpectrogramSets
-    train: list[dict[str, str]]
-    validation: list[dict[str, str]]
-    test: list[dict[str, str]]
-    extra: list[dict[str, str]] = field(default_factory=list)
+
+    def part(self, *splits: str) -> pd.DataFrame:
+        """The songs of one split, or of several, one after the other."""
+        return pd.concat([self.songs[self.songs["split"] == split] for split in splits])
 
     @property
-    def taught(self) -> list[dict[str, str]]:
+    def train(self) -> pd.DataFrame:
+        """The songs of the training split; the networks also learn from the extra ones: `training`."""
+        return self.part("train")
+
+    @property
+    def validation(self) -> pd.DataFrame:
+        return self.part("validation")
+
+    @property
+    def test(self) -> pd.DataFrame:
+        return self.part("test")
+
+    @property
+    def extra(self) -> pd.DataFrame:
+        """The songs that only join the training: those by artists of validation or test songs don't even that."""
+        return by_other_artists(self.part(EXTRA), self.part("validation", "test"))
+
+    @cached_property
+    def training(self) -> pd.DataFrame:
         """All songs that the networks are trained on."""
-        return self.train + self.extra
+        return pd.concat([self.train, self.extra])
+
+    @property
+    def known(self) -> pd.DataFrame:
+        """All songs that a model has to do with before it is tested: training and validation."""
+        return pd.concat([self.training, self.validation])
+
+    @property
+    def own(self) -> pd.DataFrame:
+        """All songs but the extra ones."""
+        return self.songs[self.songs["split"] != EXTRA]
+
+    def with_splits(self, splits: pd.Series) -> "Corpus":
+        """The same songs, the own ones with other splits: song_id -> split."""
+        return replace(self, songs=self.songs.assign(split=splits.reindex(self.songs.index).fillna(EXTRA)))
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the songs, their labels and clips, the split and the pipeline's settings."""
         digest = hashlib.sha256(json.dumps(self.spectrograms.config.to_dict()).encode())
-        for split in (*SPLITS, "extra"):
-            for song in getattr(self, split):
-                line = [split, song["song_id"], song["preview_sha256"], *(song[target] for target in TARGETS)]
-                digest.update("\t".join(line).encode() + b"\n")
+        for split in (*SPLITS, EXTRA):
+            songs = getattr(self, split)
+            for row in text_rows(songs[["preview_sha256", *TARGETS]]):
+                digest.update("\t".join([split, *row.values()]).encode() + b"\n")
         return digest.hexdigest()
 
     @cached_property
     def band_statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of each mel band over the training songs, in dB, both (n_mels,)."""
+        """Mean and standard deviation of each mel band over the training songs, in dB, both (n_mels,)."""
         total, squares, n_frames, n_mels = 0.0, 0.0, 0, self.spectrograms.config.n_mels
-        for song in self.taught:
-            clip = self.spectrograms.spectrogram(song["song_id"])[:n_mels].astype(np.float64)
+        for song_id in self.training.index:
+            clip = self.spectrograms.spectrogram(song_id)[:n_mels].astype(np.float64)
             total, squares = total + clip.sum(axis=1), squares + (clip**2).sum(axis=1)
             n_frames += clip.shape[1]
         mean = total / n_frames
@@ -56,46 +98,38 @@ class Songs:
         return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)
 
 
-def by_other_artists(songs: list[dict[str, str]], taken: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Those of the songs that share no artist with the songs that are taken."""
-    names = {name for song in taken for name in artist_names(song)}
-    return [song for song in songs if names.isdisjoint(artist_names(song))]
+def read_corpus(paths: DataPaths, extra: Sequence[Path] = ()) -> Corpus:
+    """The songs that have a split and a spectrogram.
+
+    Args:
+        paths: the data folder.
+        extra: more data folders, whose songs only join the training; a song that is in several counts once.
+
+    Raises:
+        UserError: a table is missing or damaged, a song lacks its spectrogram, or a split is nearly empty.
+    """
+    songs, spectrograms = _read_folder(paths)
+    songs["group"] = artist_groups(songs)
+    sets = [spectrograms]
+    for root in extra:
+        others, other_set = _read_folder(DataPaths(root))
+        songs = pd.concat([songs, others[~others.index.isin(songs.index)].assign(split=EXTRA)])
+        sets.append(other_set)
+    return Corpus(songs, SpectrogramSets(sets))
 
 
-def read_data(paths: DataPaths) -> tuple[list[dict[str, str]], dict[str, str], SpectrogramSet]:
-    """The songs that have a split and a spectrogram, their splits, and the spectrograms."""
+def _read_folder(paths: DataPaths) -> tuple[pd.DataFrame, SpectrogramSet]:
+    """The songs of one folder that have a split, with it, and their spectrograms."""
     splits = read_splits(paths)
-    songs = [song for song in read_songs(paths) if song["song_id"] in splits]
+    songs = read_songs(paths)
+    songs["split"] = splits.reindex(songs.index)
+    songs = songs.dropna(subset=["split"])
     spectrograms = SpectrogramSet.open(paths.spectrograms)
-    if missing := [song["song_id"] for song in songs if not spectrograms.has(song)]:
+    if missing := [row["song_id"] for row in text_rows(songs[["preview_sha256"]]) if not spectrograms.has(row)]:
         raise UserError(
             f"{len(missing)} songs, {missing[0]} first, lack an up-to-date spectrogram; run data_loading.py first"
         )
     for split in SPLITS:
-        if (count := sum(splits[song["song_id"]] == split for song in songs)) < 2:
+        if (count := int((songs["split"] == split).sum())) < 2:
             raise UserError(f"only {count} songs in the {split} split, at least 2 are needed; collect more songs")
-    return songs, splits, spectrograms
-
-
-def read_extra(
-    roots: list[Path], songs: list[dict[str, str]], spectrograms: SpectrogramSet
-) -> tuple[list[dict[str, str]], SpectrogramSets]:
-    """The songs of other data folders that aren't among `songs`, and the spectrograms of all."""
-    extra, known, sets = [], {song["song_id"] for song in songs}, [spectrograms]
-    for root in roots:
-        others, _, other_set = read_data(DataPaths(root))
-        extra += [song for song in others if song["song_id"] not in known]
-        known |= {song["song_id"] for song in others}
-        sets.append(other_set)
-    return extra, SpectrogramSets(sets)
-
-
-def split_songs(
-    songs: list[dict[str, str]],
-    splits: dict[str, str],
-    spectrograms: SpectrogramSet | SpectrogramSets,
-    extra: list[dict[str, str]],
-) -> Songs:
-    """Sort the songs into their splits; the extra ones by artists of validation or test songs are left out."""
-    train, validation, test = ([song for song in songs if splits[song["song_id"]] == split] for split in SPLITS)
-    return Songs(spectrograms, train, validation, test, by_other_artists(extra, validation + test))
+    return songs, spectrograms

@@ -1,11 +1,14 @@
 """Spectrograms with their labels, as training takes them."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.spectrograms import SpectrogramSet, SpectrogramSets
 
 
 class SpectrogramDataset(Dataset):
@@ -16,9 +19,9 @@ class SpectrogramDataset(Dataset):
 
     def __init__(
         self,
-        spectrograms: SpectrogramSet,
-        songs: list[dict[str, str]],
-        targets: tuple[str, ...],
+        spectrograms: SpectrogramSet | SpectrogramSets,
+        songs: pd.DataFrame,
+        targets: Sequence[str],
         *,
         crop_frames: int | None = None,
         generator: torch.Generator | None = None,
@@ -26,27 +29,27 @@ class SpectrogramDataset(Dataset):
         """
         Args:
             spectrograms: an opened set that holds all the songs.
-            songs: the rows of songs.csv to use.
+            songs: those to use, as `read_songs` gives them.
             targets: the columns that hold the labels.
             crop_frames: cut a random stretch of this length out of each item; None gives each item whole.
-            generator: the source of chance for the crops.
+            generator: draws the crops.
         """
-        self.songs = songs
-        self.labels = torch.tensor([[float(song[target]) for target in targets] for song in songs])
+        self.song_ids = list(songs.index)
+        self.labels = torch.tensor(songs[[*targets]].to_numpy(np.float32))
         self.spectrograms = spectrograms
-        self.frames = [spectrograms.frames(song["song_id"]) for song in songs]
+        self.frames = [spectrograms.frames(song_id) for song_id in self.song_ids]
         self.crop_frames = crop_frames
         self.generator = generator
 
     def __len__(self) -> int:
-        return len(self.songs)
+        return len(self.song_ids)
 
     def __getitem__(self, item: int) -> tuple[Tensor, Tensor]:
         start, stop = 0, self.frames[item]
         if self.crop_frames is not None:
             start = int(torch.randint(max(stop - self.crop_frames, 0) + 1, (), generator=self.generator))
             stop = min(stop, start + self.crop_frames)
-        spectrogram = self.spectrograms.spectrogram(self.songs[item]["song_id"])[:, start:stop]
+        spectrogram = self.spectrograms.spectrogram(self.song_ids[item])[:, start:stop]
         return torch.from_numpy(spectrogram.astype(np.float32)), self.labels[item]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -72,19 +73,22 @@ class SpectrogramSet:
     def row_bytes(self) -> int:
         return self.shape[0] * self.shape[1] * 2
 
-    def has(self, song: dict[str, str]) -> bool:
-        """Whether there is a spectrogram of this song, made from this very preview."""
+    def has(self, song: Mapping[str, str]) -> bool:
+        """Whether there is a spectrogram of this song_id, made from the preview with this preview_sha256."""
         row = self.rows.get(song["song_id"])
         return row is not None and self.index[row]["preview_sha256"] == song["preview_sha256"]
 
-    def append(self, items: list[tuple[dict[str, str], np.ndarray]]) -> None:
-        """Add songs with their spectrograms (n_rows, frames); at most `clip_frames` frames are kept."""
+    def append(self, items: list[tuple[Mapping[str, str], np.ndarray]]) -> None:
+        """Add songs with their spectrograms (n_rows, frames); at most `clip_frames` frames are kept.
+
+        Of a song its song_id and preview_sha256 are needed.
+        """
         try:
             self._append(items)
         except OSError as error:
             raise UserError(f"{self.folder} can't be written: {error.strerror}") from None
 
-    def _append(self, items: list[tuple[dict[str, str], np.ndarray]]) -> None:
+    def _append(self, items: list[tuple[Mapping[str, str], np.ndarray]]) -> None:
         lines = []
         with open(self.folder / "spectrograms.f16", "ab") as data:
             for song, spectrogram in items:

@@ -1,16 +1,39 @@
-"""The songs with their labels: data/songs.csv."""
+"""The tables that pass between stages 2 and 3, as typed DataFrames: checked, read and written here.
+
+Rows are checked as text before a DataFrame is made of them: `pandas.read_csv` takes a short row for missing values and
+a song called NA for none. pandas is imported only where a DataFrame is made, since collecting songs and predicting
+files import this module, too, and have no use for it.
+"""
 
 import math
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from music_learning.columns import SONG_COLUMNS, TARGETS
+from music_learning.columns import OTHER_FEATURES, SONG_COLUMNS, SPLIT_COLUMNS, SPLITS, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import read_table
+from music_learning.files import read_table, write_table
 from music_learning.paths import DataPaths
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def read_songs(paths: DataPaths) -> list[dict[str, str]]:
-    """The rows of songs.csv. Raises UserError where it is missing or damaged, or a label isn't a number from 0 to 1."""
+SONG_DTYPES = {
+    **dict.fromkeys(SONG_COLUMNS, "string"),
+    **dict.fromkeys(TARGETS + OTHER_FEATURES, "float64"),
+    **dict.fromkeys(("release_year", "key", "mode"), "Int64"),
+}
+
+
+def read_song_rows(paths: DataPaths) -> list[dict[str, str]]:
+    """The rows of songs.csv as text.
+
+    Raises:
+        UserError: it is missing or damaged, a song is in it twice, or a label isn't a number from 0 to 1.
+    """
     songs = read_table(paths.songs, SONG_COLUMNS, "data_collection.py")
+    if twice := [song_id for song_id, n in Counter(song["song_id"] for song in songs).items() if n > 1]:
+        raise UserError(f"{paths.songs} has song {twice[0]} twice; make it again with data_collection.py")
     for song in songs:
         for target in TARGETS:
             if (value := parse_number(song[target])) is None or not 0 <= value <= 1:
@@ -20,6 +43,68 @@ def read_songs(paths: DataPaths) -> list[dict[str, str]]:
     return songs
 
 
+def read_songs(paths: DataPaths) -> "pd.DataFrame":
+    """The songs of songs.csv by song_id, with SONG_DTYPES; what is missing is NA or NaN, never 0.
+
+    Raises:
+        UserError: as `read_song_rows`; or another number is none.
+    """
+    return to_frame(read_song_rows(paths), SONG_DTYPES, paths.songs)
+
+
+def write_songs(paths: DataPaths, songs: "pd.DataFrame") -> None:
+    """Write songs.csv, without the columns that are not its own."""
+    write_frame(paths.songs, songs[[*SONG_COLUMNS[1:]]])
+
+
+def read_splits(paths: DataPaths) -> "pd.Series":
+    """song_id -> split. Raises UserError where data/splits.csv is missing or damaged."""
+    splits = read_frame(paths.splits, dict.fromkeys(SPLIT_COLUMNS, "string"), "data_loading.py")["split"]
+    if bad := {str(split) for split in splits.fillna("")} - set(SPLITS):
+        raise UserError(f"{paths.splits} has unknown splits {sorted(bad)}; delete it and run data_loading.py again")
+    return splits[~splits.index.duplicated(keep="last")]
+
+
+def read_frame(path: Path, dtypes: dict[str, str], made_by: str) -> "pd.DataFrame":
+    """Read a table that another stage wrote, checked by `read_table`; `to_frame` makes a DataFrame of it."""
+    return to_frame(read_table(path, dtypes, made_by), dtypes, path)
+
+
+def to_frame(rows: list[dict[str, str]], dtypes: dict[str, str], path: Path) -> "pd.DataFrame":
+    """Rows of text as a DataFrame with these columns, whose index is the first of them.
+
+    Raises:
+        UserError: what should be a number is none; the message names `path`, where the rows come from.
+    """
+    import pandas as pd
+
+    index, *columns = dtypes
+    series = {}
+    for name in columns:
+        texts = [row[name] for row in rows]
+        if dtypes[name] == "string":
+            values = [text or None for text in texts]
+        else:
+            values = [_number(text, whole=dtypes[name] == "Int64") for text in texts]
+            for row, text, value in zip(rows, texts, values, strict=True):
+                if value is None and text not in ("", "nan"):
+                    raise UserError(f"{path}: the {name} of {row[index]} is {text!r}, no number that it can be")
+        series[name] = pd.array(values, dtype=dtypes[name])
+    return pd.DataFrame(series, index=pd.Index([row[index] for row in rows], dtype=dtypes[index], name=index))
+
+
+def write_frame(path: Path, frame: "pd.DataFrame") -> None:
+    """Write a DataFrame with its index as CSV, so that `read_frame` gives it back."""
+    write_table(path, [frame.index.name, *frame.columns], text_rows(frame))
+
+
+def text_rows(frame: "pd.DataFrame") -> list[dict[str, str]]:
+    """The rows as text, the index under its name; what is missing is empty, and a number as short as it can be."""
+    flat = frame.reset_index()
+    columns = [flat[name].map(_text, na_action="ignore").astype(object).fillna("") for name in flat]
+    return [dict(zip(flat, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
 def parse_number(text: str) -> float | None:
     """The finite number that a text holds, or None."""
     try:
@@ -27,3 +112,14 @@ def parse_number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _number(text: str, *, whole: bool) -> float | None:
+    value = parse_number(text)
+    if not whole or value is None:
+        return value
+    return int(value) if value.is_integer() else None
+
+
+def _text(value: object) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -8,19 +8,19 @@ from music_learning.columns import TARGETS
 from music_learning.features.clip import clip_features, feature_weights
 from music_learning.features.config import FeatureConfig
 from music_learning.model.kernel import SupportVectorRegression
-from music_learning.songs.corpus import Songs
+from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.training.config import KernelConfig, TrainingConfig
 
 MIN_STD = 1e-3  # of a feature
 
 
-def fit_kernel_models(songs: Songs, config: TrainingConfig) -> dict[str, SupportVectorRegression]:
+def fit_kernel_models(corpus: Corpus, config: TrainingConfig) -> dict[str, SupportVectorRegression]:
     """Fit each target's kernel model.
 
     It has no epoch to choose, so the validation songs teach it, too.
     """
-    dataset = SpectrogramDataset(songs.spectrograms, songs.taught + songs.validation, TARGETS)
+    dataset = SpectrogramDataset(corpus.spectrograms, corpus.known, TARGETS)
     features = torch.cat([clip_features(spectrogram[None], config.features) for spectrogram, _ in dataset])
     return {
         target: fit_kernel_model(features, labels, config.kernels[target], config.features)

@@ -21,7 +21,7 @@ from music_learning.files import atomic
 from music_learning.model.cnn import MoodNetwork
 from music_learning.model.ensemble import Ensemble, EnsembleConfig
 from music_learning.paths import ModelPaths
-from music_learning.songs.corpus import Songs
+from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset, make_loader
 from music_learning.training.augmentation import augment
 from music_learning.training.config import TrainingConfig
@@ -98,7 +98,7 @@ class TrainingRun:
 
 
 def train_network(
-    songs: Songs,
+    corpus: Corpus,
     config: TrainingConfig,
     *,
     device: torch.device,
@@ -121,12 +121,12 @@ def train_network(
     Returns:
         The finished run; its `best` states are what to use.
     """
-    train_set = SpectrogramDataset(songs.spectrograms, songs.taught, TARGETS, crop_frames=config.crop_frames)
-    validation_set = SpectrogramDataset(songs.spectrograms, songs.validation, TARGETS)
+    train_set = SpectrogramDataset(corpus.spectrograms, corpus.training, TARGETS, crop_frames=config.crop_frames)
+    validation_set = SpectrogramDataset(corpus.spectrograms, corpus.validation, TARGETS)
     variances = label_variances(train_set)
     torch.manual_seed(config.seed)
     network = MoodNetwork(replace(config.network, outputs=TARGETS))
-    network.set_input_statistics(*songs.band_statistics)
+    network.set_input_statistics(*corpus.band_statistics)
     network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
@@ -211,27 +211,27 @@ def predict(model: nn.Module, dataset: SpectrogramDataset, device: torch.device)
 
 
 def train_ensembles(
-    songs: Songs, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
+    corpus: Corpus, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
 ) -> tuple[dict[str, Ensemble], list[TrainingRun]]:
     """Train the networks of all targets. Returns each target's model, and the training runs.
 
     Raises UserError where the spectrograms are of another pipeline than the features of the config.
     """
-    if difference := songs.spectrograms.config.differences(config.features.pipeline):
+    if difference := corpus.spectrograms.config.differences(config.features.pipeline):
         raise UserError(f"the spectrograms and the features have different pipeline settings: {difference}")
     runs = []
     with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=None) as bar:
-        for member, checkpoint in enumerate(checkpoint_paths(songs, config, paths, name)):
+        for member, checkpoint in enumerate(checkpoint_paths(corpus, config, paths, name)):
 
             def progress(training: TrainingRun, member: int = member) -> None:
                 bar.n = member * config.epochs + len(training.history)
                 bar.set_postfix({target: f"{loss:.3f}" for target, loss in training.best_loss.items()})
 
             member_config = replace(config, seed=config.seed * 100 + member)
-            runs.append(train_network(songs, member_config, device=device, checkpoint=checkpoint, progress=progress))
+            runs.append(train_network(corpus, member_config, device=device, checkpoint=checkpoint, progress=progress))
         bar.n = bar.total
     models = {}
-    for target, svr in fit_kernel_models(songs, config).items():
+    for target, svr in fit_kernel_models(corpus, config).items():
         model = Ensemble(
             EnsembleConfig(
                 features=config.features,
@@ -249,16 +249,16 @@ def train_ensembles(
     return models, runs
 
 
-def checkpoint_paths(songs: Songs, config: TrainingConfig, paths: ModelPaths, name: str) -> list[Path]:
+def checkpoint_paths(corpus: Corpus, config: TrainingConfig, paths: ModelPaths, name: str) -> list[Path]:
     """Where each member's checkpoint lies; other songs or settings have others."""
     return [
-        paths.checkpoint(f"{name}-{member}-{fingerprint(songs, config)[:16]}") for member in range(config.n_members)
+        paths.checkpoint(f"{name}-{member}-{fingerprint(corpus, config)[:16]}") for member in range(config.n_members)
     ]
 
 
-def fingerprint(songs: Songs, config: TrainingConfig) -> str:
+def fingerprint(corpus: Corpus, config: TrainingConfig) -> str:
     """A hash of everything that decides a model."""
-    return hashlib.sha256(json.dumps([asdict(config), songs.fingerprint]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([asdict(config), corpus.fingerprint]).encode()).hexdigest()
 
 
 def select_device(name: str) -> torch.device:

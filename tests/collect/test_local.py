@@ -12,7 +12,7 @@ from music_learning.columns import OTHER_FEATURES, REJECTED_COLUMNS, SONG_COLUMN
 from music_learning.errors import UserError
 from music_learning.files import sha256_of, write_table
 from music_learning.paths import DataPaths
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 GOOD = {"title": "A title", "artist": "An artist", "energy": "0.5", "danceability": "0", "valence": "1"}
 
@@ -221,7 +221,7 @@ ODD_TITLES = [
 def test_odd_title_survives(folder, title):
     write_catalog(folder / "catalog.csv", [good("a", title=title, artist=f"{title} & Co"), good("b")])
     _, paths = collect(folder)
-    songs = read_songs(paths)
+    songs = read_song_rows(paths)
     assert [(song["title"], song["artist"]) for song in songs] == [(title, f"{title} & Co"), ("A title", "An artist")]
 
 
@@ -450,4 +450,4 @@ def test_ids_that_differ_in_case_only_are_one_song_in_later_runs_too(tmp_path):
         song = good(song_id) | {"audio_file": f"{song_id}.wav"}
         write_table(tmp_path / "catalog.csv", list(song), [song])
         _, paths = collect(tmp_path)
-    assert [song["song_id"] for song in read_songs(paths)] == ["A"]
+    assert [song["song_id"] for song in read_song_rows(paths)] == ["A"]

@@ -13,7 +13,7 @@ from music_learning.features.config import FeatureConfig
 from music_learning.paths import DataPaths
 from music_learning.predict.novelty import LENGTHS_S, NoveltyDetector, fit_novelty_detector
 from music_learning.songs.spectrograms import SpectrogramSet
-from music_learning.songs.table import read_songs
+from music_learning.songs.table import read_song_rows
 
 RELEASED = ROOT / "models" / "novelty.safetensors"
 CONFIG = FeatureConfig()
@@ -22,7 +22,7 @@ CONFIG = FeatureConfig()
 @pytest.fixture(scope="module")
 def detector(loaded):
     data = DataPaths(loaded)
-    songs = read_songs(data)
+    songs = read_song_rows(data)
     groups = {song["song_id"]: song["artist"] for song in songs}
     spectrograms = SpectrogramSet.open(data.spectrograms)
     return fit_novelty_detector(songs, spectrograms, groups, FeatureConfig(spectrograms.config))
@@ -35,7 +35,7 @@ def features_of(samples):
 def test_training_songs_are_not_novel(detector, loaded):
     data = DataPaths(loaded)
     spectrograms = SpectrogramSet.open(data.spectrograms)
-    for song in read_songs(data):
+    for song in read_song_rows(data):
         spectrogram = torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
         assert not detector.is_novel(clip_features(spectrogram[None], CONFIG), 3.6)
 
@@ -71,7 +71,7 @@ def test_song_alike_is_not_novel_and_its_length_decides_the_limit(detector):
 def test_released_file_tells_noise_from_unheard_songs():
     released, demo = NoveltyDetector.open(RELEASED, CONFIG), DataPaths(ROOT / "data" / "demo")
     spectrograms = SpectrogramSet.open(demo.spectrograms)
-    songs = [torch.from_numpy(spectrograms.spectrogram(s["song_id"]).astype(np.float32)) for s in read_songs(demo)]
+    songs = [torch.from_numpy(spectrograms.spectrogram(s["song_id"]).astype(np.float32)) for s in read_song_rows(demo)]
     white = np.random.default_rng(0).standard_normal(16_000 * 30)
     pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.arange(white.size // 2 + 1) + 1))
     noise = [AudioPipeline()(torch.from_numpy((0.1 * x / x.std()).astype(np.float32))) for x in (white, pink)]

@@ -97,12 +97,6 @@ def test_equal_truths_warn_of_nothing():
     assert metrics.mae == pytest.approx(np.abs(np.linspace(0, 1, 10) - 0.5).mean())
 
 
-def test_rows_for_the_table_are_rounded():
-    rounded = evaluate(*noisy(20), one_each(20)).rounded()
-    assert rounded["n"] == 20
-    assert all(len(text.split(".")[1]) == 4 for name, text in rounded.items() if name != "n")
-
-
 def test_line_for_the_terminal():
     metrics = evaluate(*noisy(20), one_each(20))
     assert f"R2 {metrics.r2:.3f} [{metrics.r2_low:.3f}, {metrics.r2_high:.3f}]" in str(metrics)

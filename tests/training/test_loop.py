@@ -3,14 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import some_weights_differ
+from conftest import some_weights_differ, song_frame, song_row
 
 from music_learning.audio import AudioPipeline
-from music_learning.columns import SPLITS, TARGETS
+from music_learning.columns import TARGETS
 from music_learning.features.config import FeatureConfig
 from music_learning.model.cnn import NetworkConfig
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.songs.corpus import Songs
+from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.training.config import TrainingConfig
@@ -43,10 +43,11 @@ def loud_and_quiet(tmp_path_factory):
     for number in range(36):
         energy = generator.random()
         noise = generator.standard_normal(48_000) * 10 ** (2 * energy - 2.5)
-        song = dict.fromkeys(TARGETS, f"{energy:.4f}") | {"song_id": f"s{number}", "preview_sha256": "x"}
+        song = song_row(f"s{number}", preview_sha256="x") | dict.fromkeys(TARGETS, f"{energy:.4f}")
         spectrograms.append([(song, pipeline(torch.tensor(noise, dtype=torch.float32)).numpy())])
         songs.append(song)
-    return Songs(spectrograms, songs[:24], songs[24:32], songs[32:])
+    splits = ["train"] * 24 + ["validation"] * 8 + ["test"] * 4
+    return Corpus(song_frame(*songs).assign(split=splits), spectrograms)
 
 
 def train(songs, config, checkpoint, *, progress=lambda training: None):
@@ -72,8 +73,8 @@ def uninterrupted(loud_and_quiet, tmp_path_factory):
 def test_training_beats_the_mean_on_validation_songs(loud_and_quiet, tmp_path):
     config = dataclasses.replace(QUICK, epochs=12, patience=12)
     training = train(loud_and_quiet, config, tmp_path / "a.safetensors")
-    truth = np.array([float(song["energy"]) for song in loud_and_quiet.validation])
-    mean = np.mean([float(song["energy"]) for song in loud_and_quiet.train])
+    truth = loud_and_quiet.validation["energy"].to_numpy()
+    mean = loud_and_quiet.train["energy"].mean()
     dataset = SpectrogramDataset(loud_and_quiet.spectrograms, loud_and_quiet.validation, ("energy",))
     network = training.average.only("energy")
     network.load_state_dict(training.best["energy"])
@@ -147,11 +148,11 @@ def test_damaged_checkpoint_is_ignored(loud_and_quiet, uninterrupted, tmp_path, 
     assert_same_best(train(loud_and_quiet, QUICK, checkpoint), uninterrupted)
 
 
-@pytest.mark.parametrize("label", ["0.5", "0", "1"])
+@pytest.mark.parametrize("label", [0.5, 0.0, 1.0])
 def test_equal_labels_are_learned_without_a_crash(loud_and_quiet, tmp_path, label):
-    songs = [[song | {"energy": label} for song in getattr(loud_and_quiet, split)] for split in SPLITS]
+    corpus = dataclasses.replace(loud_and_quiet, songs=loud_and_quiet.songs.assign(energy=label))
     config = dataclasses.replace(QUICK, epochs=1)
-    training = train(Songs(loud_and_quiet.spectrograms, *songs), config, tmp_path / "a.safetensors")
+    training = train(corpus, config, tmp_path / "a.safetensors")
     assert np.isfinite(training.history).all()
     assert all(tensor.isfinite().all() for best in training.best.values() for tensor in best.values())
 
@@ -212,7 +213,7 @@ def test_learning_rate_rises_and_falls():
 def test_band_statistics_are_those_of_the_training_frames(loud_and_quiet):
     mean, deviation = loud_and_quiet.band_statistics
     spectrograms = loud_and_quiet.spectrograms
-    rows = [(spectrograms.rows[s["song_id"]], spectrograms.frames(s["song_id"])) for s in loud_and_quiet.train]
+    rows = [(spectrograms.rows[song_id], spectrograms.frames(song_id)) for song_id in loud_and_quiet.train.index]
     frames = np.concatenate(
         [spectrograms.memory_map()[row, : PIPELINE.n_mels, :length].astype(np.float64) for row, length in rows], axis=1
     )
@@ -221,17 +222,20 @@ def test_band_statistics_are_those_of_the_training_frames(loud_and_quiet):
 
 
 def test_fingerprint_changes_with_all_that_decides_a_model(loud_and_quiet):
-    songs = loud_and_quiet
-    relabelled = [songs.train[0] | {"valence": "0.123"}, *songs.train[1:]]
-    other_clip = [songs.train[0] | {"preview_sha256": "y"}, *songs.train[1:]]
-    moved = Songs(songs.spectrograms, songs.train[1:], [*songs.validation, songs.train[0]], songs.test)
+    corpus = loud_and_quiet
+
+    def changed(column, value):
+        songs = corpus.songs.copy()
+        songs.loc["s0", column] = value
+        return dataclasses.replace(corpus, songs=songs)
+
     prints = [
-        fingerprint(songs, QUICK),
-        fingerprint(songs, dataclasses.replace(QUICK, learning_rate=1e-5)),
-        fingerprint(songs, dataclasses.replace(QUICK, seed=1)),
-        fingerprint(dataclasses.replace(songs, train=relabelled), QUICK),
-        fingerprint(dataclasses.replace(songs, train=other_clip), QUICK),
-        fingerprint(moved, QUICK),
+        fingerprint(corpus, QUICK),
+        fingerprint(corpus, dataclasses.replace(QUICK, learning_rate=1e-5)),
+        fingerprint(corpus, dataclasses.replace(QUICK, seed=1)),
+        fingerprint(changed("valence", 0.123), QUICK),
+        fingerprint(changed("preview_sha256", "y"), QUICK),
+        fingerprint(changed("split", "validation"), QUICK),
     ]
     assert len(set(prints)) == len(prints)
-    assert fingerprint(dataclasses.replace(songs), QUICK) == prints[0]
+    assert fingerprint(dataclasses.replace(corpus), QUICK) == prints[0]

@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import time
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,15 +11,17 @@ import torch
 from conftest import call_main, library_splits, read_rows, some_weights_differ, start
 
 import model_train
-from model_train import RESULT_COLUMNS
 from music_learning.columns import SONG_COLUMNS, SPLITS, TARGETS
 from music_learning.errors import UserError
 from music_learning.evaluation import baselines
-from music_learning.evaluation.conformal import Interval
+from music_learning.evaluation.conformal import Interval, read_intervals
 from music_learning.evaluation.metrics import Metrics
+from music_learning.evaluation.report import RESULT_COLUMNS
+from music_learning.files import write_table
 from music_learning.model.ensemble import load_model
-from music_learning.paths import DataPaths, ModelPaths
+from music_learning.paths import RELEASED_MODELS, DataPaths, ModelPaths
 from music_learning.pipeline_config import PipelineConfig
+from music_learning.predict import predictor
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_songs
 from music_learning.training import loop as training
@@ -39,9 +42,9 @@ def test_script_writes_its_files(trained):
 
 
 def test_predictions_are_beside_the_true_labels(trained, loaded):
-    labels = {song["song_id"]: song["danceability"] for song in read_songs(DataPaths(loaded))}
+    labels = read_songs(DataPaths(loaded))["danceability"]
     rows = read_rows(ModelPaths(trained).predictions("danceability", "test"))
-    assert all(row["true"] == labels[row["song_id"]] for row in rows)
+    assert all(float(row["true"]) == labels[row["song_id"]] for row in rows)
 
 
 def test_written_predictions_are_those_of_the_saved_model(trained, loaded):
@@ -188,18 +191,6 @@ def test_original_recipe_names_a_preview_that_is_gone(own_data, own_models):
         call_main(model_train, *FAST_FLAGS, "original", "--data", own_data, "--models", own_models)
 
 
-def test_results_of_other_measurements_stay(tmp_path):
-    def row(model, r2):
-        return dict.fromkeys(RESULT_COLUMNS, "0") | {"target": "energy", "model": model, "split": "test", "r2": r2}
-
-    model_train.update_results(tmp_path / "results.csv", [row("ours", "0.1"), row("mean", "0.0")])
-    model_train.update_results(tmp_path / "results.csv", [row("ours", "0.2")])
-    assert [(row["model"], row["r2"]) for row in read_rows(tmp_path / "results.csv")] == [
-        ("mean", "0.0"),
-        ("ours", "0.2"),
-    ]
-
-
 @pytest.fixture(scope="module")
 def cross_validated(loaded, tmp_path_factory):
     models = tmp_path_factory.mktemp("cross_validated")
@@ -218,8 +209,8 @@ def test_cross_validation_measures_all_songs_together(cross_validated):
 def test_cross_validation_predicts_each_song_once(cross_validated, loaded):
     rows = read_rows(cross_validated.predictions("energy", "3-fold"))
     songs = read_songs(DataPaths(loaded))
-    assert [row["song_id"] for row in rows] == [song["song_id"] for song in songs]
-    assert [row["true"] for row in rows] == [song["energy"] for song in songs]
+    assert [row["song_id"] for row in rows] == list(songs.index)
+    assert [float(row["true"]) for row in rows] == list(songs["energy"])
     assert all(0 < float(row["predicted"]) < 1 for row in rows)
 
 
@@ -229,8 +220,8 @@ def test_cross_validation_never_hears_the_held_out_artists(loaded, tmp_path, mon
     class Done(Exception):
         pass
 
-    def note(songs, config, **_):
-        folds.append(songs)
+    def note(corpus, config, **_):
+        folds.append(corpus)
         raise Done
 
     monkeypatch.setattr("music_learning.evaluation.cross_validation.train_ensembles", note)
@@ -239,26 +230,80 @@ def test_cross_validation_never_hears_the_held_out_artists(loaded, tmp_path, mon
         with pytest.raises(Done):
             call_main(model_train, *flags, "--data", loaded, "--models", tmp_path)
     assert len(folds) == 4
-    for songs in folds:
-        artists = [{song["artist"] for song in getattr(songs, split)} for split in SPLITS]
+    for corpus in folds:
+        artists = [set(getattr(corpus, split)["artist"]) for split in SPLITS]
         assert all(artists)
         assert not artists[0] & artists[1]
         assert not artists[0] & artists[2]
         assert not artists[1] & artists[2]
-        assert sum(len(getattr(songs, split)) for split in SPLITS) == 18
+        assert sum(len(getattr(corpus, split)) for split in SPLITS) == 18
 
 
 def test_cross_validation_says_how_wide_the_intervals_are(cross_validated):
     intervals = json.loads(cross_validated.intervals.read_text())
     assert set(intervals) == {"energy"}
-    low, high = Interval.from_dict(without(intervals["energy"], "measured")).around([0.2, 0.8])
+    low, high = Interval.from_dict(intervals["energy"]).around([0.2, 0.8])
     assert (low < high).all()
     assert intervals["energy"]["measured"]["n"] == 18
     assert cross_validated.picture("energy_calibration").exists()
 
 
-def without(values, key):
-    return {name: value for name, value in values.items() if name != key}
+CROSS_VALIDATION = ("--folds", 3, "--epochs", 1, "--members", 1, "--device", "cpu", "--baselines")
+
+
+def test_intervals_belong_to_the_models_that_are_there(loaded, own_models, capsys, caplog):
+    paths = ModelPaths(own_models)
+
+    def weights():
+        return {target: json.loads(paths.description(target).read_text())["weights_sha256"] for target in TARGETS}
+
+    call_main(model_train, *CROSS_VALIDATION, "--data", loaded, "--models", own_models)
+    assert set(read_intervals(paths, weights())) == set(TARGETS)
+    assert "there is no model" not in capsys.readouterr().out
+    assert set(predictor.Predictor.load(own_models).intervals) == set(TARGETS)
+    flags = ["--target", "energy", "--epochs", 1, "--members", 1, "--seed", 1, "--device", "cpu", "--baselines"]
+    call_main(model_train, *flags, "--data", loaded, "--models", own_models)
+    assert not caplog.records
+    assert set(predictor.Predictor.load(own_models).intervals) == {"danceability", "valence"}
+    assert "intervals.json belongs to other weights of energy than these" in caplog.text
+    assert "model_train.py --folds 5" in caplog.text
+
+
+@pytest.mark.parametrize("models_there", [False, True])
+def test_intervals_of_other_settings_belong_to_no_model(loaded, own_models, tmp_path, capsys, models_there):
+    models = own_models if models_there else tmp_path / "empty"
+    flags = ["--folds", 3, "--target", "energy", "--epochs", 2, "--members", 1, "--device", "cpu", "--baselines"]
+    call_main(model_train, *flags, "--data", loaded, "--models", models)
+    assert "energy: there is no model in" in capsys.readouterr().out
+    assert json.loads(ModelPaths(models).intervals.read_text())["energy"]["weights_sha256"] is None
+
+
+def test_few_songs_are_warned_of(loaded, own_models, capsys):
+    call_main(model_train, *FAST_FLAGS, "--data", loaded, "--models", own_models)
+    assert "test: only 4 songs; figures from fewer than 50 mean little" in capsys.readouterr().out
+
+
+def test_models_go_to_a_folder_of_their_own_by_default(monkeypatch):
+    with patch("sys.argv", ["model_train.py"]):
+        models = model_train.parse_arguments().models
+    assert models.resolve() != RELEASED_MODELS.resolve()
+    assert str(models) == "trained"
+
+
+def test_end_says_how_to_use_the_models(loaded, own_models, capsys):
+    call_main(model_train, *FAST_FLAGS, "--data", loaded, "--models", own_models)
+    assert f"python model_demo.py --models {own_models}" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_what_was_trained_is_not_read_again(loaded, tmp_path, monkeypatch):
+    def fail(*_):
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(model_train, "load_models", fail)
+    flags = ["--epochs", 1, "--members", 1, "--device", "cpu", "--baselines", "--data", loaded]
+    call_main(model_train, *flags, "--models", tmp_path)
+    monkeypatch.undo()
+    assert set(predictor.Predictor.load(tmp_path).models) == set(TARGETS)
 
 
 @pytest.fixture
@@ -270,7 +315,7 @@ def extra(own_data):
     songs = read_rows(paths.songs)
     for number, song in enumerate(songs):
         song["artist"] = f"New artist {number}" if number % 2 else song["artist"]
-    model_train.write_table(paths.songs, SONG_COLUMNS, songs)
+    write_table(paths.songs, SONG_COLUMNS, songs)
     return own_data
 
 
@@ -278,9 +323,9 @@ def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extr
     seen = []
     real = training.train_ensembles
 
-    def note(songs, config, **options):
-        seen.append(songs)
-        return real(songs, config, **options)
+    def note(corpus, config, **options):
+        seen.append(corpus)
+        return real(corpus, config, **options)
 
     monkeypatch.setattr("music_learning.evaluation.cross_validation.train_ensembles", note)
     monkeypatch.setattr(model_train, "train_ensembles", note)
@@ -288,13 +333,13 @@ def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extr
     call_main(model_train, *flags, "--extra", extra, "--models", tmp_path)
     call_main(model_train, *flags, "--extra", extra, "--models", tmp_path, "--folds", 3)
     assert len(seen) == 4
-    for songs in seen:
-        held_out = {song["artist"] for song in songs.validation + songs.test}
-        assert {song["song_id"] for song in songs.extra if song["artist"].startswith("New")} == {
+    for corpus in seen:
+        held_out = {*corpus.validation["artist"], *corpus.test["artist"]}
+        assert set(corpus.extra.index[corpus.extra["artist"].str.startswith("New")]) == {
             f"more{number:02}" for number in range(1, 18, 2)
         }
-        assert not held_out & {song["artist"] for song in songs.extra}
-        assert songs.taught == songs.train + songs.extra
+        assert not held_out & set(corpus.extra["artist"])
+        assert list(corpus.training.index) == [*corpus.train.index, *corpus.extra.index]
     counts = json.loads(ModelPaths(tmp_path).description("energy").read_text())["data"]
     assert counts["extra"] == len(seen[0].extra) > 9
     assert {row["n"] for row in read_rows(ModelPaths(tmp_path).results)} == {"4", "18"}
@@ -354,7 +399,7 @@ def test_song_without_an_up_to_date_spectrogram_is_named(own_data, tmp_path):
 @pytest.mark.parametrize("split", SPLITS)
 def test_nearly_empty_split_is_named(own_data, tmp_path, split):
     rows = [row for row in library_splits() if row["split"] != split]
-    model_train.write_table(DataPaths(own_data).splits, ["song_id", "split"], rows)
+    write_table(DataPaths(own_data).splits, ["song_id", "split"], rows)
     with pytest.raises(UserError, match=f"only 0 songs in the {split} split"):
         call_main(model_train, *FAST_FLAGS, "--data", own_data, "--models", tmp_path / "models")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import chord
+from conftest import chord, song_frame, song_row
 from torch import nn
 
 from music_learning.evaluation import baselines
@@ -25,7 +25,7 @@ def test_statistics_are_mean_and_deviation_over_the_valid_frames(tmp_path):
     spectrograms = SpectrogramSet.create(tmp_path, config)
     clips = {name: np.random.default_rng(k).integers(-90, 0, (config.n_rows, 40 + k)) for k, name in enumerate("abc")}
     spectrograms.append([({"song_id": name, "preview_sha256": "x"}, clip) for name, clip in clips.items()])
-    statistics = baselines.statistics(spectrograms, ["c", "a"])
+    statistics = baselines.log_mel_statistics(spectrograms, ["c", "a"])
     assert statistics.shape == (2, 16)
     for row, name in zip(statistics, "ca", strict=True):
         np.testing.assert_allclose(row, [*clips[name][:8].mean(axis=1), *clips[name][:8].std(axis=1)], rtol=1e-4)
@@ -88,6 +88,22 @@ def test_recipe_s_network_has_three_small_blocks():
     assert kinds.count(nn.MaxPool2d) == kinds.count(nn.BatchNorm2d) == 3
     assert kinds.count(nn.Conv2d) == 6
     assert sum(parameter.numel() for parameter in model.parameters()) < 50_000
+
+
+@pytest.mark.parametrize("name", ["mean", "ridge"])
+def test_baseline_predicts_the_others_from_the_training_songs(tmp_path, name):
+    """The level is the energy; the other labels are 0.5."""
+    config = PipelineConfig(clip_s=4.0, n_mels=8)
+    spectrograms = SpectrogramSet.create(tmp_path, config)
+    rows = [song_row(f"s{k}", energy=str(k / 39), preview_sha256="x") for k in range(40)]
+    levels = np.arange(40)[:, None, None] + np.zeros((config.n_rows, 30))
+    spectrograms.append([(row, level - 90) for row, level in zip(rows, levels, strict=True)])
+    songs = song_frame(*rows)
+    predicted = baselines.predict_with_baseline(name, songs[::2], songs[1::2], spectrograms)
+    assert list(predicted.index) == [f"s{k}" for k in range(1, 40, 2)]
+    assert predicted["valence"].to_numpy() == pytest.approx(0.5)
+    expected = songs["energy"][1::2] if name == "ridge" else np.full(20, songs["energy"][::2].mean())
+    assert predicted["energy"].to_numpy() == pytest.approx(np.asarray(expected), abs=0.02)
 
 
 def test_recipe_trains_for_its_epochs():

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+
+from music_learning.columns import TARGETS
+from music_learning.errors import UserError
+from music_learning.evaluation.conformal import (
+    Interval,
+    fit_interval,
+    measure_interval,
+    read_intervals,
+    write_intervals,
+)
+from music_learning.files import read_json
+from music_learning.paths import RELEASED_MODELS, ModelPaths
+
+N_FOLDS = 5
+
+
+def songs(n=1000, *, seed=0):
+    """Predictions that lean towards the middle, less sure where they are low; and folds."""
+    generator = np.random.default_rng(seed)
+    predicted = generator.uniform(0.1, 0.9, n)
+    truth = predicted + (0.25 - 0.2 * predicted) * generator.standard_normal(n)
+    return truth.clip(0, 1), predicted, np.arange(n) % N_FOLDS
+
+
+def test_nine_of_ten_new_songs_are_inside():
+    interval = fit_interval(*songs())
+    truth, predicted, _ = songs(20_000, seed=1)
+    low, high = interval.around(predicted)
+    assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.9, abs=0.02)
+    assert np.mean(truth < low) == pytest.approx(0.05, abs=0.02)
+
+
+def test_interval_is_wider_where_predictions_are_less_sure():
+    low, high = fit_interval(*songs()).around([0.2, 0.8])
+    assert high[0] - low[0] > 1.5 * (high[1] - low[1])
+
+
+def test_interval_stays_in_range_and_holds_the_prediction():
+    interval = Interval(low=(0.5, 0, 0), high=(0.4, 0, 0), margin=0)
+    predicted = np.array([0.0, 0.3, 0.45, 1.0])
+    low, high = interval.around(predicted)
+    assert (low <= predicted).all()
+    assert (predicted <= high).all()
+    wide = Interval(low=(-1, 1, 0), high=(1, 1, 0), margin=0.5)
+    assert [end.tolist() for end in wide.around([0.5])] == [[0], [1]]
+
+
+def test_measured_coverage_is_that_of_songs_not_fitted_to():
+    truth, predicted, folds = songs()
+    measured = measure_interval(truth, predicted, folds)
+    assert measured["n"] == 1000
+    assert measured["coverage"] == pytest.approx(0.9, abs=0.02)
+    assert measured["coverage"] == pytest.approx(np.mean(measured["tercile_coverage"]), abs=0.01)
+    assert 0 < min(measured["tercile_width"]) <= measured["width"] <= max(measured["tercile_width"])
+    # A fold that is off by far is not covered by intervals that were fitted without it.
+    shifted = measure_interval(np.where(folds == 0, 0.0, truth), np.where(folds == 0, 0.9, predicted), folds)
+    assert shifted["coverage"] < 0.85
+
+
+def test_interval_survives_json():
+    interval = fit_interval(*songs(100))
+    assert Interval.from_dict(json.loads(json.dumps(interval.to_dict()))) == interval
+
+
+@pytest.mark.parametrize("damage", [{"low": [1, 2]}, {"high": "abc"}, {"margin": None}])
+def test_damaged_interval_is_refused(damage):
+    values = Interval((0, 1, 0), (0, 1, 0), 0.1).to_dict() | damage
+    with pytest.raises((TypeError, ValueError)):
+        Interval.from_dict(values)
+
+
+INTERVAL = Interval((0, 1, 0), (0, 1, 0), 0.1)
+WEIGHTS = {target: str(k) * 64 for k, target in enumerate(TARGETS)}
+
+
+def test_damaged_file_is_a_sentence(tmp_path):
+    paths = ModelPaths(tmp_path)
+    belongs_to = {"weights_sha256": WEIGHTS["energy"]}
+    paths.intervals.write_text(json.dumps({"energy": INTERVAL.to_dict() | belongs_to | {"measured": {}}}))
+    assert read_intervals(paths, WEIGHTS) == {"energy": INTERVAL}
+    for damaged in ({"low": [0, 1, 0]}, [], "x", None):
+        paths.intervals.write_text(json.dumps({"energy": damaged}))
+        with pytest.raises(
+            UserError, match=r"intervals\.json is damaged .*; make it again with model_train\.py --folds 5"
+        ):
+            read_intervals(paths, WEIGHTS)
+
+
+def test_models_without_intervals_have_none(tmp_path, caplog):
+    assert read_intervals(ModelPaths(tmp_path), WEIGHTS) == {}
+    assert not caplog.records
+
+
+def test_written_intervals_are_read_for_their_weights(tmp_path, caplog):
+    paths, measured = ModelPaths(tmp_path), {target: {"n": 1} for target in TARGETS}
+    write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, WEIGHTS)
+    assert read_intervals(paths, WEIGHTS) == dict.fromkeys(TARGETS, INTERVAL)
+    assert not caplog.records
+    other = Interval((0, 1, 0), (0, 1, 0), 0.2)
+    write_intervals(paths, {"valence": other}, measured, WEIGHTS)
+    assert read_intervals(paths, WEIGHTS) == dict.fromkeys(TARGETS[:2], INTERVAL) | {"valence": other}
+    assert json.loads(paths.intervals.read_text())["valence"]["measured"] == {"n": 1}
+
+
+def test_intervals_of_other_weights_are_left_out_with_a_sentence(tmp_path, caplog):
+    paths, measured = ModelPaths(tmp_path), {target: {} for target in TARGETS}
+    write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, WEIGHTS)
+    assert read_intervals(paths, WEIGHTS | {"energy": "f" * 64}) == dict.fromkeys(TARGETS[1:], INTERVAL)
+    (sentence,) = caplog.messages
+    assert "intervals.json belongs to other weights of energy than these" in sentence
+    assert sentence.endswith("make it again with model_train.py --folds 5")
+
+
+@pytest.mark.parametrize("weights", [{}, {"energy": None}])
+def test_intervals_of_no_weights_are_left_out(tmp_path, weights):
+    paths = ModelPaths(tmp_path)
+    write_intervals(paths, {"energy": INTERVAL}, {"energy": {}}, weights)
+    assert read_intervals(paths, WEIGHTS) == {}
+
+
+def test_released_intervals_belong_to_the_released_models(caplog):
+    paths = ModelPaths(RELEASED_MODELS)
+    weights = {target: read_json(paths.description(target), "")["weights_sha256"] for target in TARGETS}
+    assert set(read_intervals(paths, weights)) == set(TARGETS)
+    assert not caplog.records

@@ -1,0 +1,147 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from music_learning.errors import UserError
+from music_learning.pipeline_config import PipelineConfig
+from music_learning.songs.spectrograms import SpectrogramSet
+
+CONFIG = PipelineConfig(clip_s=4.0, n_mels=8)
+
+
+def song(song_id, sha="aa"):
+    return {"song_id": song_id, "preview_sha256": sha}
+
+
+def spectrogram(value, frames=100):
+    return np.full((CONFIG.n_rows, frames), value, np.float32)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_set_gives_back_what_was_appended(tmp_path):
+    spectrograms = SpectrogramSet.create(tmp_path / "set", CONFIG)
+    spectrograms.append([(song("a"), spectrogram(-10)), (song("b"), spectrogram(-20, frames=60))])
+    spectrograms.append([(song("c"), spectrogram(-30, frames=CONFIG.clip_frames + 7))])
+    for opened in (spectrograms, SpectrogramSet.open(tmp_path / "set")):
+        data = opened.memory_map()
+        assert data.shape == (3, CONFIG.n_rows, CONFIG.clip_frames)
+        assert data.dtype == np.float16
+        assert [opened.frames(song_id) for song_id in "abc"] == [100, 60, CONFIG.clip_frames]
+        assert (data[opened.rows["b"], :, :60] == -20).all()
+        assert (data[opened.rows["b"], :, 60:] == CONFIG.floor_db).all()
+        assert (data[opened.rows["c"]] == -30).all()
+        assert opened.config == CONFIG
+
+
+def test_set_can_t_be_changed_through_the_memory_map(tmp_path):
+    spectrograms = SpectrogramSet.create(tmp_path, CONFIG)
+    spectrograms.append([(song("a"), spectrogram(-10))])
+    with pytest.raises(ValueError, match="read-only"):
+        spectrograms.memory_map()[0] = 0
+
+
+def test_set_has_a_song_only_with_its_very_preview(tmp_path):
+    spectrograms = SpectrogramSet.create(tmp_path, CONFIG)
+    spectrograms.append([(song("a"), spectrogram(-10))])
+    assert spectrograms.has(song("a"))
+    assert not spectrograms.has(song("a", sha="bb"))
+    assert not spectrograms.has(song("b"))
+
+
+def test_last_row_of_a_song_counts(tmp_path):
+    spectrograms = SpectrogramSet.create(tmp_path, CONFIG)
+    spectrograms.append([(song("a"), spectrogram(-10)), (song("b"), spectrogram(-20))])
+    spectrograms.append([(song("a", sha="bb"), spectrogram(-30, frames=50))])
+    opened = SpectrogramSet.open(tmp_path)
+    assert opened.frames("a") == 50
+    assert (opened.memory_map()[opened.rows["a"], :, :50] == -30).all()
+    assert opened.has(song("a", sha="bb"))
+
+
+@pytest.mark.parametrize("torn", ["torn line", "half row", "both", "rows without lines"])
+def test_set_goes_on_after_a_killed_run(tmp_path, torn):
+    whole = SpectrogramSet.create(tmp_path / "whole", CONFIG)
+    whole.append([(song(name), spectrogram(-k)) for k, name in enumerate("abc")])
+
+    killed = SpectrogramSet.create(tmp_path / "killed", CONFIG)
+    killed.append([(song(name), spectrogram(-k)) for k, name in enumerate("ab")])
+    row = killed.memory_map()[0].tobytes()
+    with open(killed.folder / "spectrograms.f16", "ab") as data, open(killed.folder / "index.csv", "ab") as index:
+        data.write({"half row": row[:999], "both": row + row[:999], "rows without lines": row * 2}.get(torn, row))
+        index.write(b"c,10" if torn in ("torn line", "both") else b"")
+    again = SpectrogramSet.create(tmp_path / "killed", CONFIG)
+    assert sorted(again.rows) == ["a", "b"]
+    again.append([(song("c"), spectrogram(-2))])
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_making_a_set_again_keeps_it(tmp_path):
+    SpectrogramSet.create(tmp_path, CONFIG).append([(song("a"), spectrogram(-10))])
+    before = contents(tmp_path)
+    SpectrogramSet.create(tmp_path, CONFIG)
+    assert contents(tmp_path) == before
+
+
+def test_set_of_other_settings_is_refused_naming_both(tmp_path):
+    SpectrogramSet.create(tmp_path, CONFIG).append([(song("a"), spectrogram(-10))])
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"hop_samples 512 and 256; delete .* and run data_loading\.py again"):
+        SpectrogramSet.create(tmp_path, dataclasses.replace(CONFIG, hop_samples=256))
+    assert contents(tmp_path) == before
+
+
+def test_missing_set_names_the_next_command(tmp_path):
+    with pytest.raises(UserError, match=r"is missing; run data_loading\.py first"):
+        SpectrogramSet.open(tmp_path / "gone")
+
+
+def test_empty_set_names_the_next_command(tmp_path):
+    with pytest.raises(UserError, match=r"holds no spectrogram; run data_loading\.py first"):
+        SpectrogramSet.create(tmp_path, CONFIG).memory_map()
+
+
+def shorten_data(folder):
+    data = (folder / "spectrograms.f16").read_bytes()
+    (folder / "spectrograms.f16").write_bytes(data[:-1])
+
+
+def change_index(old, new):
+    def change(folder):
+        text = (folder / "index.csv").read_text()
+        assert old in text
+        (folder / "index.csv").write_text(text.replace(old, new))
+
+    return change
+
+
+DAMAGED_SETS = {
+    "data too short": (shorten_data, "shorter than its index; delete"),
+    "data gone": (lambda folder: (folder / "spectrograms.f16").unlink(), "shorter than its index; delete"),
+    "index gone": (lambda folder: (folder / "index.csv").unlink(), r"index\.csv is missing; run"),
+    "frames no number": (change_index("100", "many"), r"index\.csv is damaged; delete"),
+    "frames too many": (change_index("100", "100000"), r"index\.csv is damaged; delete"),
+    "no frames": (change_index("100", "0"), r"index\.csv is damaged; delete"),
+    "frames negative": (change_index("100", "-5"), r"index\.csv is damaged; delete"),
+    "index of other columns": (change_index("frames", "length"), "has no column frames"),
+    "settings no JSON": (lambda folder: (folder / "pipeline.json").write_text("{"), r"pipeline\.json is damaged"),
+    "settings incomplete": (lambda folder: (folder / "pipeline.json").write_text("{}"), r"pipeline\.json is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_SETS)
+def test_damaged_set_is_refused(tmp_path, case):
+    damage, reason = DAMAGED_SETS[case]
+    SpectrogramSet.create(tmp_path, CONFIG).append([(song("a"), spectrogram(-10))])
+    damage(tmp_path)
+    with pytest.raises(UserError, match=rf"{reason}.*data_loading\.py"):
+        SpectrogramSet.open(tmp_path)
+
+
+def test_settings_lie_beside_the_data_as_json(tmp_path):
+    SpectrogramSet.create(tmp_path, CONFIG)
+    assert json.loads((tmp_path / "pipeline.json").read_text()) == CONFIG.to_dict()

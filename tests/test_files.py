@@ -1,0 +1,146 @@
+import pytest
+
+from music_learning.errors import UserError
+from music_learning.files import (
+    atomic,
+    copy_atomically,
+    read_json,
+    read_pipeline_config,
+    read_table,
+    sha256_of,
+    write_json,
+    write_table,
+)
+from music_learning.pipeline_config import PipelineConfig
+
+CONFIG = PipelineConfig(clip_s=4.0, n_mels=8)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_atomic_renames_at_the_end(tmp_path):
+    path = tmp_path / "deep" / "folder" / "a.txt"
+    with atomic(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert names(path.parent) == ["a.txt"]
+
+
+def test_atomic_leaves_the_old_file_when_the_block_raises(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic(path) as temporary:
+        temporary.write_text("half")
+        _ = 1 / 0
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_full_disk_is_a_sentence(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(UserError, match=r"a\.txt can't be written: No space left"), atomic(tmp_path / "a.txt"):
+        raise OSError(28, "No space left on device")
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_file_in_place_of_a_folder_is_a_sentence(tmp_path):
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(UserError, match="can't be written"):
+        write_table(tmp_path / "data" / "songs.csv", ["a"], [])
+
+
+def test_copy_is_equal_and_leaves_nothing_else(tmp_path):
+    (tmp_path / "a").write_bytes(b"\0\1\2" * 1000)
+    copy_atomically(tmp_path / "a", tmp_path / "b" / "c")
+    assert sha256_of(tmp_path / "a") == sha256_of(tmp_path / "b" / "c")
+    assert names(tmp_path / "b") == ["c"]
+
+
+ODD_TEXTS = [
+    "NA",
+    "None",
+    "",
+    "=cmd()",
+    'say "hi"',
+    "a,b;c",
+    "two\nlines",
+    "CR\rhere",
+    "CR\r\nLF",
+    " spaced ",
+    "夜 🎵",
+    "'",
+]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS, ids=repr)
+def test_table_gives_back_what_was_written(tmp_path, text):
+    rows = [{"id": "1", "title": text}, {"id": "2", "title": "next"}]
+    write_table(tmp_path / "a.csv", ["id", "title"], rows)
+    assert read_table(tmp_path / "a.csv", ["id", "title"], "make.py") == rows
+
+
+def test_none_is_written_as_empty(tmp_path):
+    write_table(tmp_path / "a.csv", ["id", "x"], [{"id": "1", "x": None}])
+    assert (tmp_path / "a.csv").read_bytes() == b"id,x\n1,\n"
+
+
+def test_unknown_column_is_a_bug(tmp_path):
+    with pytest.raises(ValueError, match="fields not in"):
+        write_table(tmp_path / "a.csv", ["id"], [{"id": "1", "x": "2"}])
+    assert not (tmp_path / "a.csv").exists()
+
+
+DAMAGED_TABLES = {
+    "missing column": (b"id\n1\n", "has no column title"),
+    "empty file": (b"", "has no column id, title"),
+    "short row": (b"id,title\n1\n", "too few or too many values"),
+    "long row": (b"id,title\n1,2,3\n", "too few or too many values"),
+    "not UTF-8": (b"id,title\n1,\xff\xfe\n", "can't be read as CSV"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_TABLES)
+def test_damaged_table_names_the_next_command(tmp_path, case):
+    text, reason = DAMAGED_TABLES[case]
+    (tmp_path / "a.csv").write_bytes(text)
+    with pytest.raises(UserError, match=rf"a\.csv .*{reason}.* with make\.py"):
+        read_table(tmp_path / "a.csv", ["id", "title"], "make.py")
+
+
+def test_missing_files_name_the_next_command(tmp_path):
+    for read in (lambda path: read_table(path, ["id"], "make.py"), lambda path: read_json(path, "make.py")):
+        with pytest.raises(UserError, match=r"gone is missing; run make\.py first"):
+            read(tmp_path / "gone")
+
+
+def test_folder_in_place_of_a_file_is_a_sentence(tmp_path):
+    for read in (lambda path: read_table(path, ["id"], "make.py"), lambda path: read_json(path, "make.py")):
+        with pytest.raises(UserError, match=r"make it again with make\.py"):
+            read(tmp_path)
+
+
+def test_table_of_a_spreadsheet_program_is_read(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfid,title\r\n1,x\r\n")
+    assert read_table(tmp_path / "a.csv", ["id", "title"], "make.py") == [{"id": "1", "title": "x"}]
+
+
+def test_json_survives(tmp_path):
+    value = {"a": 1.5, "b": ["夜", None]}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json", "make.py") == value
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[1]", b"null", b"\xff"])
+def test_damaged_json_names_the_next_command(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text)
+    with pytest.raises(UserError, match=r"a\.json is damaged .*make it again with make\.py"):
+        read_json(tmp_path / "a.json", "make.py")
+
+
+def test_damaged_pipeline_settings_name_the_next_command(tmp_path):
+    with pytest.raises(UserError, match=r"p\.json is damaged .*hop_samples.*make\.py"):
+        read_pipeline_config(CONFIG.to_dict() | {"hop_samples": "x"}, tmp_path / "p.json", "make.py")
