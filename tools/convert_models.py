@@ -162,6 +162,12 @@ def convert_models(folder: Path) -> None:
             temporary.write_bytes(weights)
         write_json(paths.description(target), description)
     convert_novelty(paths)
+    if paths.intervals.exists():
+        intervals = read_json(paths.intervals, "model_train.py --folds 5")
+        for target, interval in intervals.items():
+            if target in models:
+                interval["weights_sha256"] = models[target][1]["weights_sha256"]
+        write_json(paths.intervals, intervals)
     if paths.index.is_dir():
         hashes = {target: (old[target]["weights_sha256"], models[target][1]["weights_sha256"]) for target in old}
         convert_index(paths.index, hashes)
