@@ -45,18 +45,29 @@ $(BIN)/python:
 		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is older; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
+# Said before the first installation, which downloads PyTorch.
+define ANNOUNCE
+	@$(BIN)/python -c 'import torch' 2>/dev/null || echo \
+		"This downloads PyTorch and some small packages into $(VENV): on Linux 5 GB, the CUDA build, which runs on the" \
+		"CPU as well; elsewhere some 200 MB. The README says how to get the small CPU build on Linux."
+endef
+
 $(VENV)/demo-installed: pyproject.toml requirements.txt | $(BIN)/python
+	$(ANNOUNCE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
 	touch $@
 
 $(VENV)/app-installed: pyproject.toml requirements-app.txt requirements.txt | $(BIN)/python
+	$(ANNOUNCE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-app.txt -e .
 	touch $@
 
 $(VENV)/dev-installed: pyproject.toml requirements-dev.txt requirements-app.txt requirements.txt | $(BIN)/python
+	$(ANNOUNCE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -e .
 	touch $@
 
 $(VENV)/bench-installed: pyproject.toml benchmarks/requirements.txt requirements-app.txt requirements.txt | $(BIN)/python
+	$(ANNOUNCE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt -e .
 	touch $@

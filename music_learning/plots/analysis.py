@@ -11,17 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from music_learning.columns import TARGETS
-from music_learning.plots.style import save_figure
+from music_learning.plots.style import HIGHLIGHT, LOWERED, RAISED, TARGET_COLORS, save_figure
 from music_learning.predict.analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, Analysis, even_edges, hertz
 
-COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}
 QUADRANTS = (  # where on the plane of valence and energy each word stands
     (0.02, 0.97, "tense and angry", "left", "top"),
     (0.98, 0.97, "happy and excited", "right", "top"),
     (0.02, 0.03, "sad and gloomy", "left", "bottom"),
     (0.98, 0.03, "calm and content", "right", "bottom"),
 )
-RAISED, LOWERED = "#d62728", "#1f5fd0"  # told apart by the colour-blind, too
 LEGEND = """Each cell was masked in turn, with the mean level
 of the training songs. Where the value fell, the
 cell had raised it (red); where it rose, the cell
@@ -146,7 +144,7 @@ def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
     edges = np.append(starts, analysis.duration_s)
     for target in TARGETS:
         values = [moment.values[target] for moment in analysis.timeline]
-        axes.stairs(values, edges, baseline=None, color=COLORS[target], linewidth=2, label=target)
+        axes.stairs(values, edges, baseline=None, color=TARGET_COLORS[target], linewidth=2, label=target)
     _time_axis(axes, analysis.duration_s)
     axes.set(ylim=(0, 1), title="timeline")
     axes.grid(axis="y", alpha=0.25)
@@ -156,7 +154,7 @@ def _draw_timeline(axes: Axes, analysis: Analysis) -> None:
 
 def _draw_values(axes: Axes, analysis: Analysis, true: dict[str, float]) -> None:
     values = [analysis.values[target] for target in TARGETS]
-    axes.barh(TARGETS, values, color=[COLORS[target] for target in TARGETS], height=0.55)
+    axes.barh(TARGETS, values, color=[TARGET_COLORS[target] for target in TARGETS], height=0.55)
     for row, target in enumerate(TARGETS):
         if target in analysis.intervals:
             axes.hlines(row, *analysis.intervals[target], color="black", linewidth=1.4)
@@ -164,7 +162,7 @@ def _draw_values(axes: Axes, analysis: Analysis, true: dict[str, float]) -> None
         if target in true:
             axes.scatter(true[target], row, marker="D", color="white", edgecolor="black", zorder=3)
             text += f"  (Spotify: {true[target]:.2f})"
-        axes.text(1.04, row, text, va="center", color=COLORS[target], weight="bold")
+        axes.text(1.04, row, text, va="center", color=TARGET_COLORS[target], weight="bold")
     axes.set(xlim=(0, 1.9), xticks=np.linspace(0, 1, 5))  # room for the texts
     axes.set_title("predicted values", x=0.26)
     axes.invert_yaxis()
@@ -181,7 +179,7 @@ def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, s
         weight = "bold" if words == analysis.mood else "normal"
         axes.text(x, y, words, ha=horizontal, va=vertical, fontsize=9, weight=weight, color="#444444", bbox=BEHIND_TEXT)
     point = analysis.values["valence"], analysis.values["energy"]
-    axes.scatter(*point, s=110, color="#d62f4b", edgecolor="white", linewidth=1.5, zorder=3)
+    axes.scatter(*point, s=110, color=HIGHLIGHT, edgecolor="white", linewidth=1.5, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence", ylabel="energy")
     axes.set_title(f"among {len(training_songs):,} songs")
     _clean(axes)

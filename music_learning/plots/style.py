@@ -11,6 +11,8 @@ from music_learning.files import atomic
 TARGET_COLORS = {"energy": "#c4601f", "danceability": "#2f6fb3", "valence": "#2a8a5c"}
 # Series that are no targets, in the order in which they are needed.
 SERIES_COLORS = (TARGET_COLORS["danceability"], TARGET_COLORS["energy"], TARGET_COLORS["valence"])
+RAISED, LOWERED = "#d62728", "#1f5fd0"  # what has a sign; told apart by the colour-blind, too
+HIGHLIGHT = "#d62f4b"  # one point among many
 REFERENCE = {"color": "#999999", "linewidth": 0.8, "linestyle": ":"}  # a line to compare with
 
 
