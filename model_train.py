@@ -239,7 +239,7 @@ def main() -> int:
     if all(paths.description(target).exists() for target in TARGETS):
         describe_known_songs(models, corpus, paths)
     print(f"models in {paths.root}, results in {paths.results}")
-    print(f"hear with them: python model_demo.py --models {paths.root}")
+    print(f"predict with them: python model_demo.py --models {paths.root}")
     return 0
 
 

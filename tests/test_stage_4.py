@@ -53,7 +53,7 @@ def album(tmp_path_factory):
     return folder
 
 
-def hear(models, *arguments):
+def predict(models, *arguments):
     """Run the demo on files. Returns its exit status and its rows."""
     status = call_main(model_demo, *arguments, "--models", models, "--json", "rows.json")
     with open("rows.json", encoding="utf-8") as file:
@@ -61,7 +61,7 @@ def hear(models, *arguments):
 
 
 def test_folder_is_heard_in_sorted_order(trained, album):
-    status, rows = hear(trained, album)
+    status, rows = predict(trained, album)
     assert status == 0
     assert [row["file"] for row in rows] == [
         str(album / name) for name in ("a.FLAC", "b.wav", "disc 2/c.mp3", "夜.m4a")
@@ -76,20 +76,20 @@ def test_folder_is_heard_in_sorted_order(trained, album):
 
 def test_files_come_in_the_order_given(trained, album):
     files = [album / "b.wav", album / "disc 2", album / "a.FLAC", album / "b.wav"]
-    _, rows = hear(trained, *files)
+    _, rows = predict(trained, *files)
     names = ["b.wav", "disc 2/c.mp3", "a.FLAC", "b.wav"]
     assert [row["file"] for row in rows] == [str(album / name) for name in names]
     assert rows[0] == rows[3]
 
 
 def test_file_alone_gives_the_same_numbers_as_in_a_folder(trained, album):
-    _, together = hear(trained, album)
+    _, together = predict(trained, album)
     for row in together:
-        assert hear(trained, row["file"])[1] == [row]
+        assert predict(trained, row["file"])[1] == [row]
 
 
 def test_numbers_are_those_of_the_models(trained, album):
-    _, (row,) = hear(trained, album / "b.wav")
+    _, (row,) = predict(trained, album / "b.wav")
     (spectrogram,), duration_s = AudioPipeline().log_mels(album / "b.wav")
     assert row["duration_s"] == duration_s == 3.5
     for target in TARGETS:
@@ -99,7 +99,7 @@ def test_numbers_are_those_of_the_models(trained, album):
 
 
 def test_hidden_file_is_heard_when_named(trained, album):
-    status, rows = hear(trained, album / ".hidden.wav")
+    status, rows = predict(trained, album / ".hidden.wav")
     assert (status, len(rows)) == (0, 1)
 
 
@@ -138,7 +138,7 @@ def test_terminal_shows_a_line_per_file(trained, album, capsys):
 
 
 def test_single_file_is_told_of_and_drawn(trained, album, tmp_path, capsys):
-    status, (row,) = hear(trained, album / "b.wav", "--picture", "b.png")
+    status, (row,) = predict(trained, album / "b.wav", "--picture", "b.png")
     out = capsys.readouterr().out
     assert status == 0
     assert out.splitlines()[0] == "b"
@@ -160,8 +160,8 @@ def test_single_bad_file_gets_no_picture(trained, tmp_path, capsys):
 
 def test_own_index_is_searched(trained, loaded, album, tmp_path):
     assert call_main(build_index, "--data", loaded, "--models", trained, "--index", tmp_path / "index") == 0
-    _, (by_default,) = hear(trained, album / "b.wav")
-    _, (by_own,) = hear(trained, album / "b.wav", "--index", tmp_path / "index")
+    _, (by_default,) = predict(trained, album / "b.wav")
+    _, (by_own,) = predict(trained, album / "b.wav", "--index", tmp_path / "index")
     assert by_own["energy"] == by_default["energy"]
     assert len(by_own["similar_songs"]) == len(by_default["similar_songs"]) == 10
 
@@ -169,7 +169,7 @@ def test_own_index_is_searched(trained, loaded, album, tmp_path):
 def test_bad_files_have_their_reason_and_stop_nothing(trained, album, tmp_path, capsys):
     (tmp_path / "broken.mp3").write_bytes(b"no audio" * 100)
     files = [tmp_path / "broken.mp3", album / "b.wav", tmp_path / "gone.wav", album / "cover.jpg"]
-    status, rows = hear(trained, *files)
+    status, rows = predict(trained, *files)
     assert status == 1
     assert [row["file"] for row in rows] == [str(file) for file in files]
     assert [row["error"] for row in rows] == [
@@ -210,7 +210,7 @@ def test_long_file_is_the_weighted_mean_of_its_windows(trained, tmp_path):
     assert (len(windows), duration_s) == (2, 40)
     first, second = (predictor.analyse([(window, 1.0)]).values for window in windows)
     frames = [window.shape[1] for window in windows]
-    _, (row,) = hear(trained, "long.wav")
+    _, (row,) = predict(trained, "long.wav")
     for target in TARGETS:
         expected = np.average([first[target], second[target]], weights=frames)
         assert row[target] == pytest.approx(expected, abs=1e-4)
@@ -235,14 +235,14 @@ def test_odd_names_survive_in_the_table(trained, album, name):
 
 def test_folder_without_audio_has_its_row_and_stops_nothing(trained, album, tmp_path):
     (tmp_path / "empty").mkdir()
-    status, rows = hear(trained, "empty", album / "b.wav")
+    status, rows = predict(trained, "empty", album / "b.wav")
     assert status == 1
     assert [row["error"] for row in rows] == ["it is a folder, and holds no audio file", None]
 
 
 def test_samples_far_beyond_full_scale_are_an_error(trained, tmp_path):
     write_audio(tmp_path / "huge.wav", 3e24 * chord(seconds=3.5), subtype="FLOAT")
-    status, rows = hear(trained, "huge.wav")
+    status, rows = predict(trained, "huge.wav")
     assert status == 1
     assert "far beyond full scale" in rows[0]["error"]
 
@@ -282,7 +282,7 @@ def test_flags_of_a_saved_song_do_not_go_with_files(trained, album, flags):
     assert caught.value.code == 2
 
 
-def hear_saved_song(loaded, trained, capsys, *arguments):
+def predict_saved_song(loaded, trained, capsys, *arguments):
     """Run the demo without files. Returns the title line and, per target, what was predicted, true and between."""
     assert call_main(model_demo, "--data", loaded, "--models", trained, *arguments) == 0
     title, _, *lines = capsys.readouterr().out.splitlines()
@@ -290,7 +290,7 @@ def hear_saved_song(loaded, trained, capsys, *arguments):
 
 
 def test_saved_song_is_shown_beside_the_truth(loaded, trained, capsys, tmp_path):
-    title, values = hear_saved_song(loaded, trained, capsys)
+    title, values = predict_saved_song(loaded, trained, capsys)
     songs = {f"{song['title']} by {song['artist']}": song for song in read_song_rows(DataPaths(DataPaths(loaded).demo))}
     song = songs[title]
     written = {row["song_id"]: row for row in read_rows(ModelPaths(trained).predictions("energy", "test"))}
@@ -310,7 +310,7 @@ def no_picture(monkeypatch):
 
 
 def test_seed_draws_the_same_song(loaded, trained, capsys, no_picture):
-    titles = [hear_saved_song(loaded, trained, capsys, "--seed", seed)[0] for seed in (0, 0, *range(1, 12))]
+    titles = [predict_saved_song(loaded, trained, capsys, "--seed", seed)[0] for seed in (0, 0, *range(1, 12))]
     assert titles[0] == titles[1]
     assert len(set(titles)) > 1
 
@@ -319,7 +319,7 @@ def test_song_by_id_and_by_part_of_its_title(loaded, trained, capsys, no_picture
     for song in read_song_rows(DataPaths(DataPaths(loaded).demo)):
         number = song["title"].removeprefix("Title ")
         for wanted in (song["song_id"], song["title"], f"tItLe {number}", number):
-            title, _ = hear_saved_song(loaded, trained, capsys, "--song", wanted)
+            title, _ = predict_saved_song(loaded, trained, capsys, "--song", wanted)
             assert title == f"{song['title']} by {song['artist']}"
 
 
@@ -341,7 +341,7 @@ def test_seed_0_is_a_seed():
 
 
 def test_picture_flag(loaded, trained, capsys, tmp_path):
-    hear_saved_song(loaded, trained, capsys, "--picture", tmp_path / "a.png")
+    predict_saved_song(loaded, trained, capsys, "--picture", tmp_path / "a.png")
     assert imread(tmp_path / "a.png").ndim == 3
     assert not (tmp_path / "demo.png").exists()
     for place in ("gone/a.png", "."):

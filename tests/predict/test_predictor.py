@@ -63,15 +63,15 @@ def test_timeline_covers_the_recording_and_its_mean_is_the_value(predictor, seco
 
 
 def test_timeline_follows_the_recording(predictor):
-    """Two halves that differ: the course tells them apart, and the value lies between."""
+    """Two halves that differ: the timeline tells them apart, and the value lies between."""
     quiet, loud = noisy_chord(30, level=0.01), noisy_chord(30, level=0.9)
     analysis = predictor.predict(np.concatenate([quiet, loud]), sample_rate_hz=16_000)
     alone = [predictor.predict(half, sample_rate_hz=16_000) for half in (quiet, loud)]
     for target in TARGETS:
-        course = [moment.values[target] for moment in analysis.timeline]
-        assert len(set(course)) > 1
+        timeline = [moment.values[target] for moment in analysis.timeline]
+        assert len(set(timeline)) > 1
         assert analysis.values[target] == pytest.approx(np.mean([half.values[target] for half in alone]), abs=1e-5)
-        assert course == pytest.approx([m.values[target] for half in alone for m in half.timeline], abs=1e-5)
+        assert timeline == pytest.approx([m.values[target] for half in alone for m in half.timeline], abs=1e-5)
 
 
 def test_silent_half_minutes_are_left_out(predictor):
