@@ -49,7 +49,9 @@ from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.songs.table import text_rows
 from music_learning.training.config import TrainingConfig
 from music_learning.training.description import describe, trained_model, weights_trained_with
-from music_learning.training.loop import checkpoint_paths, predict, select_device, train_ensembles
+from music_learning.training.device import select_device
+from music_learning.training.fit import checkpoint_paths, train_ensembles
+from music_learning.training.loop import predict
 
 
 def parse_arguments() -> argparse.Namespace:
