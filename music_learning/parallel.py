@@ -1,13 +1,12 @@
-"""Work on many files at once, in order, in memory that does not grow with their number."""
+"""Work on many items at once, in order, in memory that does not grow with their number."""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
-import torch
 from tqdm import tqdm
 
 IN_FLIGHT_PER_WORKER = 4
@@ -21,6 +20,23 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def ahead(
+    submit: Callable[[Item], Future[Result]], items: Iterable[Item], *, depth: Callable[[], int]
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Yield each item with its future, in order, up to `depth()` of them having been submitted."""
+    items, window, more = iter(items), deque(), True
+    while more or window:
+        while more and len(window) < depth():
+            try:
+                item = next(items)
+            except StopIteration:
+                more = False
+                break
+            window.append((item, submit(item)))
+        if window:
+            yield window.popleft()
+
+
 def ordered_map(
     function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, description: str, unit: str
 ) -> Iterator[Result]:
@@ -29,17 +45,19 @@ def ordered_map(
     Threads suffice: decoding and torch work outside Python's lock. Each uses one core. An exception is raised at the
     place of its item, and what was not begun by then is dropped.
     """
-    remaining = iter(items)
     with (
-        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ThreadPoolExecutor(workers, initializer=_use_one_core) as pool,
         tqdm(total=len(items), desc=description, unit=unit, disable=None) as bar,
     ):
-        pending = deque(pool.submit(function, item) for item in islice(remaining, IN_FLIGHT_PER_WORKER * workers))
         try:
-            while pending:
-                result = pending.popleft().result()
-                pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
-                yield result
+            for _, future in ahead(partial(pool.submit, function), items, depth=lambda: IN_FLIGHT_PER_WORKER * workers):
+                yield future.result()
                 bar.update()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _use_one_core() -> None:
+    import torch  # half a gigabyte of memory, which collecting songs, that looks ahead too, has no use for
+
+    torch.set_num_threads(1)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 
 SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
+PREVIEW_FORMATS = "aac,mov,mp4,m4a,mp3"  # what services send
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
 
 

@@ -15,7 +15,7 @@ from music_learning.errors import UserError
 MAX_AGE_S = 30 * 24 * 3600  # charts, top songs and labels change: what is older is asked again
 
 
-class Answers:
+class ResponseCache:
     """What each service answered to each request, with the time when it was asked.
 
     Usable from several threads. Each change is on the disk when `put` returns, so neither kill -9 nor a power cut loses

@@ -7,11 +7,11 @@ from urllib.parse import quote, urlencode
 
 from music_learning.collect.cache import MAX_AGE_S
 from music_learning.collect.http import (
+    HttpSession,
     Malformed,
-    NoAnswer,
     Service,
+    Skip,
     Throttled,
-    Web,
     address,
     object_in,
     objects_in,
@@ -35,8 +35,8 @@ class Deezer:
 
     name = "deezer"
 
-    def __init__(self, web: Web) -> None:
-        self.service = Service("Deezer", web, address("DEEZER_URL", "https://api.deezer.com"), per_s=PER_S)
+    def __init__(self, http: HttpSession) -> None:
+        self.service = Service("Deezer", http, address("DEEZER_URL", "https://api.deezer.com"), per_s=PER_S)
 
     def seed_artists(self, playlists: list[str], chart: int | None, names: list[str]) -> Iterator[Artist]:
         """The artists to begin with: those named, those of the playlists' songs, those of the chart.
@@ -76,16 +76,16 @@ class Deezer:
         songs = self._get("/search", parse, q=query, limit=SEARCHED) or []
         return songs or [self._with_isrc(song) for song in self._top(artist_id)]
 
-    def preview_url(self, song: dict[str, str], *, anew: bool = False) -> str:
+    def preview_url(self, song: dict[str, str], *, refresh: bool = False) -> str:
         """The preview URL of a song, found by its Deezer id or else its ISRC; empty where there is none.
 
         Args:
-            anew: don't rely on a kept answer: its URL has expired.
+            refresh: don't rely on a kept answer: its URL has expired.
         """
         track = song["song_id"].removeprefix("deezer-") if song["source"] == self.name else f"isrc:{song['isrc']}"
         if track == "isrc:":
             return ""
-        return (self._get(f"/track/{track}", _song, max_age_s=0 if anew else MAX_AGE_S) or {}).get("preview_url", "")
+        return (self._get(f"/track/{track}", _song, max_age_s=0 if refresh else MAX_AGE_S) or {}).get("preview_url", "")
 
     def _top(self, artist_id: str) -> list[dict[str, str]]:
         def parse(answer: Any) -> list[dict[str, str]]:
@@ -121,7 +121,7 @@ class Deezer:
         return [tuple(artist) for artist in self._get(path, _artists_of_tracks, **params) or []]
 
     def _get(self, path: str, parse: Callable[[Any], Any], *, max_age_s: float = MAX_AGE_S, **params: str | int) -> Any:
-        """What `parse` makes of an answer; None where Deezer has no data. Raises NoAnswer where it objects."""
+        """What `parse` makes of an answer; None where Deezer has no data. Raises Skip where it objects."""
 
         def attempt() -> Any:
             answer = self.service.get_json(path, params)
@@ -132,7 +132,7 @@ class Deezer:
             if code == NO_DATA or answer is None:
                 return None
             if error:
-                raise NoAnswer(f"Deezer answers {text_of(error.get('message'))[:100]} (code {code}) to {path}")
+                raise Skip(f"Deezer answers {text_of(error.get('message'))[:100]} (code {code}) to {path}")
             return parse(answer)
 
         return self.service.ask(f"{path}?{urlencode(params)}" if params else path, attempt, max_age_s=max_age_s)

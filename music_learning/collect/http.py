@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from music_learning.collect.cache import MAX_AGE_S, Answers
+from music_learning.collect.cache import MAX_AGE_S, ResponseCache
 from music_learning.errors import UserError
 
 USER_AGENT = "music-learning/0.1 (data_collection.py; python-requests)"  # ReccoBeats refuses Python's usual ones
@@ -53,25 +54,25 @@ class Malformed(Failed):
     tries = 4
 
 
-class Unusable(Failed):
+class BadDownload(Failed):
     """A download that arrived and can't be used. Tried again, since a transfer may be cut short unnoticed."""
 
-    def __init__(self, reason: str, *, tries: int = 5, lasting: bool = True) -> None:
+    def __init__(self, reason: str, *, tries: int = 5, remember: bool = True) -> None:
         super().__init__(reason)
         self.tries = tries
-        self.lasting = lasting  # whether the next run may rely on it
+        self.remember = remember  # so that the next run doesn't try again
 
 
-class NoAnswer(Exception):
-    """The service works, but can't answer this one request. Not kept: the next run asks again."""
+class Skip(Exception):
+    """Do without the answer to this one request: the service works, but can't give it. The next run asks again."""
 
 
 class Refused(UserError):
     """A service that won't talk to us at all."""
 
 
-class ComeBack(UserError):
-    """A service needs a longer rest than the user wants to wait for. The same command goes on later."""
+class RetryLater(UserError):
+    """End the run: a service needs a longer rest than the user wants to wait for. The same command goes on later."""
 
 
 class Stopped(Exception):
@@ -105,11 +106,11 @@ class Limiter:
             self.next_slot = max(self.next_slot, self.paused_until)
 
 
-class Web:
+class HttpSession:
     """The session, the kept answers and the user's patience, shared by all services of a run."""
 
     def __init__(
-        self, answers: Answers, *, max_wait_s: float, connections: int, note: Callable[[str], None] = print
+        self, cache: ResponseCache, *, max_wait_s: float, connections: int, note: Callable[[str], None] = print
     ) -> None:
         """
         Args:
@@ -117,7 +118,7 @@ class Web:
             connections: kept open per host; at least the number of threads.
             note: shows the user a line about a wait.
         """
-        self.answers = answers
+        self.cache = cache
         self.max_wait_s = max_wait_s
         self.note = note
         self.stop = threading.Event()
@@ -131,13 +132,29 @@ class Web:
 
     def close(self) -> None:
         self.session.close()
-        self.answers.close()
+        self.cache.close()
+
+
+@dataclass
+class _Pauses:
+    """How often a service asked for a pause before it answered one request, and for how long in all."""
+
+    n: int = 0
+    waited_s: float = 0.0
+
+
+@dataclass
+class _Failures:
+    """How often one request failed, and when half of its tries were used up."""
+
+    n: int = 0
+    halfway: float = 0.0
 
 
 class Service:
     """One outside service: where it is, its pace, its retries, and how often it was asked."""
 
-    def __init__(self, name: str, web: Web, url: str, *, per_s: float) -> None:
+    def __init__(self, name: str, http: HttpSession, url: str, *, per_s: float) -> None:
         """
         Args:
             name: as the user and the kept answers know it.
@@ -145,67 +162,95 @@ class Service:
             per_s: requests a second that it bears.
         """
         self.name = name
-        self.web = web
+        self.http = http
         self.url = url
         self.speed = local_speed(url)
-        self.limiter = Limiter(per_s * self.speed, web.stop)
+        self.limiter = Limiter(per_s * self.speed, http.stop)
         self.counts: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.reached = False  # it has answered something, be it an error
         self.last_success: float | None = None
-        web.services.append(self)
+        http.services.append(self)
 
     def ask(self, request: str, attempt: Callable[[], Any], *, max_age_s: float = MAX_AGE_S) -> Any:
         """The kept answer to a request, or else that of `attempt()`, which is then kept; it must fit into JSON."""
-        kept = self.web.answers.get(self.name, [request], max_age_s=max_age_s)
+        kept = self.http.cache.get(self.name, [request], max_age_s=max_age_s)
         if request in kept:
             return kept[request]
         answer = self.attempt(attempt)
-        self.web.answers.put(self.name, {request: answer})
+        self.http.cache.put(self.name, {request: answer})
         return answer
+
+    def ask_many(
+        self, requests: list[str], attempt: Callable[[list[str]], dict[str, Any]], *, kept_as: str = ""
+    ) -> list[Any]:
+        """The answers to many requests, of which `attempt(new ones)` gets those that aren't kept with one call.
+
+        Args:
+            requests: an empty one is not asked for, and its answer is None.
+            kept_as: whose answers they are, where a service keeps several kinds (default: the service's name).
+        """
+        name = kept_as or self.name
+        answers = self.http.cache.get(name, filter(None, requests))
+        if new := [request for request in dict.fromkeys(requests) if request and request not in answers]:
+            found = self.attempt(lambda: attempt(new))
+            self.http.cache.put(name, found)
+            answers |= found
+        return [answers.get(request) for request in requests]
 
     def attempt(self, attempt: Callable[[], Any]) -> Any:
         """Call `attempt()` at the service's pace until it goes well, and return what it returns.
 
+        A pause that the service asks for and a failure each have a limit of their own: the user's `max_wait_s` in all,
+        and the failure's number of tries.
+
         Raises:
-            Unusable: the last of its tries.
-            NoAnswer: all tries failed, while the service answered other requests.
-            UserError: the service can't be reached; ComeBack where it could before.
-            ComeBack: it wants a longer pause than the user allows.
+            BadDownload: the last of its tries.
+            Skip: all tries failed, while the service answered other requests.
+            UserError: the service can't be reached; RetryLater where it could before.
+            RetryLater: it wants a longer pause than the user allows.
         """
-        failures, throttles, waited_s, halfway = 0, 0, 0.0, 0.0
+        pauses, failures = _Pauses(), _Failures()
         while True:
             self.limiter.wait()
-            self._count("retries" if failures or throttles else "requests")
+            self._count("retries" if failures.n or pauses.n else "requests")
             try:
                 answer = attempt()
             except Throttled as throttle:
-                throttles += 1
-                delay_s = self._backoff_s(throttles) if throttle.seconds is None else throttle.seconds
-                waited_s += delay_s
-                if waited_s > self.web.max_wait_s:
-                    raise self._come_back(waited_s) from None
-                self.limiter.pause(delay_s)
-                if delay_s > SPOKEN_OF_S:
-                    self.web.note(f"{self.name} asks to wait {delay_s:.0f} s")
+                self._pause(pauses, throttle)
             except Failed as failure:
-                failures += 1
-                tries = min(failure.tries, TRIES if self.reached else TRIES_AT_FIRST)
-                if failures <= tries // 2:
-                    halfway = time.monotonic()
-                if isinstance(failure, Unusable):
-                    if failures >= failure.tries:
-                        raise
-                elif failures >= tries:
-                    raise self._give_up(failure, failures, halfway) from None
-                delay_s = self._backoff_s(failures)
-                if delay_s * self.speed > SPOKEN_OF_S:
-                    self.web.note(f"{self.name}: {failure}; trying again in {delay_s:.0f} s ({failures} of {tries})")
-                if self.web.stop.wait(delay_s):
-                    raise Stopped from None
+                self._wait_after(failure, failures)
             else:
                 self.reached, self.last_success = True, time.monotonic()
                 return answer
+
+    def _pause(self, pauses: _Pauses, throttle: Throttled) -> None:
+        """Hold all requests back for as long as the service asked for. Raises RetryLater where that is too long."""
+        pauses.n += 1
+        delay_s = self._backoff_s(pauses.n) if throttle.seconds is None else throttle.seconds
+        pauses.waited_s += delay_s
+        if pauses.waited_s > self.http.max_wait_s:
+            raise self._retry_later(pauses.waited_s) from None
+        self.limiter.pause(delay_s)
+        if delay_s > SPOKEN_OF_S:
+            self.http.note(f"{self.name} asks to wait {delay_s:.0f} s")
+
+    def _wait_after(self, failure: Failed, failures: _Failures) -> None:
+        """Wait before the next try. Raises what `attempt` does where this was the last one, Stopped if the run ends."""
+        failures.n += 1
+        tries = min(failure.tries, TRIES if self.reached else TRIES_AT_FIRST)
+        if failures.n <= tries // 2:
+            failures.halfway = time.monotonic()
+        if isinstance(failure, BadDownload):
+            if failures.n >= failure.tries:
+                raise failure
+        elif failures.n >= tries:
+            raise self._give_up(failure, failures) from None
+        delay_s = self._backoff_s(failures.n)
+        if delay_s * self.speed > SPOKEN_OF_S:
+            self.http.note(f"{self.name}: {failure}; trying again in {delay_s:.0f} s ({failures.n} of {tries})")
+        if self.http.stop.wait(delay_s):
+            raise Stopped from None
 
     def get_json(self, path: str, params: dict[str, str | int] | None = None, *, throttles=(429,)) -> Any:
         """One attempt at a JSON answer. A 404 is None.
@@ -214,7 +259,7 @@ class Service:
             throttles: the statuses that mean "too many requests".
 
         Raises:
-            Throttled, Failed, Malformed, NoAnswer, Refused: see there.
+            Throttled, Failed, Malformed, Skip, Refused: see there.
         """
         with self.open(self.url + path, params) as response:
             self.check_status(response, throttles=throttles)
@@ -222,7 +267,7 @@ class Service:
                 return None
             try:
                 body = b"".join(read(response, max_bytes=MAX_JSON_BYTES, max_s=MAX_JSON_S))
-            except Unusable as error:
+            except BadDownload as error:
                 raise Malformed(f"answered with something {error}") from None
         try:
             if (value := json.loads(body)) is not None:
@@ -235,16 +280,16 @@ class Service:
     def open(self, url: str, params: dict[str, str | int] | None = None) -> requests.Response:
         """Begin one GET. Raises Failed."""
         try:
-            response = self.web.session.get(url, params=params, timeout=TIMEOUT_S, stream=True)
+            response = self.http.session.get(url, params=params, timeout=TIMEOUT_S, stream=True)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-            raise Unusable("its address is no web address", tries=1) from None
+            raise BadDownload("its address is no web address", tries=1) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             raise Failed(describe(error)) from None
         self.reached = True
         return response
 
     def check_status(self, response: requests.Response, *, throttles=(429,)) -> None:
-        """Raises Throttled, Failed, NoAnswer or Refused unless the answer is good or a 404."""
+        """Raises Throttled, Failed, Skip or Refused unless the answer is good or a 404."""
         status = response.status_code
         if status in throttles or (status == 503 and "Retry-After" in response.headers):
             raise Throttled(retry_after_s(response.headers.get("Retry-After")))
@@ -252,31 +297,31 @@ class Service:
             raise Failed(f"answered with HTTP {status}")
         if status >= 300 and status != 404:
             if status not in (401, 403, 407) and self.last_success is not None:
-                raise NoAnswer(f"{self.name} answered with HTTP {status}")
+                raise Skip(f"{self.name} answered with HTTP {status}")
             raise Refused(f"{self.name} refuses to answer (HTTP {status}); see what the README says of it")
 
     def _backoff_s(self, failures: int) -> float:
         """1, 2, 4, ... s, a quarter more or less, so that the threads don't all come back at once."""
         return min(2.0 ** (failures - 1), MAX_BACKOFF_S) * random.uniform(0.75, 1.25) / self.speed
 
-    def _give_up(self, failure: Failed, failures: int, halfway: float) -> Exception:
+    def _give_up(self, failure: Failed, failures: _Failures) -> Exception:
         if self.last_success is None:
             return UserError(
-                f"{self.name} ({urlsplit(self.url).hostname}) can't be used: {failure}, {failures} times; "
+                f"{self.name} ({urlsplit(self.url).hostname}) can't be used: {failure}, {failures.n} times; "
                 "check the network and run the same command again"
             )
         # Answers that came soon after the first failure may have been under way when the service went down.
-        if self.last_success > halfway:
-            return NoAnswer(f"{self.name}: {failure}, {failures} times")
-        return ComeBack(
-            f"{self.name} has stopped answering: {failure}, {failures} times; what was collected is saved, "
+        if self.last_success > failures.halfway:
+            return Skip(f"{self.name}: {failure}, {failures.n} times")
+        return RetryLater(
+            f"{self.name} has stopped answering: {failure}, {failures.n} times; what was collected is saved, "
             "run the same command again later"
         )
 
-    def _come_back(self, wait_s: float) -> ComeBack:
+    def _retry_later(self, wait_s: float) -> RetryLater:
         when = time.strftime("%d %b %H:%M", time.localtime(time.time() + wait_s))
-        return ComeBack(
-            f"{self.name} asks to wait {wait_s:.0f} s, more than --max-wait {self.web.max_wait_s:g}; what was "
+        return RetryLater(
+            f"{self.name} asks to wait {wait_s:.0f} s, more than --max-wait {self.http.max_wait_s:g}; what was "
             f"collected is saved, run the same command again after {when}"
         )
 
@@ -300,7 +345,7 @@ def local_speed(url: str) -> float:
 
 
 def read(response: requests.Response, *, max_bytes: int, max_s: float) -> Iterator[bytes]:
-    """The body in parts. Raises Failed where it breaks off, Unusable where it is too large or too slow.
+    """The body in parts. Raises Failed where it breaks off, BadDownload where it is too large or too slow.
 
     When the run ends, what is under way is still read, so that the next run need not ask for it again.
     """
@@ -315,9 +360,9 @@ def read(response: requests.Response, *, max_bytes: int, max_s: float) -> Iterat
             return
         size += len(part)
         if size > max_bytes:
-            raise Unusable(f"larger than {max_bytes / 1e6:.0f} MB", tries=1)
+            raise BadDownload(f"larger than {max_bytes / 1e6:.0f} MB", tries=1)
         if time.monotonic() > end:
-            raise Unusable(f"not finished after {max_s:.0f} s", tries=2)
+            raise BadDownload(f"not finished after {max_s:.0f} s", tries=2)
         yield part
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from music_learning.collect.http import Service, Web, address, objects_in, text_of
+from music_learning.collect.http import HttpSession, Service, address, objects_in, text_of
 from music_learning.collect.matching import name_key
 
 PER_S = 20 / 60
@@ -13,8 +13,8 @@ RESULTS = 10
 class ITunes:
     """Apple's open search. It bears 20 requests a minute, so it is a last resort."""
 
-    def __init__(self, web: Web, *, country: str) -> None:
-        self.service = Service("iTunes", web, address("ITUNES_URL", "https://itunes.apple.com"), per_s=PER_S)
+    def __init__(self, http: HttpSession, *, country: str) -> None:
+        self.service = Service("iTunes", http, address("ITUNES_URL", "https://itunes.apple.com"), per_s=PER_S)
         self.country = country
 
     def preview_url(self, song: dict[str, str]) -> str:

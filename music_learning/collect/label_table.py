@@ -35,7 +35,7 @@ class LabelTable:
                 f"--labels {path} names no song; expected a Spotify id (track_id), isrc, or artist and title per row"
             )
 
-    def of(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
+    def labels_for(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
         """The labels of each song under our own names; None where there are none."""
         return [next(filter(None, map(self._labels, _keys(song))), None) for song in songs]
 

@@ -9,10 +9,11 @@ import av
 import numpy as np
 
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import NoAnswer, Service, Unusable, Web, read
+from music_learning.collect.http import BadDownload, HttpSession, Service, Skip, read
 from music_learning.collect.itunes import ITunes
 from music_learning.files import atomic, sha256_of
 from music_learning.paths import DataPaths
+from music_learning.pipeline_config import PREVIEW_FORMATS
 
 MAX_BYTES = 5_000_000  # Deezer's are of 0.5 MB, Apple's of 1 MB
 MAX_S = 30
@@ -22,9 +23,6 @@ SOUND_RMS = 1e-3  # -60 dB
 EXPIRED = (403, 404, 410)
 RENEWALS = 5
 
-# FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
-FORMATS = "aac,mov,mp4,m4a,mp3"
-
 
 class Expired(Exception):
     """A preview URL that is no longer good."""
@@ -33,33 +31,33 @@ class Expired(Exception):
 class Previews:
     """Downloads the preview of a song to data/previews/, once."""
 
-    def __init__(self, web: Web, paths: DataPaths, *, deezer: Deezer, itunes: ITunes) -> None:
+    def __init__(self, http: HttpSession, paths: DataPaths, *, deezer: Deezer, itunes: ITunes) -> None:
         # Downloads come from other hosts than the lists of songs; how many run at a time is what limits them.
-        self.service = Service("previews", web, deezer.service.url, per_s=math.inf)
+        self.service = Service("previews", http, deezer.service.url, per_s=math.inf)
         self.paths = paths
         self.deezer = deezer
         self.itunes = itunes
 
-    def fetch(self, song: dict[str, str], *, listed_url: str, may_resort: bool) -> str:
+    def fetch(self, song: dict[str, str], *, listed_url: str, allow_itunes: bool) -> str:
         """Download a song's preview, unless it is there. Sets its preview_file and preview_sha256.
 
         Returns:
             Why there is no usable preview; empty when there is one.
         """
-        answers, song_id = self.service.web.answers, song["song_id"]
-        known = answers.get(self.service.name, [song_id]).get(song_id)
+        cache, song_id = self.service.http.cache, song["song_id"]
+        known = cache.get(self.service.name, [song_id]).get(song_id)
         if known is None or not ("reason" in known or self._is_there(song, known)):
             try:
-                known = self._download(song, listed_url, may_resort)
-            except NoAnswer as error:
+                known = self._download(song, listed_url, allow_itunes)
+            except Skip as error:
                 return str(error)
-            except Unusable as error:
+            except BadDownload as error:
                 known = {"reason": f"preview unusable: {error}"}
-                if not error.lasting:
+                if not error.remember:
                     return known["reason"]
             if known is None:
                 return "no preview"
-            answers.put(self.service.name, {song_id: known})
+            cache.put(self.service.name, {song_id: known})
         if "reason" in known:
             return known["reason"]
         song.update(known)
@@ -69,7 +67,7 @@ class Previews:
         path = self.paths.preview(song | known)
         return path.exists() and sha256_of(path) == known["preview_sha256"]
 
-    def _download(self, song: dict[str, str], url: str, may_resort: bool) -> dict[str, str] | None:
+    def _download(self, song: dict[str, str], url: str, allow_itunes: bool) -> dict[str, str] | None:
         """The preview's name and hash; None where there is no preview."""
         if not url and song["source"] != Deezer.name:  # a Deezer song that is listed without a preview has none there
             url = self.deezer.preview_url(song)
@@ -78,10 +76,10 @@ class Previews:
                 break
             with suppress(Expired):
                 return self._save(song, url, ".mp3")
-            url = self.deezer.preview_url(song, anew=True)
+            url = self.deezer.preview_url(song, refresh=True)
         else:
-            raise NoAnswer("its preview's address is refused, and so are new ones")
-        if may_resort and (url := self.itunes.preview_url(song)):
+            raise Skip("its preview's address is refused, and so are new ones")
+        if allow_itunes and (url := self.itunes.preview_url(song)):
             with suppress(Expired):
                 return self._save(song, url, ".m4a")
         return None
@@ -98,10 +96,10 @@ class Previews:
             if response.status_code in EXPIRED:
                 raise Expired
             if 400 <= response.status_code < 500 and response.status_code != 429:
-                raise Unusable(f"its address answers with HTTP {response.status_code}", tries=1, lasting=False)
+                raise BadDownload(f"its address answers with HTTP {response.status_code}", tries=1, remember=False)
             self.service.check_status(response)
             if response.headers.get("Content-Type", "").startswith("text/"):
-                raise Unusable("a web page instead of audio", lasting=False)
+                raise BadDownload("a web page instead of audio", remember=False)
             with atomic(path) as temporary:
                 with open(temporary, "wb") as file:
                     for part in read(response, max_bytes=MAX_BYTES, max_s=MAX_S):
@@ -112,15 +110,15 @@ class Previews:
 
 
 def check_preview(path: Path) -> None:
-    """Raises Unusable unless a file decodes to about 30 s with sound in them.
+    """Raises BadDownload unless a file decodes to about 30 s with sound in them.
 
     The whole file is decoded, a second at a time, with far less memory than the front end's library takes to import.
     """
     length_s, sound_s = 0.0, 0.0
     try:
-        with av.open(f"file:{path}", options={"format_whitelist": FORMATS}) as container:
+        with av.open(f"file:{path}", options={"format_whitelist": PREVIEW_FORMATS}) as container:
             if not container.streams.audio:
-                raise Unusable("no audio in it")
+                raise BadDownload("no audio in it")
             rate_hz = container.streams.audio[0].rate
             to_mono = av.AudioResampler(format="flt", layout="mono", rate=rate_hz, frame_size=rate_hz)
             for frame in container.decode(audio=0):
@@ -130,10 +128,10 @@ def check_preview(path: Path) -> None:
                     tenths = samples[: samples.size // 10 * 10].reshape(10, -1)
                     sound_s += (np.square(tenths).mean(axis=1) > SOUND_RMS**2).sum() / 10
                     if length_s > MAX_LENGTH_S:
-                        raise Unusable(f"longer than {MAX_LENGTH_S} s; about 30 s are expected")
+                        raise BadDownload(f"longer than {MAX_LENGTH_S} s; about 30 s are expected")
     except (av.FFmpegError, TypeError, ValueError):
-        raise Unusable("not an audio file, or too damaged to decode") from None
+        raise BadDownload("not an audio file, or too damaged to decode") from None
     if length_s < MIN_LENGTH_S:
-        raise Unusable(f"only {length_s:.0f} s of audio; about 30 s are expected")
+        raise BadDownload(f"only {length_s:.0f} s of audio; about 30 s are expected")
     if sound_s < MIN_SOUND_S:
-        raise Unusable("silent")
+        raise BadDownload("silent")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from music_learning.collect.http import Service, Web, address, objects_in, text_of
+from music_learning.collect.http import HttpSession, Service, address, objects_in, text_of
 from music_learning.collect.matching import clean_isrc
 from music_learning.columns import OTHER_FEATURES, TARGETS
 
@@ -15,21 +15,15 @@ class ReccoBeats:
     name = "reccobeats"
     batch = 40
 
-    def __init__(self, web: Web) -> None:
+    def __init__(self, http: HttpSession) -> None:
         self.service = Service(
-            "ReccoBeats", web, address("RECCOBEATS_URL", "https://api.reccobeats.com/v1"), per_s=PER_S
+            "ReccoBeats", http, address("RECCOBEATS_URL", "https://api.reccobeats.com/v1"), per_s=PER_S
         )
 
-    def of(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
+    def labels_for(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
         """The labels of each song under our own names; None where there are none."""
-        answers = self.service.web.answers
         ids = [song["song_id"] if song["source"] == "spotify" else song["isrc"] for song in songs]
-        known = answers.get(self.service.name, filter(None, ids))
-        if new := [song_id for song_id in dict.fromkeys(ids) if song_id and song_id not in known]:
-            found = self.service.attempt(lambda: self._features(new))
-            answers.put(self.service.name, found)
-            known |= found
-        return [known.get(song_id) for song_id in ids]
+        return self.service.ask_many(ids, self._features)
 
     def _features(self, ids: list[str]) -> dict[str, dict[str, str] | None]:
         answer = self.service.get_json("/audio-features", {"ids": ",".join(ids)})

@@ -21,11 +21,11 @@ from spotipy.oauth2 import SpotifyClientCredentials, SpotifyOauthError
 from music_learning.collect.http import (
     TIMEOUT_S,
     Failed,
+    HttpSession,
     Malformed,
-    NoAnswer,
     Service,
+    Skip,
     Throttled,
-    Web,
     address,
     describe,
     object_in,
@@ -50,9 +50,9 @@ class Spotify:
     name = "spotify"
     batch = 100
 
-    def __init__(self, web: Web, *, country: str) -> None:
+    def __init__(self, http: HttpSession, *, country: str) -> None:
         """Raises UserError where the app's id and secret aren't in the environment."""
-        self.service = Service("Spotify", web, address("SPOTIFY_URL", "https://api.spotify.com/v1"), per_s=PER_S)
+        self.service = Service("Spotify", http, address("SPOTIFY_URL", "https://api.spotify.com/v1"), per_s=PER_S)
         self.country = country
         client_id, secret = (os.environ.get(f"SPOTIPY_CLIENT_{part}", "") for part in ("ID", "SECRET"))
         if not (client_id and secret and (client_id + secret).isascii()):
@@ -66,13 +66,13 @@ class Spotify:
         token = SpotifyClientCredentials(
             client_id,
             secret,
-            requests_session=web.session,
+            requests_session=http.session,
             requests_timeout=TIMEOUT_S,
             cache_handler=MemoryCacheHandler(),  # spotipy's own would write the token to a file
         )
         token.OAUTH_TOKEN_URL = address("SPOTIFY_TOKEN_URL", SpotifyClientCredentials.OAUTH_TOKEN_URL)
         # Our session tries nothing again by itself: spotipy's would sleep through a Retry-After of hours.
-        self.client = spotipy.Spotify(auth_manager=token, requests_session=web.session, requests_timeout=TIMEOUT_S)
+        self.client = spotipy.Spotify(auth_manager=token, requests_session=http.session, requests_timeout=TIMEOUT_S)
         self.client.prefix = self.service.url + "/"
 
     def seed_artists(self, playlists: list[str], chart: int | None, names: list[str]) -> Iterator[Artist]:
@@ -102,27 +102,22 @@ class Spotify:
 
         return self._ask(f"top {artist[0]} {self.country}", "top tracks", attempt, instead="--source deezer")
 
-    def of(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
+    def labels_for(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
         """The audio features of each song under our own names; None where there are none.
 
         A song of another source is looked up by its ISRC, one request each.
         """
         ids = [song["song_id"] if song["source"] == self.name else self._id_of(song["isrc"]) for song in songs]
-        answers = self.service.web.answers
-        known = answers.get("Spotify features", filter(None, ids))
-        if new := [song_id for song_id in dict.fromkeys(ids) if song_id and song_id not in known]:
 
-            def attempt() -> dict[str, dict[str, str] | None]:
-                rows = self.client.audio_features(new)
-                if not isinstance(rows, list):
-                    raise Malformed("answered without a list of audio features")
-                by_id = {text_of(row.get("id")): features(row) for row in rows if isinstance(row, dict)}
-                return {song_id: by_id.get(song_id) for song_id in new}
+        def attempt(new: list[str]) -> dict[str, dict[str, str] | None]:
+            rows = self.client.audio_features(new)
+            if not isinstance(rows, list):
+                raise Malformed("answered without a list of audio features")
+            by_id = {text_of(row.get("id")): features(row) for row in rows if isinstance(row, dict)}
+            return {song_id: by_id.get(song_id) for song_id in new}
 
-            found = self._attempt("audio features", attempt, instead="--labels reccobeats")
-            answers.put("Spotify features", found)
-            known |= found
-        return [known.get(song_id) for song_id in ids]
+        translated = _translated(attempt, "audio features", instead="--labels reccobeats")
+        return self.service.ask_many(ids, translated, kept_as="Spotify features")
 
     def _id_of(self, isrc: str) -> str:
         def attempt() -> str:
@@ -161,43 +156,42 @@ class Spotify:
             yield from (tuple(artist) for artist in page["artists"])
 
     def _ask(self, request: str, endpoint: str, attempt: Callable[[], Any], *, instead: str) -> Any:
-        known = self.service.web.answers.get(self.service.name, [request])
-        if request in known:
-            return known[request]
-        answer = self._attempt(endpoint, attempt, instead=instead)
-        self.service.web.answers.put(self.service.name, {request: answer})
-        return answer
+        return self.service.ask(request, _translated(attempt, endpoint, instead=instead))
 
-    def _attempt(self, endpoint: str, attempt: Callable[[], Any], *, instead: str) -> Any:
-        """`Service.attempt` with spotipy's errors told apart. Raises UserError where the endpoint is closed."""
 
-        def translated() -> Any:
-            try:
-                return attempt()
-            except spotipy.SpotifyException as error:
-                status = error.http_status
-                if status == 429:
-                    raise Throttled(retry_after_s((error.headers or {}).get("Retry-After"))) from None
-                if status >= 500:
-                    raise Failed(f"answered with HTTP {status}") from None
-                if status in (401, 403, 404, 410):
-                    raise UserError(
-                        f"Spotify does not open this to your app: {endpoint} (HTTP {status}); use {instead} instead"
-                    ) from None
-                raise NoAnswer(f"Spotify answered with HTTP {status} to {endpoint}") from None
-            except SpotifyOauthError as error:
-                if error.error not in ("invalid_client", "invalid_request", "unauthorized_client"):
-                    raise Failed("its token service answered with an error") from None
-                raise UserError(
-                    f"Spotify refuses the app's id or secret ({error.error}); check "
-                    "SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
-                ) from None
-            except requests.RequestException as error:
-                raise Failed(describe(error)) from None
-            except (TypeError, AttributeError, KeyError):  # spotipy itself, on an answer of the wrong shape
-                raise Malformed("answered with something else than documented") from None
+def _translated(attempt: Callable[..., Any], endpoint: str, *, instead: str) -> Callable[..., Any]:
+    """An attempt whose errors of spotipy are told apart. It raises UserError where the endpoint is closed."""
 
-        return self.service.attempt(translated)
+    def translated(*arguments: Any) -> Any:
+        try:
+            return attempt(*arguments)
+        except spotipy.SpotifyException as error:
+            raise _error_of(error, endpoint, instead) from None
+        except SpotifyOauthError as error:
+            if error.error not in ("invalid_client", "invalid_request", "unauthorized_client"):
+                raise Failed("its token service answered with an error") from None
+            raise UserError(
+                f"Spotify refuses the app's id or secret ({error.error}); check "
+                "SPOTIPY_CLIENT_ID and SPOTIPY_CLIENT_SECRET"
+            ) from None
+        except requests.RequestException as error:
+            raise Failed(describe(error)) from None
+        except (TypeError, AttributeError, KeyError):  # spotipy itself, on an answer of the wrong shape
+            raise Malformed("answered with something else than documented") from None
+
+    return translated
+
+
+def _error_of(error: spotipy.SpotifyException, endpoint: str, instead: str) -> Exception:
+    """What an answer with a status of failure means for the run."""
+    status = error.http_status
+    if status == 429:
+        return Throttled(retry_after_s((error.headers or {}).get("Retry-After")))
+    if status >= 500:
+        return Failed(f"answered with HTTP {status}")
+    if status in (401, 403, 404, 410):
+        return UserError(f"Spotify does not open this to your app: {endpoint} (HTTP {status}); use {instead} instead")
+    return Skip(f"Spotify answered with HTTP {status} to {endpoint}")
 
 
 def playlist_id(text: str) -> str:

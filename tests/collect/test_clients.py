@@ -9,9 +9,9 @@ import requests
 from conftest import chord, write_audio, write_catalog, write_silent_video, write_with_ffmpeg
 
 from music_learning.collect import deezer, spotify
-from music_learning.collect.cache import Answers
+from music_learning.collect.cache import ResponseCache
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import ComeBack, NoAnswer, Refused, Unusable, Web
+from music_learning.collect.http import BadDownload, HttpSession, Refused, RetryLater, Skip
 from music_learning.collect.itunes import ITunes
 from music_learning.collect.label_table import LabelTable
 from music_learning.collect.matching import empty_song
@@ -62,7 +62,7 @@ def world(services):
 
 @pytest.fixture
 def web(tmp_path):
-    web = Web(Answers(tmp_path / "answers.sqlite"), max_wait_s=5, connections=4, note=lambda _: None)
+    web = HttpSession(ResponseCache(tmp_path / "answers.sqlite"), max_wait_s=5, connections=4, note=lambda _: None)
     yield web
     web.close()
 
@@ -125,7 +125,7 @@ def test_related_artists(server, web, world):
 
 
 def test_artist_id_never_becomes_a_path(server, web, services):
-    with pytest.raises(NoAnswer, match="code 600"):
+    with pytest.raises(Skip, match="code 600"):
         Deezer(web).related(("1/../../admin", "x"))
     assert asked(services) == ["/deezer/artist/1%2F..%2F..%2Fadmin/related"]
 
@@ -187,9 +187,9 @@ def test_code_4_is_waited_for_and_never_means_not_found(server, web, services):
 def test_endless_code_4_ends_the_run_and_is_not_kept(server, web, world):
     world.changed["/deezer/artist/1/related"] = json_answer({"error": {"code": 4, "message": "Quota limit exceeded"}})
     web.max_wait_s = 0.01
-    with pytest.raises(ComeBack, match="Deezer asks to wait"):
+    with pytest.raises(RetryLater, match="Deezer asks to wait"):
         Deezer(web).related(("1", "x"))
-    assert web.answers.count() == 0
+    assert web.cache.count() == 0
 
 
 def test_no_data_is_kept(server, web, services, world):
@@ -207,7 +207,7 @@ def test_json_of_the_wrong_shape(server, web, world, value):
     world.changed["/deezer/artist/1/related"] = json_answer(value)
     with pytest.raises(UserError, match=r"Deezer \(127\.0\.0\.1\) can't be used: answered without a list of data"):
         Deezer(web).related(("1", "x"))
-    assert web.answers.count() == 0
+    assert web.cache.count() == 0
 
 
 FIELDS = ["id", "title", "artist", "album", "isrc", "rank", "preview", "type"]
@@ -229,7 +229,7 @@ def test_any_field_may_be_anything(server, web, world, name, value):
 
 def test_labels_are_joined_whatever_the_order(server, web, services, world):
     songs = [deezer_song(world, k) for k in range(40)]
-    found = ReccoBeats(web).of(songs)
+    found = ReccoBeats(web).labels_for(songs)
     assert [labels is not None for labels in found] == [world.has_labels(k) for k in range(40)]
     for k, labels in enumerate(found):
         if labels and k % 10:
@@ -240,7 +240,7 @@ def test_labels_are_joined_whatever_the_order(server, web, services, world):
 
 def test_labels_by_spotify_id(server, web, world):
     known, unknown = spotify_song(world, pick(world)), spotify_song(world, pick(world, labels=False))
-    (labels, none) = ReccoBeats(web).of([known, unknown])
+    (labels, none) = ReccoBeats(web).labels_for([known, unknown])
     assert none is None
     assert float(labels["valence"]) == world.features(pick(world))["valence"]
 
@@ -249,51 +249,51 @@ def test_several_rows_of_one_isrc_give_always_the_same(server, web, world):
     song = deezer_song(world, next(k for k in range(0, 2000, 10) if world.has_labels(k)))
     energies = set()
     for _ in range(6):
-        web.answers.database.execute("DELETE FROM answers")
-        energies.add(ReccoBeats(web).of([song])[0]["energy"])
+        web.cache.database.execute("DELETE FROM answers")
+        energies.add(ReccoBeats(web).labels_for([song])[0]["energy"])
     assert len(energies) == 1
 
 
 def test_known_labels_are_not_asked_again(server, web, services, world):
     client = ReccoBeats(web)
-    client.of([deezer_song(world, k) for k in range(10)])
-    client.of([deezer_song(world, k) for k in range(15)])
+    client.labels_for([deezer_song(world, k) for k in range(10)])
+    client.labels_for([deezer_song(world, k) for k in range(15)])
     assert asked(services)[1].count("QZTST") == 5
-    client.of([deezer_song(world, k) for k in range(15)])
+    client.labels_for([deezer_song(world, k) for k in range(15)])
     assert len(asked(services)) == 2
 
 
 def test_song_without_isrc_is_not_asked_for(server, web, services, world):
-    assert ReccoBeats(web).of([deezer_song(world, 1) | {"isrc": ""}]) == [None]
+    assert ReccoBeats(web).labels_for([deezer_song(world, 1) | {"isrc": ""}]) == [None]
     assert asked(services) == []
 
 
 def test_retry_after_is_honoured(server, web, services, world):
     services.faults.retry_after_every = 2
     client = ReccoBeats(web)
-    client.of([deezer_song(world, 1)])
+    client.labels_for([deezer_song(world, 1)])
     begin = time.monotonic()
-    client.of([deezer_song(world, 2)])
+    client.labels_for([deezer_song(world, 2)])
     assert time.monotonic() - begin >= 1
     world.retry_after_s = 3600
     services.counts.clear()
-    client.of([deezer_song(world, 3)])
-    with pytest.raises(ComeBack, match="ReccoBeats asks to wait 3600 s"):
-        client.of([deezer_song(world, 4)])
-    assert web.answers.get("ReccoBeats", [world.isrc(4)]) == {}
+    client.labels_for([deezer_song(world, 3)])
+    with pytest.raises(RetryLater, match="ReccoBeats asks to wait 3600 s"):
+        client.labels_for([deezer_song(world, 4)])
+    assert web.cache.get("ReccoBeats", [world.isrc(4)]) == {}
 
 
 def test_default_user_agent_would_be_refused(server, web, world):
     web.session.headers["User-Agent"] = requests.utils.default_user_agent()
     with pytest.raises(Refused, match=r"ReccoBeats refuses to answer \(HTTP 403\)"):
-        ReccoBeats(web).of([deezer_song(world, 1)])
+        ReccoBeats(web).labels_for([deezer_song(world, 1)])
 
 
 @pytest.mark.parametrize("energy", [None, "0.5", [], True, "high"], ids=repr)
 def test_label_that_is_no_number_is_empty(server, web, world, energy):
     row = {"id": "u", "href": None, "isrc": world.isrc(1), **dict.fromkeys(TARGETS, 0.5), "energy": energy}
     world.changed["/reccobeats/v1/audio-features"] = json_answer({"content": [row, None, {"id": None}]})
-    (labels,) = ReccoBeats(web).of([deezer_song(world, 1)])
+    (labels,) = ReccoBeats(web).labels_for([deezer_song(world, 1)])
     assert (labels["energy"], labels["valence"]) == ("", "0.5")
 
 
@@ -309,9 +309,9 @@ def test_itunes_finds_by_artist_and_title(server, web, world):
 def test_itunes_403_is_a_throttle(server, web, services, world):
     world.changed["/itunes/search"] = (403, "text/html", b"")
     web.max_wait_s = 0.01
-    with pytest.raises(ComeBack, match="iTunes asks to wait"):
+    with pytest.raises(RetryLater, match="iTunes asks to wait"):
         ITunes(web, country="US").preview_url(deezer_song(world, 2))
-    assert web.answers.count() == 0
+    assert web.cache.count() == 0
 
 
 def test_country_reaches_itunes(server, web, services, world):
@@ -337,21 +337,21 @@ LABELS = {"energy": "0.5", "danceability": "0.25", "valence": "0.75"}
 )
 def test_table_is_joined_by_id_or_by_name(tmp_path, song):
     table = LabelTable(write_catalog(tmp_path / "kaggle.csv", [KAGGLE | LABELS]))
-    (labels,) = table.of([empty_song("deezer") | song])
+    (labels,) = table.labels_for([empty_song("deezer") | song])
     assert {name: labels[name] for name in LABELS} == LABELS
     assert (labels["tempo_bpm"], labels["liveness"]) == ("117.9", "")
 
 
 def test_table_is_joined_by_isrc(tmp_path):
     table = LabelTable(write_catalog(tmp_path / "t.csv", [{"ISRC": "us-rc1-76-07839", **LABELS}]))
-    assert table.of([empty_song("deezer") | {"isrc": "USRC17607839"}])[0]["energy"] == "0.5"
-    assert table.of([empty_song("deezer") | {"isrc": "USRC17607838"}]) == [None]
+    assert table.labels_for([empty_song("deezer") | {"isrc": "USRC17607839"}])[0]["energy"] == "0.5"
+    assert table.labels_for([empty_song("deezer") | {"isrc": "USRC17607838"}]) == [None]
 
 
 def test_first_row_of_a_song_counts(tmp_path):
     rows = [KAGGLE | LABELS, KAGGLE | LABELS | {"energy": "0.9"}]
     table = LabelTable(write_catalog(tmp_path / "t.csv", rows))
-    assert table.of([empty_song("spotify") | {"song_id": KAGGLE["track_id"]}])[0]["energy"] == "0.5"
+    assert table.labels_for([empty_song("spotify") | {"song_id": KAGGLE["track_id"]}])[0]["energy"] == "0.5"
 
 
 def test_table_that_cannot_be_used_is_a_sentence(tmp_path):
@@ -372,12 +372,12 @@ def previews(server, web, tmp_path):
     return Previews(web, paths, deezer=Deezer(web), itunes=ITunes(web, country="US"))
 
 
-def fetch(previews, world, song, *, url=None, may_resort=False):
+def fetch(previews, world, song, *, url=None, allow_itunes=False):
     """Returns the song's row and the reason against it."""
     row = deezer_song(world, song)
     base = previews.service.url.removesuffix("/deezer")
     url = f"{base}/previews/{song}.mp3?exp={int(time.time() + 900)}" if url is None else url
-    return row, previews.fetch(row, listed_url=url, may_resort=may_resort)
+    return row, previews.fetch(row, listed_url=url, allow_itunes=allow_itunes)
 
 
 def test_preview_is_kept(previews, world, services):
@@ -411,21 +411,21 @@ def test_urls_that_all_expire_are_no_verdict(previews, world, services):
     services.faults.expired = 1.0
     _, reason = fetch(previews, world, 5, url=previews.service.url.removesuffix("/deezer") + "/previews/5.mp3?exp=1000")
     assert reason == "its preview's address is refused, and so are new ones"
-    assert previews.service.web.answers.get("previews", ["deezer-1000005"]) == {}
+    assert previews.service.http.cache.get("previews", ["deezer-1000005"]) == {}
 
 
 def test_itunes_is_the_last_resort(previews, world, services):
     song = next(k for k in range(0, 2000, 2) if not world.has_preview(k))
     _, reason = fetch(previews, world, song, url="")
     assert reason == "no preview"
-    row, reason = fetch(previews, world, song, url="", may_resort=True)
+    row, reason = fetch(previews, world, song, url="", allow_itunes=True)
     assert (reason, row["preview_file"]) == ("", f"deezer-{1_000_000 + song}.m4a")
     assert not any("/deezer/" in request for request in asked(services))
 
 
 def test_spotify_song_without_preview_gets_deezers(previews, world, services):
     row = spotify_song(world, 5)
-    assert previews.fetch(row, listed_url="", may_resort=False) == ""
+    assert previews.fetch(row, listed_url="", allow_itunes=False) == ""
     assert "/deezer/track/isrc:QZTST0000005" in asked(services)[0]
 
 
@@ -453,12 +453,12 @@ BAD_PREVIEWS = {
 
 @pytest.mark.parametrize("case", BAD_PREVIEWS)
 def test_bad_preview_is_a_reason(previews, world, tmp_path, case):
-    answer, expected, lasting = BAD_PREVIEWS[case]
+    answer, expected, remembered = BAD_PREVIEWS[case]
     world.changed["/previews/5.mp3"] = answer(tmp_path)
     _, reason = fetch(previews, world, 5)
     assert expected in reason
     assert not previews.paths.previews.exists() or list(previews.paths.previews.iterdir()) == []
-    assert ("deezer-1000005" in previews.service.web.answers.get("previews", ["deezer-1000005"])) == lasting
+    assert ("deezer-1000005" in previews.service.http.cache.get("previews", ["deezer-1000005"])) == remembered
 
 
 @pytest.mark.parametrize("url", ["ftp://a/b", "file:///etc/passwd", "nonsense", "http://"])
@@ -502,7 +502,7 @@ def test_check_preview(tmp_path):
         (write_with_ffmpeg(tmp_path / "long.m4a", chord(seconds=60), 16_000, codec="aac"), "longer than 35 s"),
         (write_with_ffmpeg(tmp_path / "still.m4a", 0 * chord(seconds=30), 16_000, codec="aac"), "silent"),
     ):
-        with pytest.raises(Unusable, match=reason):
+        with pytest.raises(BadDownload, match=reason):
             check_preview(path)
 
 
@@ -516,16 +516,16 @@ def test_spotify_artists_songs_and_labels(server, web, world):
     assert client.related(artists[0])[0] == (spotify_id("artist", 1), "Artist 1")
     songs = client.top_songs(artists[0])
     assert (songs[0]["isrc"], songs[0]["release_year"], songs[0]["artist"]) == (world.isrc(0), "2019", "Artist 0")
-    labels = client.of([empty_song("spotify") | song for song in songs])
+    labels = client.labels_for([empty_song("spotify") | song for song in songs])
     assert [found is not None for found in labels] == [world.has_labels(k) for k in range(10)]
 
 
 def test_spotify_labels_for_songs_of_deezer(server, web, services, world):
     client = Spotify(web, country="US")
     song = pick(world)
-    (labels,) = client.of([deezer_song(world, song)])
+    (labels,) = client.labels_for([deezer_song(world, song)])
     assert float(labels["energy"]) == world.features(song)["energy"]
-    assert client.of([deezer_song(world, song) | {"isrc": ""}]) == [None]
+    assert client.labels_for([deezer_song(world, song) | {"isrc": ""}]) == [None]
 
 
 def test_spotify_artist_by_name(server, web):
@@ -539,7 +539,10 @@ def test_spotify_artist_by_name(server, web):
     ("call", "message"),
     [
         (lambda c: c.related((spotify_id("artist", 1), "x")), r"related artists \(HTTP 403\); use --source deezer"),
-        (lambda c: c.of([empty_song("spotify") | {"song_id": spotify_id("track", 1)}]), "use --labels reccobeats"),
+        (
+            lambda c: c.labels_for([empty_song("spotify") | {"song_id": spotify_id("track", 1)}]),
+            "use --labels reccobeats",
+        ),
         (
             lambda c: list(c.seed_artists([], None, [])),
             r"playlist 37i9\w+ \(HTTP 404\); use --playlist with one",
@@ -552,7 +555,7 @@ def test_closed_endpoint_says_which_and_what_instead(server, web, world, capfd, 
     with pytest.raises(UserError, match=message):
         call(Spotify(web, country="US"))
     assert capfd.readouterr() == ("", "")
-    assert web.answers.count() == 0
+    assert web.cache.count() == 0
 
 
 def test_spotify_without_id(server, web, monkeypatch):
@@ -585,7 +588,7 @@ def test_spotify_429_is_waited_for_or_ends_the_run_but_never_slept_through(serve
     path = f"/spotify/v1/artists/{spotify_id('artist', 1)}/related-artists"
     world.changed[path] = (429, "application/json", b'{"error":{"status":429}}', {"Retry-After": "86400"})
     begin = time.monotonic()
-    with pytest.raises(ComeBack, match="Spotify asks to wait 86400 s"):
+    with pytest.raises(RetryLater, match="Spotify asks to wait 86400 s"):
         Spotify(web, country="US").related((spotify_id("artist", 1), "x"))
     assert time.monotonic() - begin < 5
 

@@ -5,20 +5,20 @@ import time
 import pytest
 import requests
 
-from music_learning.collect.cache import Answers
+from music_learning.collect.cache import ResponseCache
 from music_learning.collect.http import (
     MAX_JSON_BYTES,
-    ComeBack,
+    BadDownload,
     Failed,
+    HttpSession,
     Limiter,
     Malformed,
-    NoAnswer,
     Refused,
+    RetryLater,
     Service,
+    Skip,
     Stopped,
     Throttled,
-    Unusable,
-    Web,
     address,
     describe,
     local_speed,
@@ -39,7 +39,7 @@ def server():
 
 @pytest.fixture
 def web(tmp_path):
-    web = Web(Answers(tmp_path / "answers.sqlite"), max_wait_s=5, connections=4, note=lambda _: None)
+    web = HttpSession(ResponseCache(tmp_path / "answers.sqlite"), max_wait_s=5, connections=4, note=lambda _: None)
     yield web
     web.close()
 
@@ -127,11 +127,11 @@ def test_old_answer_is_asked_again(service):
     assert service.ask("song", sequence("new"), max_age_s=0) == "new"
 
 
-@pytest.mark.parametrize("failure", [Failed("x"), Throttled(), Throttled(0.01), Malformed("x"), Unusable("x")])
+@pytest.mark.parametrize("failure", [Failed("x"), Throttled(), Throttled(0.01), Malformed("x"), BadDownload("x")])
 def test_failure_is_tried_again_and_never_kept(service, failure):
     assert service.ask("song", sequence(failure, failure, "fine")) == "fine"
     assert service.counts == {"requests": 1, "retries": 2}
-    assert service.web.answers.get("Test", ["song"]) == {"song": "fine"}
+    assert service.http.cache.get("Test", ["song"]) == {"song": "fine"}
 
 
 def test_tries_are_bounded_and_fewer_before_the_first_answer(service):
@@ -143,9 +143,9 @@ def test_tries_are_bounded_and_fewer_before_the_first_answer(service):
     with pytest.raises(UserError, match="8 times"):
         service.attempt(sequence(*[Failed("no luck")] * 20))
     service.attempt(sequence("fine"))
-    with pytest.raises(ComeBack, match="has stopped answering: no luck, 8 times"):
+    with pytest.raises(RetryLater, match="has stopped answering: no luck, 8 times"):
         service.attempt(sequence(*[Failed("no luck")] * 20))
-    assert service.web.answers.count() == 0
+    assert service.http.cache.count() == 0
 
 
 def test_failure_of_one_request_among_others_is_no_end(service):
@@ -154,34 +154,34 @@ def test_failure_of_one_request_among_others_is_no_end(service):
         raise Failed("no luck")
 
     service.attempt(sequence("fine"))
-    with pytest.raises(NoAnswer, match="no luck, 8 times"):
+    with pytest.raises(Skip, match="no luck, 8 times"):
         service.attempt(attempt)
 
 
 def test_unusable_download_says_why(service):
-    with pytest.raises(Unusable, match="too short"):
-        service.attempt(sequence(*[Unusable("too short")] * 20))
+    with pytest.raises(BadDownload, match="too short"):
+        service.attempt(sequence(*[BadDownload("too short")] * 20))
     assert service.counts.total() == 5
 
 
 def test_longer_wait_than_the_user_wants_ends_the_run(service):
-    with pytest.raises(ComeBack, match=r"Test asks to wait 86400 s, more than --max-wait 5; .* again after"):
+    with pytest.raises(RetryLater, match=r"Test asks to wait 86400 s, more than --max-wait 5; .* again after"):
         service.ask("song", sequence(Throttled(86_400)))
-    assert service.web.answers.count() == 0
+    assert service.http.cache.count() == 0
 
 
 def test_many_short_waits_end_the_run_too(service):
-    service.web.max_wait_s = 0.05
-    with pytest.raises(ComeBack):
+    service.http.max_wait_s = 0.05
+    with pytest.raises(RetryLater):
         service.attempt(sequence(*[Throttled(0.02)] * 20))
     assert service.counts.total() == 3
 
 
 def test_waits_are_told(service):
     told = []
-    service.web.note = told.append
-    service.web.max_wait_s = 100
-    threading.Timer(0.2, service.web.stop.set).start()
+    service.http.note = told.append
+    service.http.max_wait_s = 100
+    threading.Timer(0.2, service.http.stop.set).start()
     with pytest.raises(Stopped):
         service.attempt(sequence(Throttled(30), "fine"))
     assert told == ["Test asks to wait 30 s"]
@@ -221,7 +221,7 @@ def test_bad_answer(service, answers, case):
 def test_one_odd_request_does_not_end_the_run_of_a_service_that_works(service, answers):
     answers["/x"] = (400, "text/html", b"")
     service.attempt(sequence("fine"))
-    with pytest.raises(NoAnswer):
+    with pytest.raises(Skip):
         service.get_json("/x")
 
 
@@ -264,7 +264,7 @@ def test_trickle_is_cut_off(service, answers):
 
     answers["/x"] = trickle
     begin = time.monotonic()
-    with service.open(service.url + "/x") as response, pytest.raises(Unusable, match="not finished after 0 s"):
+    with service.open(service.url + "/x") as response, pytest.raises(BadDownload, match="not finished after 0 s"):
         list(read(response, max_bytes=10**9, max_s=0.2))
     assert time.monotonic() - begin < 1
 
@@ -284,7 +284,7 @@ def test_endless_stream_is_cut_off(service, answers):
             handler.close_connection = True
 
     answers["/x"] = stream
-    with service.open(service.url + "/x") as response, pytest.raises(Unusable, match="larger than 5 MB"):
+    with service.open(service.url + "/x") as response, pytest.raises(BadDownload, match="larger than 5 MB"):
         list(read(response, max_bytes=5_000_000, max_s=30))
     assert sum(written) < 100 * 10**6
 
@@ -306,7 +306,7 @@ def test_connections_are_used_again(service, answers, server):
 def test_cookies_are_not_kept(service, answers):
     answers["/x"] = (200, "application/json", b"{}", {"Set-Cookie": "who=me; Path=/"})
     service.get_json("/x")
-    assert not service.web.session.cookies
+    assert not service.http.session.cookies
 
 
 @pytest.mark.parametrize("url", ["ftp://host/x", "file:///etc/passwd", "no address", "http://", "http://[", ""])

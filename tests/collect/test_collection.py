@@ -12,10 +12,12 @@ import pytest
 from conftest import call_main, read_rows, start, write_catalog
 
 import data_collection
+from music_learning.collect import collection
 from music_learning.collect.matching import same_song_keys
+from music_learning.collect.settings import DOWNLOADS
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import sha256_of
+from music_learning.files import sha256_of, write_table
 from music_learning.paths import DataPaths
 from tools.fake_services import (
     CLIENT_ID,
@@ -32,7 +34,7 @@ from tools.fake_services import (
 
 SONGS = 40
 SPEED = 100
-IN_FLIGHT = data_collection.ASKING + data_collection.PREVIEWS  # requests, at most
+IN_FLIGHT = collection.ASKING + DOWNLOADS  # requests, at most
 
 
 @contextmanager
@@ -253,7 +255,7 @@ def test_nothing_found_is_an_error(services, tmp_path):
 
 
 def test_songs_without_end_that_cannot_be_used_end_the_run(services, tmp_path, monkeypatch):
-    monkeypatch.setattr(data_collection, "GIVE_UP", 50)
+    monkeypatch.setattr(collection, "GIVE_UP", 50)
     services.world.labelled = 0
     with pytest.raises(UserError, match=r"the last 50 songs found were all rejected.*reccobeats has no labels"):
         collect(tmp_path)
@@ -315,7 +317,7 @@ def test_odd_songs_are_kept_whole_or_rejected_with_a_reason(services, tmp_path):
 
 
 def test_itunes_is_asked_within_bounds(use, tmp_path, monkeypatch):
-    monkeypatch.setattr(data_collection, "ITUNES_AT_FIRST", 4)
+    monkeypatch.setattr(collection, "ITUNES_AT_FIRST", 4)
     with running(World(artists=150, kind="small", no_preview=0.5)) as server:
         services = use(server)
         collect(tmp_path)
@@ -364,7 +366,7 @@ def test_other_version_replaces_that_of_an_earlier_run(services, tmp_path):
     with open(tmp_path / "songs.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     rows[0] |= {"song_id": "mine", "title": rows[0]["title"] + " (Live)", "isrc": "", "preview_file": "mine.mp3"}
-    data_collection.write_table(tmp_path / "songs.csv", rows[0], rows)
+    write_table(tmp_path / "songs.csv", rows[0], rows)
     collect(tmp_path, songs=10)
     assert "mine" not in {song["song_id"] for song in read_rows(tmp_path / "songs.csv")}
     assert len(read_rows(tmp_path / "songs.csv")) == 10
@@ -458,8 +460,8 @@ def test_country_and_seeds_reach_the_services(services, tmp_path):
         assert part in asked
 
 
-def test_collecting_needs_no_torch():
-    """Which takes half a gigabyte to import."""
-    program = "import sys, data_collection; sys.exit('torch' in sys.modules)"
+def test_collecting_imports_nothing_large():
+    """Torch takes half a gigabyte, pandas and matplotlib tens of MB each."""
+    program = "import sys, data_collection; sys.exit(bool({'torch', 'pandas', 'matplotlib'} & set(sys.modules)))"
     with start("-c", program) as process:
         assert process.wait(timeout=60) == 0

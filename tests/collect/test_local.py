@@ -221,7 +221,7 @@ ODD_TITLES = [
 def test_odd_title_survives(folder, title):
     write_catalog(folder / "catalog.csv", [good("a", title=title, artist=f"{title} & Co"), good("b")])
     _, paths = collect(folder)
-    songs = data_collection.read_song_rows(paths)
+    songs = read_song_rows(paths)
     assert [(song["title"], song["artist"]) for song in songs] == [(title, f"{title} & Co"), ("A title", "An artist")]
 
 
