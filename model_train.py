@@ -241,7 +241,8 @@ def main() -> int:
     if all(paths.description(target).exists() for target in TARGETS):
         describe_known_songs(models, corpus, paths)
     print(f"models in {paths.root}, results in {paths.results}")
-    print(f"hear with them: python model_demo.py --models {paths.root}")
+    print("for intervals around their predictions, run this again with --folds 5")
+    print(f"to predict with them: python model_demo.py --models {paths.root}")
     return 0
 
 

@@ -37,7 +37,8 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write the rows in place of earlier ones with the same target, model and split."""
-        update_results(path, self.rows)
+        if self.rows:
+            update_results(path, self.rows)
 
 
 def warn_of_few_songs(split: str, songs: pd.DataFrame) -> None:
