@@ -93,6 +93,22 @@ def test_scripts_import_no_scripts():
         assert not {name.split(".")[0] for name in imported(ROOT / f"{script}.py")} & set(SCRIPTS)
 
 
+PROGRAMS = sorted(
+    path for folder in (PACKAGE, ROOT / "tools", ROOT / "benchmarks") for path in folder.rglob("*.py")
+) + [ROOT / f"{script}.py" for script in SCRIPTS]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_are_short_and_take_few_arguments(path):
+    """At most 60 lines and 6 parameters."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{path}: {node.name} is too long"
+            taken = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            names = [argument.arg for argument in taken if argument.arg not in ("self", "cls")]
+            assert len(names) <= 6, f"{path}: {node.name} takes {', '.join(names)}"
+
+
 def test_pyproject_names_every_package():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packages = settings["tool"]["setuptools"]["packages"]

@@ -150,15 +150,6 @@ def convert_novelty(paths: ModelPaths) -> None:
     old.unlink()
 
 
-def convert_intervals(paths: ModelPaths, weights: dict[str, str]) -> None:
-    """Tie intervals, which were those of the models beside them, to the converted weights."""
-    if paths.intervals.exists():
-        intervals = read_json(paths.intervals, "model_train.py --folds 5")
-        for target in weights.keys() & intervals.keys():
-            intervals[target]["weights_sha256"] = weights[target]
-        write_json(paths.intervals, intervals)
-
-
 def convert_models(folder: Path) -> None:
     paths = ModelPaths(folder)
     old = {target: read_json(paths.description(target), "model_train.py") for target in TARGETS}
@@ -171,7 +162,12 @@ def convert_models(folder: Path) -> None:
             temporary.write_bytes(weights)
         write_json(paths.description(target), description)
     convert_novelty(paths)
-    convert_intervals(paths, {target: description["weights_sha256"] for target, (_, description) in models.items()})
+    if paths.intervals.exists():
+        intervals = read_json(paths.intervals, "model_train.py --folds 5")
+        for target, interval in intervals.items():
+            if target in models:
+                interval["weights_sha256"] = models[target][1]["weights_sha256"]
+        write_json(paths.intervals, intervals)
     if paths.index.is_dir():
         hashes = {target: (old[target]["weights_sha256"], models[target][1]["weights_sha256"]) for target in old}
         convert_index(paths.index, hashes)
