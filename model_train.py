@@ -49,7 +49,9 @@ from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.songs.table import text_rows
 from music_learning.training.config import TrainingConfig
 from music_learning.training.description import describe, trained_model, weights_trained_with
-from music_learning.training.loop import checkpoint_paths, predict, select_device, train_ensembles
+from music_learning.training.device import select_device
+from music_learning.training.fit import checkpoint_paths, train_ensembles
+from music_learning.training.loop import predict
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -239,7 +241,8 @@ def main() -> int:
     if all(paths.description(target).exists() for target in TARGETS):
         describe_known_songs(models, corpus, paths)
     print(f"models in {paths.root}, results in {paths.results}")
-    print(f"predict with them: python model_demo.py --models {paths.root}")
+    print("for intervals around their predictions, run this again with --folds 5")
+    print(f"to predict with them: python model_demo.py --models {paths.root}")
     return 0
 
 

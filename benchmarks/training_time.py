@@ -22,7 +22,7 @@ from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.songs.corpus import read_corpus
 from music_learning.training.config import TrainingConfig
-from music_learning.training.loop import train_ensembles
+from music_learning.training.fit import train_ensembles
 
 RECIPE_EPOCHS_TIMED = 3
 

@@ -12,14 +12,9 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from music_learning.errors import UserError
-
-# Importing matplotlib takes a quarter of a second, which predicting files need not wait for; the pipeline brings torch,
-# half a gigabyte of memory, which collecting songs has no use for.
-if TYPE_CHECKING:
-    from music_learning.pipeline_config import PipelineConfig
+from music_learning.pipeline_config import PipelineConfig
 
 
 @contextmanager
@@ -102,10 +97,8 @@ def read_json(path: Path, made_by: str) -> dict:
     return value
 
 
-def read_pipeline_config(values: object, path: Path, made_by: str) -> "PipelineConfig":
+def read_pipeline_config(values: object, path: Path, made_by: str) -> PipelineConfig:
     """The pipeline settings stored in the JSON file `path`. Raises UserError where they are damaged or others."""
-    from music_learning.pipeline_config import PipelineConfig
-
     try:
         return PipelineConfig.from_dict(values)
     except TypeError as error:

@@ -24,7 +24,8 @@ from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict import predictor
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_songs
-from music_learning.training import loop as training
+from music_learning.training import fit
+from music_learning.training.device import select_device
 
 CPU = torch.device("cpu")
 FAST_FLAGS = ("--target", "energy", "--epochs", 1, "--members", 1, "--device", "cpu", "--baselines")
@@ -99,7 +100,7 @@ def test_trained_target_is_not_trained_again(loaded, own_models, capsys, monkeyp
     def fail(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(training, "train_network", fail)
+    monkeypatch.setattr(fit, "train_network", fail)
     weights = ModelPaths(own_models).weights("energy")
     before = weights.read_bytes(), weights.stat().st_mtime_ns
     call_main(model_train, *FAST_FLAGS, "mean", "--data", loaded, "--models", own_models)
@@ -321,7 +322,7 @@ def extra(own_data):
 
 def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extra, tmp_path, monkeypatch):
     seen = []
-    real = training.train_ensembles
+    real = fit.train_ensembles
 
     def note(corpus, config, **options):
         seen.append(corpus)
@@ -364,7 +365,7 @@ def test_cross_validation_goes_on_where_it_was(cross_validated, loaded, monkeypa
     def fail(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(training, "train_network", fail)
+    monkeypatch.setattr(fit, "train_network", fail)
     flags = ["--folds", 3, "--target", "energy", "--epochs", 1, "--members", 1, "--device", "cpu"]
     call_main(model_train, *flags, "--data", loaded, "--models", cross_validated.root)
     assert cross_validated.results.read_bytes() == before
@@ -410,10 +411,10 @@ def test_device_that_is_not_there_is_a_sentence(loaded, tmp_path, monkeypatch):
     for device in ("cuda", "mps"):
         with pytest.raises(UserError, match=f"there is no {device} device here; use --device auto"):
             call_main(model_train, "--device", device, "--data", loaded, "--models", tmp_path)
-    assert training.select_device("auto") == CPU
+    assert select_device("auto") == CPU
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert training.select_device("auto").type == "cuda"
-    assert training.select_device("cpu") == CPU
+    assert select_device("auto").type == "cuda"
+    assert select_device("cpu") == CPU
 
 
 BAD_FLAGS = [

@@ -31,7 +31,7 @@ from music_learning.plots.style import TARGET_COLORS, save_figure
 from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.training.augmentation import AugmentationConfig
 from music_learning.training.config import KERNELS, TrainingConfig
-from music_learning.training.loop import select_device
+from music_learning.training.device import select_device
 
 N_FOLDS = 5
 METRICS = tuple(f.name for f in fields(Metrics))

@@ -12,7 +12,9 @@ from music_learning.paths import ModelPaths
 from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.training.config import TrainingConfig
-from music_learning.training.loop import checkpoint_paths, fingerprint, predict, train_ensembles
+from music_learning.training.fingerprint import fingerprint
+from music_learning.training.fit import checkpoint_paths, train_ensembles
+from music_learning.training.loop import predict
 
 VALIDATION_SHARE = 0.08  # of the training artists' groups
 

@@ -10,7 +10,7 @@ from music_learning.columns import TARGETS
 from music_learning.evaluation.conformal import Interval
 from music_learning.evaluation.metrics import Metrics
 from music_learning.plots.style import REFERENCE, SERIES_COLORS, TARGET_COLORS, save_figure
-from music_learning.training.loop import TrainingRun
+from music_learning.training.checkpoint import TrainingRun
 
 
 def draw_losses(target: str, runs: list[TrainingRun], path: Path) -> None:

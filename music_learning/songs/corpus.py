@@ -113,7 +113,9 @@ def read_corpus(paths: DataPaths, extra: Sequence[Path] = ()) -> Corpus:
     sets = [spectrograms]
     for root in extra:
         others, other_set = _read_folder(DataPaths(root))
-        songs = pd.concat([songs, others[~others.index.isin(songs.index)].assign(split=EXTRA)])
+        new = others[~others.index.isin(songs.index)].assign(split=EXTRA, group=None)
+        if not new.empty:
+            songs = pd.concat([songs, new.astype({"split": "string", "group": "string"})])
         sets.append(other_set)
     return Corpus(songs, SpectrogramSets(sets))
 

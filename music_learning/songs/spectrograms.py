@@ -22,7 +22,7 @@ class SpectrogramSet:
     whatever kills a run, each line has its row. A song that was computed again has a new row; its last one counts.
     """
 
-    def __init__(self, folder: Path, config: "PipelineConfig", index: list[dict[str, str]]) -> None:
+    def __init__(self, folder: Path, config: PipelineConfig, index: list[dict[str, str]]) -> None:
         self.folder = folder
         self.config = config
         self.shape = (config.n_rows, config.clip_frames)
@@ -46,7 +46,7 @@ class SpectrogramSet:
         return spectrograms
 
     @classmethod
-    def create(cls, folder: Path, config: "PipelineConfig") -> "SpectrogramSet":
+    def create(cls, folder: Path, config: PipelineConfig) -> "SpectrogramSet":
         """Open a set for appending, made where there is none.
 
         A half-written row or index line at the end, left by a killed run, is cut off. Raises UserError where the set

@@ -16,8 +16,9 @@ from music_learning.files import read_json
 from music_learning.model.ensemble import Ensemble, load_model
 from music_learning.paths import ModelPaths
 from music_learning.songs.corpus import EXTRA, Corpus
+from music_learning.training.checkpoint import TrainingRun
 from music_learning.training.config import TrainingConfig
-from music_learning.training.loop import TrainingRun, fingerprint
+from music_learning.training.fingerprint import fingerprint
 
 IN_MODEL = ("network", "features", "n_members", "networks_share")  # settings that a model's own config has
 

@@ -10,7 +10,7 @@ from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
-from music_learning.songs.table import read_songs, write_songs
+from music_learning.songs.table import read_songs, read_splits, write_frame, write_songs
 
 CONFIG = PipelineConfig(clip_s=4.0, n_mels=8)
 
@@ -66,6 +66,20 @@ def test_song_of_two_folders_counts_once(loaded, own_data):
     corpus = read_corpus(DataPaths(loaded), [own_data, own_data])
     assert len(corpus.songs) == 18
     assert not (corpus.songs["energy"] == 0.125).any()
+
+
+def test_songs_of_another_folder_are_extra(loaded, own_data):
+    paths = DataPaths(own_data)
+    songs = read_songs(paths)
+    write_songs(paths, songs.rename(index=lambda song_id: f"more-{song_id}"))
+    write_frame(paths.splits, read_splits(paths).rename(lambda song_id: f"more-{song_id}").to_frame())
+    index = paths.spectrograms / "index.csv"
+    index.write_text(index.read_text().replace("song", "more-song").replace("more-song_id", "song_id"))
+    corpus = read_corpus(DataPaths(loaded), [own_data, own_data])
+    assert len(corpus.songs) == 36
+    assert (corpus.songs["split"][18:] == "extra").all()
+    assert list(corpus.songs.index[18:]) == [f"more-{song_id}" for song_id in songs.index]
+    assert list(corpus.songs.dtypes[["split", "group"]]) == ["string", "string"]
 
 
 def test_song_without_a_split_is_left_out(own_data):

@@ -14,7 +14,8 @@ from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.training.config import TrainingConfig
-from music_learning.training.loop import fingerprint, learning_rate_factor, predict, train_network
+from music_learning.training.fingerprint import fingerprint
+from music_learning.training.loop import learning_rate_factor, predict, train_network
 
 CPU = torch.device("cpu")
 PIPELINE = PipelineConfig(clip_s=4.0)

@@ -1,0 +1,13 @@
+"""What decides a model, in one hash: by it a run knows what was done before."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from music_learning.songs.corpus import Corpus
+from music_learning.training.config import TrainingConfig
+
+
+def fingerprint(corpus: Corpus, config: TrainingConfig) -> str:
+    """A hash of everything that decides a model."""
+    return hashlib.sha256(json.dumps([asdict(config), corpus.fingerprint]).encode()).hexdigest()
