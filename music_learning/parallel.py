@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ IN_FLIGHT_PER_WORKER = 4
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Submitted = TypeVar("Submitted")  # a future, say
 
 
 def cpu_count() -> int:
@@ -21,20 +22,23 @@ def cpu_count() -> int:
 
 
 def ahead(
-    submit: Callable[[Item], Future[Result]], items: Iterable[Item], *, depth: Callable[[], int]
-) -> Iterator[tuple[Item, Future[Result]]]:
-    """Yield each item with its future, in order, up to `depth()` of them having been submitted."""
-    items, window, more = iter(items), deque(), True
-    while more or window:
-        while more and len(window) < depth():
+    submit: Callable[[Item], Submitted], items: Iterable[Item], *, depth: Callable[[], float]
+) -> Iterator[tuple[Item, Submitted]]:
+    """Yield each item with what `submit` returned, in order, up to `depth()` of them having been submitted.
+
+    Ends with the items, or where none is under way and a depth of 0 allows no more.
+    """
+    items, window = iter(items), deque()
+    while True:
+        while len(window) < depth():
             try:
                 item = next(items)
             except StopIteration:
-                more = False
                 break
             window.append((item, submit(item)))
-        if window:
-            yield window.popleft()
+        if not window:
+            return
+        yield window.popleft()
 
 
 def ordered_map(

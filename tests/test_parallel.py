@@ -2,8 +2,9 @@ import threading
 import time
 
 import pytest
+from conftest import run_python
 
-from music_learning.parallel import IN_FLIGHT_PER_WORKER, cpu_count, ordered_map
+from music_learning.parallel import IN_FLIGHT_PER_WORKER, ahead, cpu_count, ordered_map
 
 
 def mapped(function, items, *, workers=2):
@@ -56,3 +57,26 @@ def test_items_are_begun_only_a_little_ahead_of_the_reader():
 def test_work_is_shared_among_threads():
     meeting = threading.Barrier(2, timeout=30)  # passes only when two items are in work at the same time
     assert list(mapped(lambda item: meeting.wait() in (0, 1), range(2))) == [True, True]
+
+
+def test_look_ahead_submits_so_far_and_no_further():
+    submitted = []
+    pairs = ahead(submitted.append, range(100), depth=lambda: 3)
+    assert [next(pairs)[0] for _ in range(4)] == [0, 1, 2, 3]
+    assert submitted == [0, 1, 2, 3, 4, 5]
+    assert [item for item, _ in pairs] == list(range(4, 100))
+
+
+def test_look_ahead_hands_on_what_was_submitted():
+    assert list(ahead(str, [1, 2], depth=lambda: 9)) == [(1, "1"), (2, "2")]
+    assert list(ahead(str, [], depth=lambda: 9)) == []
+
+
+def test_look_ahead_ends_where_nothing_waits_and_no_more_is_wanted():
+    depths = [9, 9, 0]
+    assert [item for item, _ in ahead(str, range(100), depth=lambda: depths.pop(0) if depths else 0)] == [0, 1]
+
+
+def test_importing_needs_no_torch():
+    done = run_python("-c", "import sys, music_learning.parallel; print('torch' in sys.modules)")
+    assert (done.stdout, done.stderr) == ("False\n", "")

@@ -1,5 +1,9 @@
-"""Collecting songs online: artists -> their top songs -> labels -> previews."""
+"""Collecting songs online: artists -> their top songs -> labels -> previews.
 
+Needs neither torch nor pandas, which would take more memory than everything else here.
+"""
+
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -177,31 +181,27 @@ class Collection:
 
     def _fetched(self) -> Iterator[Found]:
         """The same songs, the good ones with their preview on disk; never more previews than are still needed."""
-        labelled, window = self._labelled(), deque()
         n_labelled = asked_itunes = 0
-        more = True
-        while more or window:
-            while more and self.wanted() > 0 and self.fetching < AHEAD:
-                found = next(labelled, None)
-                if found is None:
-                    more = False
-                    break
-                if found.reason:
-                    window.append((found, None))
-                    continue
-                n_labelled += 1
-                allow_itunes = not found.preview_url and asked_itunes < ITUNES_AT_FIRST + n_labelled // ITUNES_SHARE
-                asked_itunes += allow_itunes
-                future = self.fetchers.submit(
-                    self.previews.fetch, found.song, listed_url=found.preview_url, allow_itunes=allow_itunes
-                )
-                window.append((found, future))
-                self.fetching += 1
-            if not window:
-                return
-            found, future = window.popleft()
-            if future is not None:
-                reason = future.result()
+
+        def fetch(found: Found) -> Future | None:
+            nonlocal n_labelled, asked_itunes
+            if found.reason:
+                return None
+            n_labelled += 1
+            allow_itunes = not found.preview_url and asked_itunes < ITUNES_AT_FIRST + n_labelled // ITUNES_SHARE
+            asked_itunes += allow_itunes
+            self.fetching += 1
+            return self.fetchers.submit(
+                self.previews.fetch, found.song, listed_url=found.preview_url, allow_itunes=allow_itunes
+            )
+
+        def depth() -> float:
+            """Rejected songs cost nothing: only the previews under way are limited."""
+            return math.inf if self.wanted() > 0 and self.fetching < AHEAD else 0
+
+        for found, preview in ahead(fetch, self._labelled(), depth=depth):
+            if preview is not None:
+                reason = preview.result()
                 self.fetching -= 1
                 found = found._replace(stage="preview" if reason else "", reason=reason)
             yield found

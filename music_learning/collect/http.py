@@ -67,10 +67,6 @@ class Skip(Exception):
     """Do without the answer to this one request: the service works, but can't give it. The next run asks again."""
 
 
-class Refused(UserError):
-    """A service that won't talk to us at all."""
-
-
 class RetryLater(UserError):
     """End the run: a service needs a longer rest than the user wants to wait for. The same command goes on later."""
 
@@ -174,15 +170,15 @@ class Service:
 
     def ask(self, request: str, attempt: Callable[[], Any], *, max_age_s: float = MAX_AGE_S) -> Any:
         """The kept answer to a request, or else that of `attempt()`, which is then kept; it must fit into JSON."""
-        kept = self.http.cache.get(self.name, [request], max_age_s=max_age_s)
-        if request in kept:
-            return kept[request]
-        answer = self.attempt(attempt)
-        self.http.cache.put(self.name, {request: answer})
-        return answer
+        return self.ask_many([request], lambda _: {request: attempt()}, max_age_s=max_age_s)[0]
 
     def ask_many(
-        self, requests: list[str], attempt: Callable[[list[str]], dict[str, Any]], *, kept_as: str = ""
+        self,
+        requests: list[str],
+        attempt: Callable[[list[str]], dict[str, Any]],
+        *,
+        kept_as: str = "",
+        max_age_s: float = MAX_AGE_S,
     ) -> list[Any]:
         """The answers to many requests, of which `attempt(new ones)` gets those that aren't kept with one call.
 
@@ -191,7 +187,7 @@ class Service:
             kept_as: whose answers they are, where a service keeps several kinds (default: the service's name).
         """
         name = kept_as or self.name
-        answers = self.http.cache.get(name, filter(None, requests))
+        answers = self.http.cache.get(name, filter(None, requests), max_age_s=max_age_s)
         if new := [request for request in dict.fromkeys(requests) if request and request not in answers]:
             found = self.attempt(lambda: attempt(new))
             self.http.cache.put(name, found)
@@ -259,7 +255,8 @@ class Service:
             throttles: the statuses that mean "too many requests".
 
         Raises:
-            Throttled, Failed, Malformed, Skip, Refused: see there.
+            Throttled, Failed, Malformed, Skip: see there.
+            UserError: the service won't talk to us at all.
         """
         with self.open(self.url + path, params) as response:
             self.check_status(response, throttles=throttles)
@@ -289,7 +286,7 @@ class Service:
         return response
 
     def check_status(self, response: requests.Response, *, throttles=(429,)) -> None:
-        """Raises Throttled, Failed, Skip or Refused unless the answer is good or a 404."""
+        """Raises Throttled, Failed, Skip or UserError unless the answer is good or a 404."""
         status = response.status_code
         if status in throttles or (status == 503 and "Retry-After" in response.headers):
             raise Throttled(retry_after_s(response.headers.get("Retry-After")))
@@ -298,7 +295,7 @@ class Service:
         if status >= 300 and status != 404:
             if status not in (401, 403, 407) and self.last_success is not None:
                 raise Skip(f"{self.name} answered with HTTP {status}")
-            raise Refused(f"{self.name} refuses to answer (HTTP {status}); see what the README says of it")
+            raise UserError(f"{self.name} refuses to answer (HTTP {status}); see what the README says of it")
 
     def _backoff_s(self, failures: int) -> float:
         """1, 2, 4, ... s, a quarter more or less, so that the threads don't all come back at once."""

@@ -5,15 +5,12 @@ import time
 import pytest
 import requests
 
-from music_learning.collect.cache import ResponseCache
 from music_learning.collect.http import (
     MAX_JSON_BYTES,
     BadDownload,
     Failed,
-    HttpSession,
     Limiter,
     Malformed,
-    Refused,
     RetryLater,
     Service,
     Skip,
@@ -38,16 +35,9 @@ def server():
 
 
 @pytest.fixture
-def web(tmp_path):
-    web = HttpSession(ResponseCache(tmp_path / "answers.sqlite"), max_wait_s=5, connections=4, note=lambda _: None)
-    yield web
-    web.close()
-
-
-@pytest.fixture
-def service(server, web, monkeypatch):
+def service(server, http, monkeypatch):
     monkeypatch.setenv("COLLECTION_SPEED", "1000")
-    return Service("Test", web, f"http://127.0.0.1:{server.server_address[1]}", per_s=9)
+    return Service("Test", http, f"http://127.0.0.1:{server.server_address[1]}", per_s=9)
 
 
 @pytest.fixture
@@ -127,6 +117,36 @@ def test_old_answer_is_asked_again(service):
     assert service.ask("song", sequence("new"), max_age_s=0) == "new"
 
 
+def test_of_several_requests_only_the_new_are_asked_together_and_once(service):
+    asked = []
+
+    def attempt(new):
+        asked.append(new)
+        return {request: request.upper() if request != "c" else None for request in new}
+
+    assert service.ask_many(["a", "b", "a", ""], attempt) == ["A", "B", "A", None]
+    assert service.ask_many(["a", "b", "c", "d"], attempt) == ["A", "B", None, "D"]
+    assert service.ask_many(["c", "d"], attempt) == [None, "D"]
+    assert service.ask_many([], attempt) == []
+    assert asked == [["a", "b"], ["c", "d"]]
+    assert service.counts == {"requests": 2}
+
+
+def test_answers_may_be_kept_by_another_name(service):
+    service.ask_many(["a"], lambda new: dict.fromkeys(new, 1), kept_as="Test features")
+    assert service.http.cache.get("Test features", ["a"]) == {"a": 1}
+    assert service.http.cache.get("Test", ["a"]) == {}
+
+
+def test_of_several_requests_none_is_kept_where_the_attempt_fails(service):
+    def attempt(new):
+        raise Skip("not now")
+
+    with pytest.raises(Skip):
+        service.ask_many(["a", "b"], attempt)
+    assert service.http.cache.count() == 0
+
+
 @pytest.mark.parametrize("failure", [Failed("x"), Throttled(), Throttled(0.01), Malformed("x"), BadDownload("x")])
 def test_failure_is_tried_again_and_never_kept(service, failure):
     assert service.ask("song", sequence(failure, failure, "fine")) == "fine"
@@ -201,8 +221,8 @@ BAD_ANSWERS = {
     "HTTP 503": ((503, "text/html", b""), Failed, "HTTP 503"),
     "HTTP 503 with Retry-After": ((503, "text/html", b"", {"Retry-After": "7"}), Throttled, "^$"),
     "HTTP 429": ((429, "text/html", b""), Throttled, "^$"),
-    "HTTP 403": ((403, "text/html", b""), Refused, "Test refuses to answer .HTTP 403"),
-    "HTTP 400": ((400, "text/html", b""), Refused, "Test refuses to answer .HTTP 400"),
+    "HTTP 403": ((403, "text/html", b""), UserError, "Test refuses to answer .HTTP 403"),
+    "HTTP 400": ((400, "text/html", b""), UserError, "Test refuses to answer .HTTP 400"),
     "HTTP 302 to nowhere": ((302, "text/html", b"", {"Location": "http://127.0.0.1:9/"}), Failed, "connection failed"),
     "too large": ((200, "application/json", b" " * (MAX_JSON_BYTES + 1)), Malformed, "larger than 5 MB"),
     "null": ((200, "application/json", b"null"), Malformed, "something instead of JSON"),
@@ -214,8 +234,9 @@ BAD_ANSWERS = {
 def test_bad_answer(service, answers, case):
     answer, exception, message = BAD_ANSWERS[case]
     answers["/x"] = answer
-    with pytest.raises(exception, match=message):
+    with pytest.raises(exception, match=message) as caught:
         service.get_json("/x")
+    assert caught.type is exception
 
 
 def test_one_odd_request_does_not_end_the_run_of_a_service_that_works(service, answers):
