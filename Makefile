@@ -49,7 +49,7 @@ $(BIN)/python:
 define ANNOUNCE
 	@$(BIN)/python -c 'import torch' 2>/dev/null || echo \
 		"This downloads PyTorch and some small packages into $(VENV): on Linux 5 GB, the CUDA build, which runs on the" \
-		"CPU as well; elsewhere some 200 MB. The README says how to get the small CPU build on Linux."
+		"CPU as well; elsewhere some 200 MB. To get the small CPU build on Linux, press Ctrl-C now and see Install in README.md."
 endef
 
 $(VENV)/demo-installed: pyproject.toml requirements.txt | $(BIN)/python
