@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from synthetic import make_clips
 
-from model_demo import find_files, predict_files
+from music_learning.__main__ import find_files, predict_files
 from music_learning.columns import TARGETS
 from music_learning.predict.predictor import Predictor
 

@@ -26,6 +26,18 @@ ROOT = Path(__file__).parents[1]
 LENGTHS_S = (3, 5, 10, 20, 30)
 VOICES = ("en", "de", "fr", "en+f3", "es+f2", "en-us+m3", "it+f4", "pt+m7", "ru", "cmn+f1")
 SPEEDS = (120, 170)  # words per minute
+TEXTS = (  # of some 30 seconds each
+    "The harbour was quiet when the last boat came in. Two men stood at the wall and counted the boxes as they were "
+    "carried up the steps, eleven of herring, four of mackerel, and one that nobody wanted to open. It had rained since "
+    "the morning, and the lamps along the quay were burning although it was only four o'clock. Somebody laughed in the "
+    "office behind them. Then the door closed, and they heard nothing but the water and the ropes. We should go home, "
+    "said the older one, but neither of them moved until the church bell had struck the quarter.",
+    "Dear colleagues, thank you for coming at such short notice. There are three points on the agenda today. First, the "
+    "heating, which has been promised for October and will now be mended in the second week of November. Second, the "
+    "library has lost about two hundred books in the last year, most of them on mathematics, and we would like to know "
+    "who reads so much of it. And third, the canteen: the prices go up by eight percent, and there will be soup on "
+    "every day but Thursday. Are there any questions before we begin? If not, I suggest that we start with the books.",
+)
 LEVELS = (0.01, 0.05, 0.2, 0.5)  # peaks
 RATE_HZ = 16_000
 CLIP_S = 30
@@ -33,13 +45,12 @@ TIME_S = np.arange(CLIP_S * RATE_HZ) / RATE_HZ
 
 
 def speech(folder: Path) -> Iterator[torch.Tensor]:
-    """Readings of this project's texts, in ten voices."""
-    for text in ("README.md", "MODEL_CARD.md"):
-        words = "".join(c for c in (ROOT / text).read_text(encoding="utf-8") if c.isalnum() or c in " .,\n")
+    """Readings of two texts, in ten voices at two speeds."""
+    for number, text in enumerate(TEXTS):
         for voice in VOICES:
             for speed in SPEEDS:
-                wav = folder / f"{text}{voice}{speed}.wav"
-                subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", wav, words[:1500]], check=True)
+                wav = folder / f"{number}{voice}{speed}.wav"
+                subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", wav, text], check=True)
                 yield next(AudioPipeline().waveforms(wav))[0]
 
 

@@ -109,6 +109,24 @@ def test_functions_are_short_and_take_few_arguments(path):
             assert len(names) <= 6, f"{path}: {node.name} takes {', '.join(names)}"
 
 
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_imported_from_the_package_is_there(path):
+    """Benchmarks and tools, too, which nothing else runs."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "music_learning":
+            if node.module.startswith("music_learning.web"):
+                pytest.importorskip("gradio", reason="the page's packages are missing")
+            module = import_module(node.module)
+            for alias in node.names:
+                is_module = (PACKAGE.parent / Path(*node.module.split("."), f"{alias.name}.py")).exists()
+                assert is_module or hasattr(module, alias.name), f"{path} imports {node.module}.{alias.name}"
+
+
+def test_tools_and_benchmarks_import_no_scripts():
+    for path in PROGRAMS:
+        assert not {name.split(".")[0] for name in imported(path)} & set(SCRIPTS), path
+
+
 def test_pyproject_names_every_package():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packages = settings["tool"]["setuptools"]["packages"]
