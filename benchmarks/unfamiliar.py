@@ -28,11 +28,11 @@ VOICES = ("en", "de", "fr", "en+f3", "es+f2", "en-us+m3", "it+f4", "pt+m7", "ru"
 SPEEDS = (120, 170)  # words per minute
 TEXTS = (  # of some 30 seconds each
     "The harbour was quiet when the last boat came in. Two men stood at the wall and counted the boxes as they were "
-    "carried up the steps, eleven of herring, four of mackerel, and one that nobody wanted to open. It had rained since "
-    "the morning, and the lamps along the quay were burning although it was only four o'clock. Somebody laughed in the "
-    "office behind them. Then the door closed, and they heard nothing but the water and the ropes. We should go home, "
+    "carried up the steps, eleven of herring, four of mackerel, and one that nobody wanted to open. It had rained "
+    "since morning, and the lamps along the quay were burning although it was only four o'clock. Somebody laughed in "
+    "the office behind them. Then the door closed, and they heard nothing but the water and the ropes. We should go, "
     "said the older one, but neither of them moved until the church bell had struck the quarter.",
-    "Dear colleagues, thank you for coming at such short notice. There are three points on the agenda today. First, the "
+    "Dear colleagues, thank you for coming at such short notice. There are three points on the agenda. First, the "
     "heating, which has been promised for October and will now be mended in the second week of November. Second, the "
     "library has lost about two hundred books in the last year, most of them on mathematics, and we would like to know "
     "who reads so much of it. And third, the canteen: the prices go up by eight percent, and there will be soup on "
