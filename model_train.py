@@ -25,7 +25,7 @@ import torch
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation.baselines import BASELINES, predict_with_baseline, predict_with_original_recipe
-from music_learning.evaluation.conformal import fit_interval, measure_interval, write_intervals
+from music_learning.evaluation.conformal import fit_interval, measure_interval, without_interval, write_intervals
 from music_learning.evaluation.cross_validation import (
     fold_numbers,
     make_folds,
@@ -124,7 +124,8 @@ def train(
     models = {target: trained_model(target, corpus, config, paths) for target in targets}
     outdated = [target for target in targets if models[target] is None]
     if outdated:
-        models, runs = train_ensembles(corpus, config, device=device, paths=paths, name="training")
+        trained, runs = train_ensembles(corpus, config, device=device, paths=paths, name="training")
+        models |= {target: trained[target] for target in outdated}  # the others stay those on disk
     else:
         print(f"{', '.join(targets)}: trained already with these settings on these songs")
     for target in targets:
@@ -157,6 +158,11 @@ def measure_baselines(
     report.save(paths.results)
 
 
+def descriptions(paths: ModelPaths) -> dict[str, dict]:
+    """What the JSON of each target's saved model says."""
+    return {target: read_json(paths.description(target), "model_train.py") for target in TARGETS}
+
+
 def describe_known_songs(models: dict[str, Ensemble], corpus: Corpus, paths: ModelPaths) -> None:
     """Write what a recording is compared with: the index of the songs that the models know, and how near they are.
 
@@ -166,19 +172,19 @@ def describe_known_songs(models: dict[str, Ensemble], corpus: Corpus, paths: Mod
     if set(models) != set(TARGETS):
         saved, _ = load_models(paths)
         models = {target: models.get(target, saved[target]) for target in TARGETS}
-    weights = weights_of({target: read_json(paths.description(target), "model_train.py") for target in TARGETS})
-    songs, rows = corpus.known, text_rows(corpus.known)
+    weights = weights_of(descriptions(paths))
+    songs, rows = corpus.fitted, text_rows(corpus.fitted)
     build_index(rows, corpus.spectrograms, partial(embed, models)).save(paths.index, weights)
     features = models[TARGETS[0]].config.features
     detector = fit_novelty_detector(rows, corpus.spectrograms, artist_groups(songs).to_dict(), features)
-    detector.save(paths.novelty)
+    detector.save(paths.novelty, weights)
 
 
 def measure_folds(
     targets: list[str], names: list[str], folds: list[Corpus], predicted: pd.DataFrame, *, paths: ModelPaths
 ) -> None:
     """Measure, write and draw predictions of all songs by models that never heard their artists, beside baselines."""
-    split, songs = f"{len(folds)}-fold", folds[0].own
+    split, songs = f"{len(folds)}-fold", folds[0].without_extra
     report = Report(split, songs)
     for target in targets:
         metrics = report.add(target, "ours", predicted[target])
@@ -201,7 +207,7 @@ def fit_intervals(
     Args:
         weights: the hash of each target's saved weights that were trained as those of the folds were.
     """
-    songs, numbers = folds[0].own, fold_numbers(folds)
+    songs, numbers = folds[0].without_extra, fold_numbers(folds)
     intervals, measured = {}, {}
     for target in targets:
         truth, values = songs[target].to_numpy(), predicted[target].to_numpy()
@@ -224,7 +230,7 @@ def main() -> int:
     targets = arguments.target or list(TARGETS)
     device = select_device(arguments.device)
     corpus = read_corpus(data, arguments.extra)
-    n_groups = corpus.own["group"].nunique()
+    n_groups = corpus.without_extra["group"].nunique()
     if arguments.folds is not None and n_groups < 2 * arguments.folds:
         raise UserError(f"--folds {arguments.folds} needs twice as many artists; there are {n_groups}")
     config = training_config(arguments, corpus)
@@ -232,16 +238,19 @@ def main() -> int:
         folds = make_folds(corpus, n_folds=arguments.folds, seed=arguments.seed)
         predicted = predict_folds(folds, config, device=device, paths=paths)
         measure_folds(targets, arguments.baselines, folds, predicted, paths=paths)
-        fit_intervals(targets, folds, predicted, weights_trained_with(config, paths), paths=paths)
+        fit_intervals(targets, folds, predicted, weights_trained_with(corpus, config, paths), paths=paths)
         return 0
 
     models = train(targets, corpus, config, device=device, paths=paths)
     measure_baselines(targets, arguments.baselines, corpus, data=data, paths=paths, seed=arguments.seed)
     warn_of_few_songs("test", corpus.test)
-    if all(paths.description(target).exists() for target in TARGETS):
-        describe_known_songs(models, corpus, paths)
     print(f"models in {paths.root}, results in {paths.results}")
-    print("for intervals around their predictions, run this again with --folds 5")
+    if missing := [target for target in TARGETS if not paths.description(target).exists()]:
+        print(f"to predict with them, train those of {', '.join(missing)} as well")
+        return 0
+    describe_known_songs(models, corpus, paths)
+    if without_interval(paths, weights_of(descriptions(paths))):
+        print("for intervals around their predictions, run the same command again with --folds 5 added")
     print(f"to predict with them: python model_demo.py --models {paths.root}")
     return 0
 

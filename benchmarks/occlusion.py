@@ -161,7 +161,7 @@ def main() -> None:
     # The demo's songs are test songs, all of them.
     songs = read_corpus(data).test if data.splits.exists() else read_songs(data)
     spectrograms = SpectrogramSet.open(data.spectrograms)
-    clips = [torch.from_numpy(spectrograms.spectrogram(song_id).astype(np.float32)) for song_id in songs.index]
+    clips = [spectrograms.tensor(song_id) for song_id in songs.index]
     predictor = Predictor.load(arguments.models)
     models = predictor.models
     random = [

@@ -27,7 +27,7 @@ N_RESAMPLES = 2000
 @torch.inference_mode()
 def describe(song_id: str, *, predictor: Predictor, spectrograms: SpectrogramSet) -> tuple:
     """A song's components in the index, and its three values."""
-    spectrogram = torch.from_numpy(spectrograms.spectrogram(song_id).astype(np.float32))
+    spectrogram = spectrograms.tensor(song_id)
     predicted = predict_clip(predictor.models, spectrogram, clip_features(spectrogram[None], predictor.features))
     return predictor.index.project(predicted.embedding.flatten()), predicted.values
 

@@ -132,7 +132,7 @@ def songs_not_learned(known: set[str], data: DataPaths) -> Iterator[torch.Tensor
     spectrograms = SpectrogramSet.open(data.spectrograms)
     for song in read_song_rows(data):
         if song["song_id"] not in known and song["song_id"] in spectrograms.rows:
-            yield torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+            yield spectrograms.tensor(song["song_id"])
 
 
 def main() -> None:

@@ -4,6 +4,7 @@
     music-learning song.mp3 --explain          and what in it raised or lowered each value
     music-learning song.mp3 album/             several files and folders: a line for each
     music-learning album/ --csv moods.csv --json moods.json
+    music-learning                             in a checkout: one of the songs in data/demo/, beside Spotify's values
 
 Writes a picture (demo.png) of a single song, and the tables you ask for. Each of your files gets its row, in the order
 given and folders in sorted order; a file that can't be used has the reason in its `error` column, does not stop the
@@ -94,7 +95,7 @@ def print_rows(rows: list[dict]) -> None:
             print(f"{name:{width}}  {row['error']}")
 
 
-def print_analysis(analysis: Analysis, n_songs: int, true: dict[str, float] | None) -> None:
+def print_analysis(analysis: Analysis, n_songs: int, true: dict[str, float] | None, *, several_windows: bool) -> None:
     """All that can be said of one recording, for the terminal; `true` has Spotify's values where they are known."""
     print(f"{'':14}{'predicted':>10}" + (f"{'Spotify':>10}{'error':>10}" if true else ""))
     for target in TARGETS:
@@ -112,7 +113,7 @@ def print_analysis(analysis: Analysis, n_songs: int, true: dict[str, float] | No
         print(f"  {song.title} by {song.artist} ({song.closeness})")
     print("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
     if analysis.explanation is not None:
-        print("what raised and lowered the values" + (" of 30 s:" if analysis.duration_s > 31 else ":"))
+        print("what raised and lowered the values" + (" of its window:" if several_windows else ":"))
         for target in TARGETS:
             print(f"  {analysis.explanation.sentence(target)}")
 
@@ -164,7 +165,8 @@ def show(
 
     songs = predictor.training_songs.songs
     print(title)
-    print_analysis(analysis, len(songs), true)
+    several_windows = analysis.duration_s > predictor.pipeline.config.clip_s
+    print_analysis(analysis, len(songs), true, several_windows=several_windows)
     draw_analysis(analysis, songs, title=title, path=picture, true=true)
     print(f"picture: {picture}")
 
@@ -195,7 +197,7 @@ def parse_arguments(description: str) -> argparse.Namespace:
     saved = parser.add_argument_group("a saved song")
     saved.add_argument("--song", help="id or a part of the title (default: a random one)")
     saved.add_argument("--seed", type=int, help="the same seed draws the same song")
-    saved.add_argument("--data", type=Path, default=Path("data"), help="folder that holds demo/ (default: data)")
+    saved.add_argument("--data", type=Path, help="folder that holds demo/ (default: data)")
     arguments = parser.parse_args()
     if not arguments.files and (arguments.csv or arguments.json):
         parser.error("--csv and --json go with files or folders")
@@ -204,7 +206,12 @@ def parse_arguments(description: str) -> argparse.Namespace:
     arguments.files = find_files(arguments.files)
     if arguments.explain and len(arguments.files) > 1:
         parser.error(f"--explain goes with a single song; these are {len(arguments.files)} files")
+    if arguments.picture is not None and len(arguments.files) > 1:
+        parser.error(f"--picture goes with a single song; these are {len(arguments.files)} files")
+    if arguments.files and arguments.data is not None:
+        parser.error("--data goes without files")
     arguments.picture = arguments.picture or Path("demo.png")
+    arguments.data = arguments.data or Path("data")
     return arguments
 
 

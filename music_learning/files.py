@@ -101,7 +101,7 @@ def read_pipeline_config(values: object, path: Path, made_by: str) -> PipelineCo
     """The pipeline settings stored in the JSON file `path`. Raises UserError where they are damaged or others."""
     try:
         return PipelineConfig.from_dict(values)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"{path} is damaged or of another version ({error}); delete it and make it again with {made_by}"
         ) from None

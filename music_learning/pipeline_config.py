@@ -9,6 +9,10 @@ PREVIEW_FORMATS = "aac,mov,mp4,m4a,mp3"  # what services send
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
 
 
+WHOLE = ("sample_rate_hz", "n_fft", "hop_samples", "n_mels", "pitch_n_fft", "pitch_hop_samples", "n_pitches")
+POSITIVE = ("semitone_width", "f_max_hz", "clip_s", "min_s", "silence_chunk_s")
+
+
 @dataclass(frozen=True)
 class PipelineConfig:
     """Settings of the front end. A spectrogram's rows are levels in dB relative to a full-scale sine."""
@@ -21,7 +25,7 @@ class PipelineConfig:
     pitch_hop_samples: int = 2048  # 128 ms: chords change more slowly
     n_pitches: int = 60  # five octaves of semitones
     lowest_midi: int = 33  # the A at 55 Hz
-    semitone_width: float = 0.35  # deviation of the bell by which a pitch gathers the frequencies around it
+    semitone_width: float = 0.35  # standard deviation of the bell by which a pitch gathers the frequencies around it
     f_min_hz: float = 30.0
     f_max_hz: float = 8_000.0
     clip_s: float = 30.0  # longer audio is cut into windows of this length
@@ -30,6 +34,13 @@ class PipelineConfig:
     pitch_floor_db: float = -90.0  # of a pitch, and of the peaks
     silence_db: float = -60.0  # RMS, relative to full scale: silence at the ends of a window is cut off
     silence_chunk_s: float = 0.1  # what the level of sound and silence is taken over
+
+    def __post_init__(self) -> None:
+        for name in WHOLE + POSITIVE:
+            value = getattr(self, name)
+            if not value > 0 or (name in WHOLE and value != int(value)):
+                kind = "whole number above 0" if name in WHOLE else "number above 0"
+                raise ValueError(f"pipeline setting {name} is {value:g}, no {kind}")
 
     @property
     def clip_samples(self) -> int:
@@ -68,13 +79,16 @@ class PipelineConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> "PipelineConfig":
-        """Rebuild a config from JSON. Raises TypeError where a setting is missing, unknown or of the wrong type."""
-        config = cls(**values)
+        """Rebuild a config from JSON.
+
+        Raises:
+            TypeError: a setting is missing, unknown or of the wrong type; ValueError: it has no such value.
+        """
         for field in fields(cls):
-            value = getattr(config, field.name)
-            if field.name not in values or isinstance(value, bool) or not isinstance(value, int | float):
+            value = values.get(field.name) if isinstance(values, dict) else None
+            if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"pipeline setting {field.name} is missing or not a number")
-        return config
+        return cls(**values)
 
     def differences(self, other: "PipelineConfig") -> str:
         """The settings in which two configs differ, as `hop_samples 512 and 256`; empty when they are equal."""

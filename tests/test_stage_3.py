@@ -279,6 +279,35 @@ def test_intervals_of_other_settings_belong_to_no_model(loaded, own_models, tmp_
     assert json.loads(ModelPaths(models).intervals.read_text())["energy"]["weights_sha256"] is None
 
 
+def test_intervals_of_other_settings_replace_none_that_belong_to_weights(loaded, own_models):
+    paths = ModelPaths(own_models)
+    call_main(model_train, *CROSS_VALIDATION, "--data", loaded, "--models", own_models)
+    before = paths.intervals.read_bytes()
+    flags = ["--folds", 3, "--epochs", 2, "--members", 1, "--device", "cpu", "--baselines"]
+    call_main(model_train, *flags, "--data", loaded, "--models", own_models)
+    assert paths.intervals.read_bytes() == before
+
+
+def test_model_that_is_up_to_date_stays_the_one_on_disk(loaded, own_models, monkeypatch):
+    """One target is trained again; the index is made with the others as they are saved."""
+    paths = ModelPaths(own_models)
+    paths.weights("energy").write_bytes(b"damaged")
+    used = {}
+    monkeypatch.setattr(model_train, "describe_known_songs", lambda models, *_: used.update(models))
+    real = model_train.train_ensembles
+
+    def other_weights(*arguments, **options):
+        models, runs = real(*arguments, **options)
+        for target in ("danceability", "valence"):
+            models[target].svr.intercept += 1
+        return models, runs
+
+    monkeypatch.setattr(model_train, "train_ensembles", other_weights)
+    call_main(model_train, *FAST_FLAGS[2:], "--data", loaded, "--models", own_models)
+    for target in TARGETS:
+        assert torch.equal(used[target].svr.intercept, load_model(paths, target)[0].svr.intercept)
+
+
 def test_few_songs_are_warned_of(loaded, own_models, capsys):
     call_main(model_train, *FAST_FLAGS, "--data", loaded, "--models", own_models)
     assert "test: only 4 songs; figures from fewer than 50 mean little" in capsys.readouterr().out
@@ -340,7 +369,7 @@ def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extr
             f"more{number:02}" for number in range(1, 18, 2)
         }
         assert not held_out & set(corpus.extra["artist"])
-        assert list(corpus.training.index) == [*corpus.train.index, *corpus.extra.index]
+        assert list(corpus.train_and_extra.index) == [*corpus.train.index, *corpus.extra.index]
     counts = json.loads(ModelPaths(tmp_path).description("energy").read_text())["data"]
     assert counts["extra"] == len(seen[0].extra) > 9
     assert {row["n"] for row in read_rows(ModelPaths(tmp_path).results)} == {"4", "18"}

@@ -4,12 +4,12 @@
 
 Takes folders of models (`model_train.py` wrote them) and of spectrograms (`data_loading.py`). Settings that stood in
 the code then are written into their JSON, tensors and files are renamed, the hashes that tie files to the weights
-renewed. What is of this version already stays as it is.
+renewed. The models as they were stay in `<folder>.old`. What is of this version already stays as it is.
 """
 
 import argparse
 import hashlib
-import json
+import shutil
 from pathlib import Path
 
 from safetensors import safe_open
@@ -21,6 +21,7 @@ from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic, read_json, write_json
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
+from music_learning.predict.novelty import settings_of
 
 ADDED_TO_PIPELINE = ("semitone_width", "pitch_floor_db", "silence_chunk_s")
 TENSORS = {
@@ -29,6 +30,7 @@ TENSORS = {
     "kernel_regression.weights": "svr.dual_coef",
     "kernel_regression.offset": "svr.intercept",
 }
+OLD_NOVELTY = "familiarity.safetensors"
 EXPONENT = "kernel_regression.exponent"
 KERNELS = {2.0: "gaussian", 1.0: "exponential"}
 NETWORKS_SHARE = 0.3
@@ -106,10 +108,14 @@ def converted_model(paths: ModelPaths, target: str, description: dict) -> tuple[
     network["segment_frames"] = network.pop("piece_frames")
     labels = description["training_labels"]
     pipeline = convert_pipeline(description["pipeline"])
+    try:
+        features = FeatureConfig(PipelineConfig.from_dict(pipeline)).to_dict()
+    except ValueError as error:
+        raise UserError(f"{paths.description(target)} is of no model that this version can use: {error}") from None
     first = {
         "target": target,
         "pipeline": pipeline,
-        "features": FeatureConfig(PipelineConfig.from_dict(pipeline)).to_dict(),
+        "features": features,
         "network": network,
         "n_members": description["n_members"],
         "n_support": description["n_support"],
@@ -139,38 +145,54 @@ def convert_index(folder: Path, hashes: dict[str, tuple[str, str]]) -> None:
         temporary.write_bytes(save(tensors, metadata))
 
 
-def convert_novelty(paths: ModelPaths) -> None:
-    old = paths.root / "familiarity.safetensors"
-    if not old.exists():
-        return
+def convert_novelty(paths: ModelPaths, weights: dict[str, str]) -> None:
+    old = paths.root / OLD_NOVELTY
     tensors = load(old.read_bytes())
     tensors["std"] = tensors.pop("deviation")
     with atomic(paths.novelty) as temporary:
-        temporary.write_bytes(save(tensors, {"features": json.dumps(FeatureConfig().to_dict())}))
+        temporary.write_bytes(save(tensors, settings_of(FeatureConfig(), weights)))
     old.unlink()
 
 
 def convert_models(folder: Path) -> None:
+    """Convert a folder of models in a copy, which then takes its place: the old ones stay in `<folder>.old`."""
     paths = ModelPaths(folder)
-    old = {target: read_json(paths.description(target), "model_train.py") for target in TARGETS}
-    old = {target: description for target, description in old.items() if "features" not in description}
+    descriptions = {target: read_json(paths.description(target), "model_train.py") for target in TARGETS}
+    old = {target: description for target, description in descriptions.items() if "features" not in description}
     if not old:
         return
+    kept, work = (folder.with_name(f"{folder.name}.{word}") for word in ("old", "converting"))
+    if kept.exists():
+        raise UserError(f"{kept} is there already, from an earlier conversion; delete it or give it another name")
     models = {target: converted_model(paths, target, description) for target, description in old.items()}
+    shutil.rmtree(work, ignore_errors=True)  # of a killed run
+    shutil.copytree(folder, work)
+    write_converted(ModelPaths(work), old, models)
+    folder.rename(kept)
+    work.rename(folder)
+
+
+def write_converted(paths: ModelPaths, old: dict[str, dict], models: dict[str, tuple[bytes, dict]]) -> None:
+    """Write converted models, and what belongs to them.
+
+    Args:
+        old: the targets' descriptions as they were.
+        models: their weights and descriptions as they become.
+    """
     for target, (weights, description) in models.items():
         with atomic(paths.weights(target)) as temporary:
             temporary.write_bytes(weights)
         write_json(paths.description(target), description)
-    convert_novelty(paths)
+    new = {target: description["weights_sha256"] for target, (_, description) in models.items()}
+    if (paths.root / OLD_NOVELTY).exists():
+        convert_novelty(paths, new)
     if paths.intervals.exists():
         intervals = read_json(paths.intervals, "model_train.py --folds 5")
-        for target, interval in intervals.items():
-            if target in models:
-                interval["weights_sha256"] = models[target][1]["weights_sha256"]
+        for target in intervals.keys() & new.keys():
+            intervals[target]["weights_sha256"] = new[target]
         write_json(paths.intervals, intervals)
     if paths.index.is_dir():
-        hashes = {target: (old[target]["weights_sha256"], models[target][1]["weights_sha256"]) for target in old}
-        convert_index(paths.index, hashes)
+        convert_index(paths.index, {target: (old[target]["weights_sha256"], new[target]) for target in old})
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.style import TARGET_COLORS, save_figure
 from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.training.augmentation import AugmentationConfig
-from music_learning.training.config import KERNELS, TrainingConfig
+from music_learning.training.config import KERNEL_SETTINGS, TrainingConfig
 from music_learning.training.device import select_device
 
 N_FOLDS = 5
@@ -55,7 +55,9 @@ EXPERIMENTS = {
     "gain-1-db": Experiment(TrainingConfig(augmentation=AugmentationConfig(gain_db=1.0))),
     "wide": Experiment(TrainingConfig(network=NetworkConfig(channels=128))),
     "groups-alike": Experiment(
-        TrainingConfig(kernels={target: replace(kernel, group_weights={}) for target, kernel in KERNELS.items()})
+        TrainingConfig(
+            kernels={target: replace(kernel, group_weights={}) for target, kernel in KERNEL_SETTINGS.items()}
+        )
     ),
     **{f"songs-{n}": Experiment(n_songs=n) for n in (100, 200, 400, 800)},
 }
@@ -65,7 +67,7 @@ def limited(fold: Corpus, n_songs: int | None, seed: int) -> Corpus:
     """The same songs with `n_songs` of those that the networks learn from, drawn by the seed."""
     if n_songs is None:
         return fold
-    training = fold.training.index
+    training = fold.train_and_extra.index
     left_out = training[np.random.default_rng(seed).permutation(len(training))[n_songs:]]
     songs = fold.songs.drop(left_out.intersection(fold.extra.index))
     songs.loc[left_out.intersection(fold.train.index), "split"] = "unused"
@@ -81,10 +83,10 @@ def run_experiment(
     for seed in seeds:
         config = replace(experiment.config, seed=seed, features=FeatureConfig(corpus.spectrograms.config))
         folds = [limited(fold, experiment.n_songs, seed) for fold in make_folds(corpus, n_folds=N_FOLDS, seed=seed)]
-        n_training += [len(fold.training) for fold in folds]
+        n_training += [len(fold.train_and_extra) for fold in folds]
         predicted = predict_folds(folds, config, device=device, paths=paths)
         for target in TARGETS:
-            metrics = evaluate(corpus.own[target], predicted[target], corpus.own["group"])
+            metrics = evaluate(corpus.without_extra[target], predicted[target], corpus.without_extra["group"])
             print(f"{name}, seed {seed}: {target} {metrics}", flush=True)
             measured[target].append(metrics)
     network = MoodNetwork(replace(experiment.config.network, outputs=TARGETS[:1]))

@@ -20,10 +20,13 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from music_learning import __version__
 from music_learning.collect.cache import MAX_AGE_S, ResponseCache
 from music_learning.errors import UserError
 
-USER_AGENT = "music-learning/0.1 (data_collection.py; python-requests)"  # ReccoBeats refuses Python's usual ones
+USER_AGENT = (
+    f"music-learning/{__version__} (data_collection.py; python-requests)"  # ReccoBeats refuses Python's usual ones
+)
 TIMEOUT_S = (10, 20)  # to connect; between two parts of an answer
 CHUNK_BYTES = 65_536
 MAX_JSON_BYTES = 5_000_000
@@ -295,7 +298,7 @@ class Service:
         if status >= 300 and status != 404:
             if status not in (401, 403, 407) and self.last_success is not None:
                 raise Skip(f"{self.name} answered with HTTP {status}")
-            raise UserError(f"{self.name} refuses to answer (HTTP {status}); see what the README says of it")
+            raise UserError(f"{self.name} refuses to answer (HTTP {status}); see docs/collecting.md")
 
     def _backoff_s(self, failures: int) -> float:
         """1, 2, 4, ... s, a quarter more or less, so that the threads don't all come back at once."""

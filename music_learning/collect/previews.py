@@ -13,13 +13,14 @@ from music_learning.collect.http import BadDownload, HttpSession, Service, Skip,
 from music_learning.collect.itunes import ITunes
 from music_learning.files import atomic, sha256_of
 from music_learning.paths import DataPaths
-from music_learning.pipeline_config import PREVIEW_FORMATS
+from music_learning.pipeline_config import PREVIEW_FORMATS, PipelineConfig
 
 MAX_BYTES = 5_000_000  # Deezer's are of 0.5 MB, Apple's of 1 MB
 MAX_S = 30
 MIN_LENGTH_S, MAX_LENGTH_S = 25, 35  # previews are of 30 s
-MIN_SOUND_S = 5  # stage 2 needs 3 s above this level: the margin is for the little in which it measures differently
-SOUND_RMS = 1e-3  # -60 dB
+# Stage 2 needs `min_s` above this level; the margin is for the little in which it measures differently.
+MIN_SOUND_S = PipelineConfig().min_s + 2
+SOUND_RMS = 10 ** (PipelineConfig().silence_db / 20)
 EXPIRED = (403, 404, 410)
 RENEWALS = 5
 

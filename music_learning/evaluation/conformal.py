@@ -51,7 +51,7 @@ class Interval:
 def write_intervals(
     paths: ModelPaths, intervals: dict[str, Interval], measured: dict[str, dict], weights: dict[str, str]
 ) -> None:
-    """Write targets' intervals in place of those that they had.
+    """Write targets' intervals in place of those that they had; one without weights replaces none that has.
 
     Args:
         measured: for each of these targets what `measure_interval` says.
@@ -59,6 +59,8 @@ def write_intervals(
     """
     known = read_json(paths.intervals, MADE_BY) if paths.intervals.exists() else {}
     for target, interval in intervals.items():
+        if target not in weights and known.get(target, {}).get("weights_sha256") is not None:
+            continue
         belongs_to = {"weights_sha256": weights.get(target)}
         known[target] = {**interval.to_dict(), **belongs_to, "measured": measured[target]}
     write_json(paths.intervals, known)
@@ -96,6 +98,12 @@ def read_intervals(paths: ModelPaths, weights: dict[str, str]) -> dict[str, Inte
             *(paths.intervals, ", ".join(others), MADE_BY),
         )
     return intervals
+
+
+def without_interval(paths: ModelPaths, weights: dict[str, str]) -> list[str]:
+    """The targets for whose weights there is no interval."""
+    known = read_json(paths.intervals, MADE_BY) if paths.intervals.exists() else {}
+    return [target for target in weights if (known.get(target) or {}).get("weights_sha256") != weights[target]]
 
 
 def fit_interval(

@@ -27,7 +27,7 @@ def make_folds(corpus: Corpus, *, n_folds: int, seed: int) -> list[Corpus]:
     Returns:
         The corpus once for each fold, with other splits: the fold's songs are its test split.
     """
-    songs = corpus.own
+    songs = corpus.without_extra
     groups = songs["group"].to_numpy()
     folds = []
     for others, held_out in GroupKFold(n_folds, shuffle=True, random_state=seed).split(groups, groups=groups):
@@ -43,7 +43,7 @@ def make_folds(corpus: Corpus, *, n_folds: int, seed: int) -> list[Corpus]:
 def fold_numbers(folds: list[Corpus]) -> np.ndarray:
     """In which fold each song is held out, (songs,)."""
     numbers = pd.concat([pd.Series(number, index=fold.test.index) for number, fold in enumerate(folds)])
-    return numbers.loc[folds[0].own.index].to_numpy()
+    return numbers.loc[folds[0].without_extra.index].to_numpy()
 
 
 def predict_folds(
@@ -54,16 +54,16 @@ def predict_folds(
         _predict_fold(fold, config, device=device, paths=paths, name=f"fold{number}of{len(folds)}")
         for number, fold in enumerate(folds, 1)
     ]
-    return pd.concat(predicted).loc[folds[0].own.index]
+    return pd.concat(predicted).loc[folds[0].without_extra.index]
 
 
 def predict_folds_with_baseline(name: str, folds: list[Corpus]) -> pd.DataFrame:
     """Fit a baseline to each fold and predict its held-out songs: (songs, TARGETS)."""
     predicted = []
     for fold in folds:
-        others = fold.own[fold.own["split"].isin(("train", "validation"))]
+        others = fold.without_extra[fold.without_extra["split"].isin(("train", "validation"))]
         predicted.append(predict_with_baseline(name, others, fold.test, fold.spectrograms))
-    return pd.concat(predicted).loc[folds[0].own.index]
+    return pd.concat(predicted).loc[folds[0].without_extra.index]
 
 
 def _predict_fold(

@@ -8,8 +8,14 @@ from typing import Self
 from music_learning.pipeline_config import PipelineConfig
 
 # What the features take the rows of a spectrogram to be: with other bands or pitches they would mean something else.
-FIXED = {"n_mels": 96, "f_min_hz": 30.0, "f_max_hz": 8_000.0, "n_pitches": 60, "lowest_midi": 33}
-TOLERANCE = 0.05  # of a stretch of time that the frames can only come near to
+FIXED = {"n_mels": 96, "f_min_hz": 30.0, "f_max_hz": 8_000.0, "n_pitches": 60, "lowest_midi": 33} | {
+    "semitone_width": 0.35,
+    "floor_db": -100.0,
+    "pitch_floor_db": -90.0,
+}
+FIXED_LENGTH = ("onset_lag_s", "beat_lag_s", "usual_tempo_bpm", "pulse_bpm")  # each number means something else
+WINDOW_S, PITCH_WINDOW_S = 0.064, 0.256  # of the Fourier transforms
+TOLERANCE = 0.002  # of a stretch of time: at 44,100 Hz no hop makes 32 ms exactly
 FORMULAS = 1  # the version of the formulas themselves; raise it when one of them changes
 FRAME_S = 0.032  # from frame to frame, as the formulas are made for
 PITCH_FRAME_S = 0.128  # melodies and chords are described in steps of this
@@ -20,9 +26,10 @@ class FeatureConfig:
     """Settings of the features of a clip, in seconds, Hz, beats per minute, semitones and dB.
 
     Times become numbers of frames here and nowhere else, so that a feature means the same with any hop: 100 clicks a
-    minute are 100 beats per minute. Of finer frames, those are taken that lie 32 ms apart. Of frames 64 ms apart, what
-    they are too coarse for, such as a modulation above half their rate, is left out, which `feature_names` shows. A
-    pipeline config that the features can't be computed from is refused when this config is made.
+    minute are 100 beats per minute. Frames must lie 32 ms apart, or a whole part of that, of which those are taken that
+    do, or 64 ms. Of the last, what they are too coarse for, such as a modulation above half their rate, is left out,
+    which `feature_names` shows. A pipeline config that the features can't be computed from is refused when this config
+    is made.
 
     Raises:
         ValueError: for such a pipeline config, naming the setting.
@@ -90,7 +97,10 @@ class FeatureConfig:
                 f"pitch_hop_samples {self.pipeline.pitch_hop_samples} must be {self.stride} times a multiple of "
                 f"hop_samples {self.pipeline.hop_samples}, so that the features can tell which frames share pitches"
             )
-        self._check_length("pitch_hop_samples", self.pitch_frame_s, PITCH_FRAME_S, "one")
+        self._check_length("n_fft", self.pipeline.n_fft / self.pipeline.sample_rate_hz, WINDOW_S, "one window")
+        pitch_window_s = self.pipeline.pitch_n_fft / self.pipeline.sample_rate_hz
+        self._check_length("pitch_n_fft", pitch_window_s, PITCH_WINDOW_S, "one window")
+        self._check_length("pitch_hop_samples", self.pitch_frame_s, PITCH_FRAME_S, "one frame")
         lag_s = self.onset_lag_s[2]
         self._check_length("hop_samples", self.frames(lag_s) * self.frame_s, lag_s, "a whole number of frames")
 
@@ -117,12 +127,12 @@ class FeatureConfig:
         return self.pipeline.pitch_hop_samples / self.pipeline.sample_rate_hz
 
     @property
-    def per_frame(self) -> float:
+    def change_per_32_ms(self) -> float:
         """What a change from one frame to the next is multiplied with to be one per 32 ms: 1 with the defaults."""
         return FRAME_S / self.frame_s
 
     @property
-    def per_frame_sum(self) -> float:
+    def sum_per_32_ms(self) -> float:
         """What a sum over `rhythm_s` is multiplied with to be one over frames of 32 ms: 1 with the defaults."""
         return round(self.rhythm_s / FRAME_S) / self.rhythm_frames
 
@@ -187,7 +197,9 @@ class FeatureConfig:
         if unequal := names ^ values.keys():
             raise TypeError(f"feature setting {min(unequal)} is missing or unknown")
         for name, value in values.items():
-            if not _alike(value, getattr(default, name)):
+            if not _alike(value, getattr(default, name)) or (
+                name in FIXED_LENGTH and len(value) != len(getattr(default, name))
+            ):
                 raise TypeError(f"feature setting {name} is {value!r}, not like {getattr(default, name)!r}")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(pipeline, **values)

@@ -31,7 +31,7 @@ def dynamics(levels: Tensor, peaks: Tensor, config: FeatureConfig) -> Features:
         "std of seconds": std_over_time(seconds),
         "loudest less softest second": seconds.amax(dim=1) - seconds.amin(dim=1),
         "change of half seconds": halves.diff(dim=1).abs().mean(dim=1),
-        "change of frames": config.per_frame * level.diff(dim=1).abs().mean(dim=1),
+        "change of frames": config.change_per_32_ms * level.diff(dim=1).abs().mean(dim=1),
     }
     names = [*features, *(f"level quantile {quantile:g}" for quantile in config.level_quantiles)]
     return names, torch.cat([torch.stack([*features.values()], dim=1), quantiles], dim=1)

@@ -13,7 +13,7 @@ from music_learning.features.levels import Features, grouped, in_ranges, numbere
 
 def rhythm(levels: Tensor, config: FeatureConfig) -> dict[str, Features]:
     """(B, n_mels, frames) in dB, at least `rhythm_frames` -> groups of features"""
-    change = config.per_frame * levels.diff(dim=-1)
+    change = config.change_per_32_ms * levels.diff(dim=-1)
     rises, falls = (in_ranges(x.clamp(min=0), config.range_edges) for x in (change, -change))
     onsets = grouped(levels, config.n_rhythm_bands).diff(dim=-1).clamp(min=0)
     onsets = onsets - onsets.mean(dim=-1, keepdim=True)
@@ -33,7 +33,7 @@ def _modulation_spectrum(levels: Tensor, config: FeatureConfig) -> Features:
     bands = grouped(levels, config.n_rhythm_bands)
     stretches = (bands - bands.mean(dim=-1, keepdim=True)).unfold(2, frames, frames // 2)
     window = torch.hann_window(frames, periodic=False, device=levels.device)
-    strength = config.per_frame_sum * torch.fft.rfft(stretches * window).abs().mean(dim=2)
+    strength = config.sum_per_32_ms * torch.fft.rfft(stretches * window).abs().mean(dim=2)
     rates = [strength[:, :, low:high].mean(dim=2) for low, high in config.modulation_bins]
     names = [
         f"{band}, {low / config.rhythm_s:.2f} to {high / config.rhythm_s:.2f} Hz"
@@ -127,7 +127,7 @@ def _onsets(
     quantiles = rises.quantile(at, dim=-1) / (mean[..., 0] + 1e-3)
     here, before, after = rises[..., 1:-1], rises[..., :-2], rises[..., 2:]
     is_onset = (here > before) & (here > after) & (here > config.onset_strength * mean)
-    rate = config.per_frame * is_onset.float().mean(dim=-1)
+    rate = config.change_per_32_ms * is_onset.float().mean(dim=-1)
 
     # The latest onset up to each frame, moved on by one: the onset before the frame, or -1 where there is none.
     place = torch.arange(is_onset.shape[-1], device=rises.device).expand_as(is_onset)
@@ -138,9 +138,9 @@ def _onsets(
     variance = apart.square().nanmean(dim=-1) - mean_apart.square()
     median_apart = apart.nanmedian(dim=-1).values
     intervals = {
-        "log mean": (mean_apart / config.per_frame).log(),
+        "log mean": (mean_apart / config.change_per_32_ms).log(),
         "std / mean": variance.clamp(min=0).sqrt() / mean_apart,
-        "log median": (median_apart / config.per_frame).log(),
+        "log median": (median_apart / config.change_per_32_ms).log(),
     }
     skewness = {"rises": _skewness(rises), "falls": _skewness(falls), "levels": _skewness(levels)}
     strengths = [f"quantile {quantile:g} of rises / mean rise" for quantile in config.onset_quantiles]

@@ -21,7 +21,7 @@ def _bands(levels: Tensor, config: FeatureConfig) -> dict[str, Features]:
     The mean rise is the spectral flux as onset detectors use it: falls don't count (Bello et al., 2005).
     """
     bands = grouped(levels, config.n_coarse_bands)
-    change = config.per_frame * bands.diff(dim=-1)
+    change = config.change_per_32_ms * bands.diff(dim=-1)
     means = bands.mean(dim=-1)
     names = numbered("band", config.n_coarse_bands)
     return {
@@ -43,7 +43,7 @@ def _mfcc(levels: Tensor, config: FeatureConfig) -> dict[str, Features]:
     order = torch.arange(config.n_mfcc, device=levels.device)[:, None]
     basis = torch.cos(math.pi * band * order / n_mels) * math.sqrt(2 / n_mels)
     mfcc = basis @ levels
-    change = config.per_frame * mfcc.diff(dim=-1)
+    change = config.change_per_32_ms * mfcc.diff(dim=-1)
     moving = change[:, : config.n_correlated_mfcc] - change[:, : config.n_correlated_mfcc].mean(dim=-1, keepdim=True)
     moving = F.normalize(moving, dim=-1, eps=1e-3)
     first, second = torch.triu_indices(config.n_correlated_mfcc, config.n_correlated_mfcc, offset=1)

@@ -1,7 +1,4 @@
-"""The convolutional network, its config, and how a trained one is saved and loaded.
-
-A saved model is two files: weights as safetensors, which can hold no code, and a JSON that describes them.
-"""
+"""The convolutional network and its config."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Self
@@ -13,6 +10,7 @@ from torch.nn import functional as F
 from music_learning.columns import TARGETS
 
 MIN_STD_DB = 1.0
+MIN_FRAMES = 16  # what is shorter is halved to nothing
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,12 @@ class NetworkConfig:
     hidden: int = 128
     dropout: float = 0.4
     segment_frames: int = 128  # 4 s: what a prediction is made from, segment by segment
+
+    def __post_init__(self) -> None:
+        if min(*self.stem_channels, self.n_mels, self.channels, self.n_blocks, self.hidden, len(self.outputs)) < 1:
+            raise ValueError("a network has at least one output, band, channel, block and hidden unit")
+        if self.segment_frames < MIN_FRAMES:
+            raise ValueError(f"segment_frames is {self.segment_frames}; at least {MIN_FRAMES} are needed")
 
     @classmethod
     def from_dict(cls, values: dict) -> "NetworkConfig":

@@ -1,4 +1,7 @@
-"""The model of one target: CNNs and a kernel model, mixed; how a trained one is saved and loaded."""
+"""The model of one target: CNNs and a kernel model, mixed; how a trained one is saved and loaded.
+
+A saved model is two files: weights as safetensors, which can hold no code, and a JSON that describes them.
+"""
 
 import hashlib
 from dataclasses import dataclass, fields
@@ -15,7 +18,7 @@ from music_learning.features.clip import clip_features
 from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic, copy_atomically, read_json, read_pipeline_config, write_json
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
-from music_learning.model.kernel import KERNELS, SupportVectorRegression
+from music_learning.model.kernel import KERNEL_POWERS, SupportVectorRegression
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
 
@@ -28,8 +31,8 @@ class EnsembleConfig:
     network: NetworkConfig
     n_members: int  # CNNs
     n_support: int  # songs that the kernel model keeps
-    kernel: str = "gaussian"
-    networks_share: float = 0.3  # of a value; the rest is the kernel model's
+    kernel: str  # one of KERNEL_POWERS
+    networks_share: float  # of a value; the rest is the kernel model's
 
     def to_dict(self) -> dict:
         """As JSON has it, beside the pipeline's settings."""
@@ -41,13 +44,15 @@ class EnsembleConfig:
     @classmethod
     def from_dict(cls, values: dict) -> Self:
         """Rebuild a config from a model's description. Raises KeyError, TypeError or ValueError where it is damaged."""
+        if missing := [name for name in (f.name for f in fields(cls)) if name not in values]:
+            raise KeyError(f"it has no {', '.join(missing)}")
         pipeline = PipelineConfig.from_dict(values["pipeline"])
         config = cls(
-            FeatureConfig.from_dict(values.get("features"), pipeline),
+            FeatureConfig.from_dict(values["features"], pipeline),
             NetworkConfig.from_dict(values["network"]),
             *(values[name] for name in ("n_members", "n_support", "kernel", "networks_share")),
         )
-        if config.kernel not in KERNELS:
+        if config.kernel not in KERNEL_POWERS:
             raise ValueError(f"there is no kernel called {config.kernel!r}")
         if not 0 <= config.networks_share <= 1:
             raise ValueError(f"networks_share is {config.networks_share!r}, not from 0 to 1")
@@ -173,7 +178,12 @@ def load_model(paths: ModelPaths, target: str) -> tuple[Ensemble, dict]:
     try:
         model = Ensemble(EnsembleConfig.from_dict(description))
         model.load_state_dict(parse_safetensors(weights))
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        if (outputs := list(model.config.network.outputs)) != [target] or description.get("target") != target:
+            raise ValueError(f"it is a model of {description.get('target')} with the outputs {outputs}")
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error.args[0] if error.args else error).splitlines()[0]
+        raise UserError(f"{described} doesn't describe a model of this version: {reason}") from None
+    except (RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{described} and {weights_path} don't fit this version's network: {reason}") from None
     return model.eval(), description

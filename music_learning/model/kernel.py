@@ -7,7 +7,7 @@ from music_learning.features.clip import feature_weights
 from music_learning.features.config import FeatureConfig
 
 # How alike two clips are that lie a distance r apart is exp(-(gamma r^2)^(p / 2)): the power p of each kernel.
-KERNELS = {"gaussian": 2.0, "exponential": 1.0}
+KERNEL_POWERS = {"gaussian": 2.0, "exponential": 1.0}
 
 
 class SupportVectorRegression(nn.Module):
@@ -23,7 +23,7 @@ class SupportVectorRegression(nn.Module):
         Args:
             features: what the model is fed with.
             n_support: how many training songs it keeps.
-            kernel: one of `KERNELS`.
+            kernel: one of `KERNEL_POWERS`.
         """
         super().__init__()
         self.features, self.kernel = features, kernel
@@ -35,7 +35,7 @@ class SupportVectorRegression(nn.Module):
         self.register_buffer("dual_coef", torch.zeros(n_support))
         self.register_buffer("intercept", torch.zeros(()))
         self.register_buffer("gamma", torch.ones(()))
-        self.register_buffer("power", torch.tensor(KERNELS[kernel] / 2), persistent=False)
+        self.register_buffer("power", torch.tensor(KERNEL_POWERS[kernel] / 2), persistent=False)
 
     def scaled(self, features: Tensor) -> Tensor:
         """(B, features) -> standard deviations from the training songs' mean, times what each counts, in float16

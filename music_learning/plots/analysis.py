@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from music_learning.columns import TARGETS
-from music_learning.plots.style import HIGHLIGHT, LOWERED, RAISED, TARGET_COLORS, save_figure
+from music_learning.plots.style import HIGHLIGHT, LOWERED, RAISED, SPECTROGRAM, TARGET_COLORS, save_figure, shorten
 from music_learning.predict.analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, Analysis, even_edges, hertz
 
 QUADRANTS = (  # where on the plane of valence and energy each word stands
@@ -61,13 +61,8 @@ def draw_analysis(
     _draw_values(figure.add_subplot(right[0]), analysis, true or {})
     _draw_plane(figure.add_subplot(right[1]), analysis, training_songs)
     _draw_similar(figure.add_subplot(right[2]), analysis)
-    figure.suptitle(f"{_short(title, 80)}: {analysis.mood}", fontsize=14, weight="bold", parse_math=False)
+    figure.suptitle(f"{shorten(title, 80)}: {analysis.mood}", fontsize=14, weight="bold", parse_math=False)
     save_figure(figure, path)
-
-
-def _short(text: str, length: int = MAX_TEXT) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _clean(axes: Axes) -> None:
@@ -87,7 +82,7 @@ def _time_axis(axes: Axes, duration_s: float) -> None:
 def _draw_spectrogram(axes: Axes, analysis: Analysis) -> None:
     spectrogram = analysis.spectrogram.numpy()
     extent = (0, analysis.duration_s, 0, len(spectrogram))
-    axes.imshow(spectrogram, origin="lower", aspect="auto", cmap="magma", vmin=-90, vmax=-10, extent=extent)
+    axes.imshow(spectrogram, **SPECTROGRAM, extent=extent)
     _time_axis(axes, analysis.duration_s)
     axes.set(ylabel="mel band", title="log-mel spectrogram")
 
@@ -107,8 +102,10 @@ def _draw_explanation(panels: list[Axes], analysis: Analysis) -> None:
     edges = even_edges(len(spectrogram), attributions.shape[1])
     times_s = (np.arange(MAX_COLUMNS) + 0.5) * analysis.duration_s / MAX_COLUMNS
     moments = (np.searchsorted(starts_s, times_s, side="right") - 1).clip(min=0)
-    heard = (times_s >= starts_s[moments]) & (times_s < ends_s[moments])  # the rest is silent
-    shares = np.repeat(attributions[:, :, moments] * heard / explanation.strongest_attribution, np.diff(edges), axis=1)
+    sounding = (times_s >= starts_s[moments]) & (times_s < ends_s[moments])  # the rest is silent
+    shares = np.repeat(
+        attributions[:, :, moments] * sounding / explanation.strongest_attribution, np.diff(edges), axis=1
+    )
     image = {"origin": "lower", "aspect": "auto", "extent": (0, analysis.duration_s, 0, len(spectrogram))}
     for row, (axes, target) in enumerate(zip(panels, TARGETS, strict=True)):
         axes.imshow(spectrogram, cmap="gray", vmin=-100, vmax=-10, **image)
@@ -189,5 +186,5 @@ def _draw_similar(axes: Axes, analysis: Analysis) -> None:
     axes.axis("off")
     axes.set_title("similar songs", loc="left")
     for row, song in enumerate(analysis.similar_songs[:5]):
-        text = _short(f"{song.title} by {song.artist}")
+        text = shorten(f"{song.title} by {song.artist}", MAX_TEXT)
         axes.text(0, 0.95 - 0.2 * row, text, va="top", fontsize=9.5, parse_math=False, transform=axes.transAxes)

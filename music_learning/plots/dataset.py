@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from music_learning.columns import SPLITS, TARGETS
-from music_learning.plots.style import SERIES_COLORS, save_figure
+from music_learning.plots.style import SERIES_COLORS, SPECTROGRAM, save_figure, shorten
 from music_learning.songs.spectrograms import SpectrogramSet
 
 
@@ -21,11 +21,7 @@ def draw_spectrograms(songs: pd.DataFrame, spectrograms: SpectrogramSet, path: P
         spectrogram = spectrograms.spectrogram(song_id)[: config.n_mels].astype(np.float32)
         image = axes.imshow(
             spectrogram,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=-90,
-            vmax=-10,
+            **SPECTROGRAM,
             extent=(0, spectrogram.shape[1] / config.frames_per_s, 0, config.n_mels),
         )
         labels = "   ".join(f"{target} {song[target]:.2f}" for target in TARGETS)
@@ -37,10 +33,6 @@ def draw_spectrograms(songs: pd.DataFrame, spectrograms: SpectrogramSet, path: P
     figure.colorbar(image, ax=figure.axes, label="dB relative to a full-scale sine", shrink=0.6)
     figure.suptitle("Log-mel spectrograms, from the least to the most energetic song")
     save_figure(figure, path)
-
-
-def shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def draw_labels(songs: pd.DataFrame, path: Path) -> None:

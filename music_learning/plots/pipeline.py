@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.plots.style import save_figure
+from music_learning.plots.style import SPECTROGRAM, save_figure
 
 BAND_TICKS_HZ = (100, 250, 500, 1000, 2000, 4000, 7000)
 MAX_POINTS = 2000  # of the waveform, each its loudest sample
@@ -27,14 +27,13 @@ def draw_pipeline(waveform: Tensor, spectrogram: Tensor, config: PipelineConfig,
     levels, tones, peak = spectrogram.split([config.n_mels, config.n_pitches, 1])
     duration_s = spectrogram.shape[1] / config.frames_per_s
     _draw_waveform(waves, waveform.numpy(), config)
-    image = {"origin": "lower", "aspect": "auto", "cmap": "magma"}
-    bands.imshow(levels.numpy(), extent=(0, duration_s, -0.5, config.n_mels - 0.5), vmin=-90, vmax=-10, **image)
+    bands.imshow(levels.numpy(), extent=(0, duration_s, -0.5, config.n_mels - 0.5), **SPECTROGRAM)
     centres_hz = [config.hz_at(band) for band in range(config.n_mels)]
     bands.set_yticks(np.interp(BAND_TICKS_HZ, centres_hz, range(config.n_mels)), [f"{hz:,}" for hz in BAND_TICKS_HZ])
     bands.set(
         title=f"log-mel spectrogram: {config.n_mels} bands every {1000 / config.frames_per_s:.0f} ms", ylabel="Hz"
     )
-    pitches.imshow(tones.numpy(), extent=(0, duration_s, -0.5, config.n_pitches - 0.5), vmin=-80, vmax=-20, **image)
+    pitches.imshow(tones.numpy(), extent=(0, duration_s, -0.5, config.n_pitches - 0.5), **SPECTROGRAM)
     pitches.set_yticks(
         range(0, config.n_pitches, 12), [f"A{1 + octave}" for octave in range(-(-config.n_pitches // 12))]
     )

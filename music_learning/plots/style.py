@@ -16,6 +16,16 @@ HIGHLIGHT = "#d62f4b"  # one point among many
 REFERENCE = {"color": "#999999", "linewidth": 0.8, "linestyle": ":"}  # a line to compare with
 
 
+# How levels in dB relative to full scale are shown.
+SPECTROGRAM = {"origin": "lower", "aspect": "auto", "cmap": "magma", "vmin": -90, "vmax": -10}
+
+
+def shorten(text: str, length: int) -> str:
+    """A text on one line, of no more characters than `length`."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a matplotlib figure as PNG."""
     with atomic(path) as temporary, warnings.catch_warnings():

@@ -28,7 +28,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How much each cell of the spectrogram raised (above 0) or lowered the values of the window of 30 s that it is in.
+    """How much each cell of the spectrogram raised (above 0) or lowered the values of the window that it is in.
 
     Of a recording's last window, which is shorter, it says how much it would in as long a one as the others. A cell is
     a group of mel bands during one moment of the timeline; see `occlusion.occlusion_attributions`.
@@ -96,8 +96,8 @@ class Explanation:
 class Analysis:
     """What is predicted of one recording.
 
-    The timeline has one moment for every 3 to 4 s that are not silent. Over each window of 30 s, the mean of its
-    moments is the value of that window; a recording's value is the mean of its windows, weighted by their lengths.
+    The timeline has one moment for every 3 to 4 s that are not silent. Over each window, the mean of its moments is
+    the value of that window; a recording's value is the mean of its windows, weighted by their lengths.
     """
 
     duration_s: float
@@ -170,13 +170,13 @@ def percentile(value: float, ordered: Sequence[float]) -> float:
 
 
 def warnings_about(novel: int, windows: int) -> tuple[str, ...]:
-    """What to warn of where so many of a recording's windows of 30 s are unlike the training songs.
+    """What to warn of where so many of a recording's windows are unlike the training songs.
 
-    One in fifty songs is by chance, so that less than half of the windows says nothing.
+    One in fifty songs is taken for such, so that less than half of the windows says nothing.
     """
     if 2 * novel < windows:
         return ()
-    what = "This sounds" if windows == 1 else f"{novel} of {windows} windows of 30 s sound"
+    what = "This sounds" if windows == 1 else f"{novel} of its {windows} windows sound"
     return (
         f"{what} unlike the music that the models learned from: speech, noise or a single tone, perhaps. "
         "Don't rely on the numbers.",

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
@@ -12,9 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_features
+from music_learning.features.clip import clip_features, feature_names
 from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic
+from music_learning.pipeline_config import PipelineConfig
 from music_learning.songs.spectrograms import SpectrogramSet
 
 FALSE_POSITIVE_RATE = 0.02  # share of songs that may be taken for novel
@@ -62,23 +62,31 @@ class NoveltyDetector:
         length = max((k for k, length_s in enumerate(LENGTHS_S) if duration_s >= 0.95 * length_s), default=0)
         return bool(self.distances(features).min() > self.limits[length])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, weights: dict[str, str]) -> None:
+        """Write the detector. `weights` has the hash of each target's weights, which were trained on its songs."""
         tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
-        metadata = {"features": json.dumps(self.features.to_dict())}
+        data = to_safetensors(tensors | {"songs": tensors["songs"].half()}, settings_of(self.features, weights))
         with atomic(path) as temporary:
-            temporary.write_bytes(to_safetensors(tensors | {"songs": tensors["songs"].half()}, metadata))
+            temporary.write_bytes(data)
 
     @classmethod
-    def open(cls, path: Path, features: FeatureConfig) -> Self:
-        """Read a detector for features of these settings.
+    def open(cls, path: Path, features: FeatureConfig, weights: dict[str, str]) -> Self:
+        """Read a detector for features of these settings, and of the songs that these weights were trained on.
 
         Raises:
-            UserError: the file is missing, damaged, of another version, or for features of other settings.
+            UserError: the file is missing, damaged, of another version, or for other features or weights.
         """
         try:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
-                saved = FeatureConfig.from_dict(json.loads(file.metadata()["features"]), features.pipeline)
+                metadata = file.metadata()
+            pipeline = PipelineConfig.from_dict(json.loads(metadata["pipeline"]))
+            saved = FeatureConfig.from_dict(json.loads(metadata["features"]), pipeline)
+            if json.loads(metadata["lengths_s"]) != list(LENGTHS_S):
+                raise ValueError(f"its limits are for clips of {metadata['lengths_s']} s")
+            for name, shape in shapes_of(features, len(tensors["songs"])).items():
+                if tensors[name].shape != shape:
+                    raise ValueError(f"{name} has the shape {tuple(tensors[name].shape)}, not {shape}")
         except FileNotFoundError:
             raise UserError(f"{path} is missing; run {MADE_BY} first") from None
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -87,7 +95,29 @@ class NoveltyDetector:
             raise UserError(
                 f"{path} and the models have different feature settings: {difference}; make it again with {MADE_BY}"
             )
+        if {target: metadata.get(target) for target in weights} != weights:
+            raise UserError(f"{path} was made with other models than these; make it again with {MADE_BY}")
         return cls(features, **tensors | {"songs": tensors["songs"].float()})
+
+
+def settings_of(features: FeatureConfig, weights: dict[str, str]) -> dict[str, str]:
+    """All that a detector belongs to, as its file keeps it."""
+    return {
+        "pipeline": json.dumps(features.pipeline.to_dict()),
+        "features": json.dumps(features.to_dict()),
+        "lengths_s": json.dumps(LENGTHS_S),
+        **weights,
+    }
+
+
+def shapes_of(features: FeatureConfig, n_songs: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a detector."""
+    n_features = len(feature_names(features))
+    return {
+        "songs": (n_songs, n_features),
+        **dict.fromkeys(("positive", "mean", "std"), (n_features,)),
+        "limits": (len(LENGTHS_S),),
+    }
 
 
 def by_ratio(features: Tensor, positive: Tensor) -> Tensor:
@@ -115,11 +145,10 @@ def fit_novelty_detector(
     for length_s in LENGTHS_S:
         crops = []
         for song in tqdm(songs, desc=f"novelty at {length_s} s", unit="song", disable=None):
-            spectrogram = spectrograms.spectrogram(song["song_id"]).astype(np.float32)
+            spectrogram = spectrograms.tensor(song["song_id"])
             n = min(spectrogram.shape[1], round(length_s * spectrograms.config.frames_per_s))
             start = (spectrogram.shape[1] - n) // 2
-            crop = torch.from_numpy(spectrogram[None, :, start : start + n])
-            crops.append(clip_features(crop, config))
+            crops.append(clip_features(spectrogram[None, :, start : start + n], config))
         by_length.append(torch.cat(crops))
     whole = by_length[-1]
     positive = (whole > 0).float().mean(dim=0) >= POSITIVE_SHARE

@@ -103,7 +103,7 @@ class Predictor:
         return cls(
             ensembles,
             descriptions,
-            novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features),
+            novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features, weights),
             training_songs=training_songs,
             index=training_songs if index is None else SongIndex.open(Path(index), weights),
             intervals=read_intervals(paths, weights),

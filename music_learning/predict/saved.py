@@ -3,9 +3,6 @@
 import random
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
 from music_learning.files import read_table
@@ -28,7 +25,10 @@ class SavedSongs:
     def open(cls, paths: DataPaths) -> "SavedSongs":
         """Read a folder with songs.csv and spectrograms/. Raises UserError where something is missing or damaged."""
         if not paths.songs.exists():
-            raise UserError(f"{paths.songs} is missing; run data_loading.py first, or name an audio file or a folder")
+            raise UserError(
+                "name an audio file or a folder; or, for one of the saved songs, run data_loading.py first "
+                f"({paths.songs} is missing)"
+            )
         spectrograms = SpectrogramSet.open(paths.spectrograms)
         return cls(paths, read_table(paths.songs, SONG_COLUMNS, "data_loading.py"), spectrograms)
 
@@ -63,7 +63,7 @@ class SavedSongs:
         """As `Predictor.predict`. Raises UserError where the song has no spectrogram."""
         if song["song_id"] not in self.spectrograms.rows:
             raise UserError(f"{self.paths.spectrograms} lacks song {song['song_id']}; run data_loading.py again")
-        spectrogram = torch.from_numpy(self.spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+        spectrogram = self.spectrograms.tensor(song["song_id"])
         duration_s = spectrogram.shape[1] / self.spectrograms.config.frames_per_s
         return predictor.analyse([(spectrogram, duration_s)], explain=explain)
 

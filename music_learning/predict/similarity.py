@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
@@ -157,7 +156,7 @@ def build_index(
     """
 
     def embedding(song: dict[str, str]) -> Tensor:
-        return embed(torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32)))
+        return embed(spectrograms.tensor(song["song_id"]))
 
     mapped = ordered_map(embedding, songs, workers=cpu_count(), description="index", unit="song")
     embeddings = torch.stack(list(mapped))

@@ -40,7 +40,7 @@ class Corpus:
 
     @property
     def train(self) -> pd.DataFrame:
-        """The songs of the training split; the networks also learn from the extra ones: `training`."""
+        """The songs of the training split; the networks also learn from the extra ones: `train_and_extra`."""
         return self.part("train")
 
     @property
@@ -57,17 +57,17 @@ class Corpus:
         return by_other_artists(self.part(EXTRA), self.part("validation", "test"))
 
     @cached_property
-    def training(self) -> pd.DataFrame:
+    def train_and_extra(self) -> pd.DataFrame:
         """All songs that the networks are trained on."""
         return pd.concat([self.train, self.extra])
 
     @property
-    def known(self) -> pd.DataFrame:
-        """All songs that a model has to do with before it is tested: training and validation."""
-        return pd.concat([self.training, self.validation])
+    def fitted(self) -> pd.DataFrame:
+        """All songs that a model is fitted to or chosen by: training, extra and validation songs."""
+        return pd.concat([self.train_and_extra, self.validation])
 
     @property
-    def own(self) -> pd.DataFrame:
+    def without_extra(self) -> pd.DataFrame:
         """All songs but the extra ones."""
         return self.songs[self.songs["split"] != EXTRA]
 
@@ -89,7 +89,7 @@ class Corpus:
     def band_statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each mel band over the training songs, in dB, both (n_mels,)."""
         total, squares, n_frames, n_mels = 0.0, 0.0, 0, self.spectrograms.config.n_mels
-        for song_id in self.training.index:
+        for song_id in self.train_and_extra.index:
             clip = self.spectrograms.spectrogram(song_id)[:n_mels].astype(np.float64)
             total, squares = total + clip.sum(axis=1), squares + (clip**2).sum(axis=1)
             n_frames += clip.shape[1]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from music_learning.columns import INDEX_COLUMNS
 from music_learning.errors import UserError
@@ -120,6 +122,10 @@ class SpectrogramSet:
             self.mapped = self.memory_map()
         return self.mapped[self.rows[song_id], :, : self.frames(song_id)]
 
+    def tensor(self, song_id: str) -> Tensor:
+        """One song's spectrogram to compute with, (n_rows, valid frames) float32."""
+        return torch.from_numpy(self.spectrogram(song_id).astype(np.float32))
+
     def frames(self, song_id: str) -> int:
         """The number of valid frames of one song's row."""
         return int(self.index[self.rows[song_id]]["frames"])
@@ -145,6 +151,10 @@ class SpectrogramSets:
     def spectrogram(self, song_id: str) -> np.ndarray:
         """One song's spectrogram, (n_rows, valid frames) float16, read only."""
         return self._holding(song_id).spectrogram(song_id)
+
+    def tensor(self, song_id: str) -> Tensor:
+        """One song's spectrogram to compute with, (n_rows, valid frames) float32."""
+        return torch.from_numpy(self.spectrogram(song_id).astype(np.float32))
 
     def frames(self, song_id: str) -> int:
         """The number of valid frames of one song's row."""

@@ -1,4 +1,4 @@
-"""Chance changes to training spectrograms under which a song's mood stays the same."""
+"""Random changes to training spectrograms under which a song's mood stays the same."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from torch import Tensor
 class AugmentationConfig:
     """How strong each change is at the most, or by its standard deviation where it says so."""
 
-    gain_db: float = 3.0  # deviation; loudness carries energy, but a song played more softly is the same song
-    tilt_db: float = 1.0  # deviation, at the highest band, against the lowest: another mastering
+    gain_db: float = 3.0  # standard deviation; loudness carries energy, but a song played more softly is the same song
+    tilt_db: float = 1.0  # standard deviation, at the highest band, against the lowest: another mastering
     shift_bands: int = 2  # up or down: another key
     mask_bands: int = 12  # SpecAugment
     mask_frames: int = 40  # SpecAugment
@@ -25,8 +25,8 @@ def augment(spectrograms: Tensor, fill_db: Tensor, config: AugmentationConfig, g
 
     Args:
         spectrograms: (B, n_mels, frames) in dB; left as it is.
-        fill_db: (n_mels, 1), what masked places become.
-        generator: the source of chance, on the CPU.
+        fill_db: (n_mels, 1), what masked cells become.
+        generator: of random numbers, on the CPU.
 
     Returns:
         (B, n_mels, frames) in dB.
@@ -34,8 +34,8 @@ def augment(spectrograms: Tensor, fill_db: Tensor, config: AugmentationConfig, g
     n, n_mels, frames = spectrograms.shape
     device = spectrograms.device
 
-    def normal(deviation: float) -> Tensor:
-        return deviation * torch.randn(n, 1, 1, generator=generator)
+    def normal(std: float) -> Tensor:
+        return std * torch.randn(n, 1, 1, generator=generator)
 
     slope = torch.linspace(-1, 1, n_mels)[:, None]
     x = spectrograms + (normal(config.gain_db) + normal(config.tilt_db) * slope).to(device)

@@ -20,7 +20,7 @@ class KernelConfig:
 
 HALF, DOUBLE = 0.5, 2.0
 # What was tried is in docs/experiments.md.
-KERNELS = {
+KERNEL_SETTINGS = {
     "energy": KernelConfig(
         kernel="gaussian",
         gamma=0.25,
@@ -77,6 +77,6 @@ class TrainingConfig:
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    kernels: dict[str, KernelConfig] = field(default_factory=KERNELS.copy)  # of each target
+    kernels: dict[str, KernelConfig] = field(default_factory=KERNEL_SETTINGS.copy)  # of each target
     networks_share: float = 0.3  # of a value; the kernel model errs less, the more so for energy
     seed: int = 0

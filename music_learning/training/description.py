@@ -25,7 +25,7 @@ IN_MODEL = ("network", "features", "n_members", "networks_share")  # settings th
 
 def describe(target: str, corpus: Corpus, config: TrainingConfig, runs: list[TrainingRun], test_metrics: dict) -> dict:
     """What a model's JSON says besides its config and the hash of its weights."""
-    labels = corpus.training[target].to_numpy()
+    labels = corpus.train_and_extra[target].to_numpy()
     return {
         "training": settings(config),
         "best_epochs": [training.best_epoch[target] for training in runs],
@@ -59,8 +59,8 @@ def trained_model(target: str, corpus: Corpus, config: TrainingConfig, paths: Mo
     return model if description.get("fingerprint") == fingerprint(corpus, config) else None
 
 
-def weights_trained_with(config: TrainingConfig, paths: ModelPaths) -> dict[str, str]:
-    """target -> the hash of its saved weights, for those that were trained with these settings, the seed aside.
+def weights_trained_with(corpus: Corpus, config: TrainingConfig, paths: ModelPaths) -> dict[str, str]:
+    """target -> the hash of its saved weights, for those trained on these songs with these settings, the seed aside.
 
     A cross-validation with the same settings says how far their predictions are off.
     """
@@ -68,12 +68,17 @@ def weights_trained_with(config: TrainingConfig, paths: ModelPaths) -> dict[str,
     for target in TARGETS:
         if paths.description(target).exists():
             description = read_json(paths.description(target), "model_train.py")
-            same_model = all(description.get(name) == getattr(config, name) for name in ("n_members", "networks_share"))
-            if same_model and _comparable(description.get("training")) == _comparable(settings(config)):
+            expected = {
+                "pipeline": config.features.pipeline.to_dict(),
+                "features": config.features.to_dict(),
+                "network": config.network.to_dict() | {"outputs": [target]},
+                "n_members": config.n_members,
+                "networks_share": config.networks_share,
+                "training": settings(config) | {"seed": None},
+            }
+            said = {name: description.get(name) for name in expected}
+            said["training"] = {**(said["training"] or {}), "seed": None}
+            same_songs = (description.get("data") or {}).get("sha256") == corpus.fingerprint
+            if same_songs and said == json.loads(json.dumps(expected)):  # JSON knows no tuples
                 weights[target] = description["weights_sha256"]
     return weights
-
-
-def _comparable(training: dict | None) -> dict:
-    """Training settings but for the seed, as they come out of JSON, which knows no tuples."""
-    return json.loads(json.dumps({**(training or {}), "seed": None}))

@@ -18,5 +18,6 @@ def select_device(name: str) -> torch.device:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device calculates in bfloat16 by itself, which makes training half as fast again."""
     if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported()
+        # Not public, and there is no other way to know; without it, float32 is right and slower.
+        return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
     return device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -20,7 +20,7 @@ def fit_kernel_models(corpus: Corpus, config: TrainingConfig) -> dict[str, Suppo
 
     It has no epoch to choose, so the validation songs teach it, too.
     """
-    dataset = SpectrogramDataset(corpus.spectrograms, corpus.known, TARGETS)
+    dataset = SpectrogramDataset(corpus.spectrograms, corpus.fitted, TARGETS)
     features = torch.cat([clip_features(spectrogram[None], config.features) for spectrogram, _ in dataset])
     return {
         target: fit_kernel_model(features, labels, config.kernels[target], config.features)

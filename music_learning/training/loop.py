@@ -45,7 +45,7 @@ def train_network(
     Returns:
         The finished run; its `best` states are what to use.
     """
-    train_set = SpectrogramDataset(corpus.spectrograms, corpus.training, TARGETS, crop_frames=config.crop_frames)
+    train_set = SpectrogramDataset(corpus.spectrograms, corpus.train_and_extra, TARGETS, crop_frames=config.crop_frames)
     validation_set = SpectrogramDataset(corpus.spectrograms, corpus.validation, TARGETS)
     variances = label_variances(train_set)
     torch.manual_seed(config.seed)

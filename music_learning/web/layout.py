@@ -40,6 +40,7 @@ def build_page(service: Service) -> gr.Blocks:
                     buttons=[],
                     elem_id="song",
                 )
+                # Not public: Gradio has no other place in which to refuse what is no upload.
                 take_file = uploads_only(audio.async_move_resource_to_block_cache, service.folder)
                 audio.async_move_resource_to_block_cache = take_file
                 if service.saved is not None:

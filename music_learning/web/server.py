@@ -34,6 +34,7 @@ def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
     """The page as a web application whose files lie in `folder`."""
     theme = gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
     theme.set(block_label_text_color="*primary_800", body_text_color_subdued="*neutral_600")  # enough contrast
+    # Both are not public, and have no public counterpart.
     page.has_launched = True  # else Gradio does not check which files a mounted page takes and gives
     page.state_session_capacity = MAX_WAITING  # Gradio keeps the last results of 10,000 visitors otherwise, 0.2 MB each
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

@@ -44,9 +44,11 @@ def test_every_song_is_held_out_once(corpus):
     folds = make_folds(corpus, n_folds=N_FOLDS, seed=0)
     assert len(folds) == N_FOLDS
     held_out = pd.concat([fold.test for fold in folds])
-    assert sorted(held_out.index) == list(corpus.own.index)
+    assert sorted(held_out.index) == list(corpus.without_extra.index)
     for fold in folds:
-        assert sorted(fold.known.index.union(fold.test.index)) == sorted([*corpus.own.index, *fold.extra.index])
+        assert sorted(fold.fitted.index.union(fold.test.index)) == sorted(
+            [*corpus.without_extra.index, *fold.extra.index]
+        )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -78,18 +80,18 @@ def test_numbers_say_in_which_fold_a_song_is_held_out(corpus):
     folds = make_folds(corpus, n_folds=N_FOLDS, seed=0)
     numbers = fold_numbers(folds)
     for number, fold in enumerate(folds):
-        assert list(corpus.own.index[numbers == number]) == list(fold.test.index)
+        assert list(corpus.without_extra.index[numbers == number]) == list(fold.test.index)
 
 
 def test_baselines_are_fitted_without_the_held_out_songs(corpus):
     folds = make_folds(corpus, n_folds=N_FOLDS, seed=0)
     predicted = predict_folds_with_baseline("mean", folds)
-    assert list(predicted.index) == list(corpus.own.index)
+    assert list(predicted.index) == list(corpus.without_extra.index)
     for fold in folds:
-        others = corpus.own["energy"].drop(fold.test.index)
+        others = corpus.without_extra["energy"].drop(fold.test.index)
         assert predicted.loc[fold.test.index, "energy"].to_numpy() == pytest.approx(others.mean())
     by_ridge = predict_folds_with_baseline("ridge", folds)
-    np.testing.assert_allclose(by_ridge["energy"], corpus.own["energy"], atol=0.03)
+    np.testing.assert_allclose(by_ridge["energy"], corpus.without_extra["energy"], atol=0.03)
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def pretended(monkeypatch):
 
     def train(fold, config, *, device, paths, name):
         trained.append(name)
-        return dict.fromkeys(TARGETS, len(fold.training) / 1000), []
+        return dict.fromkeys(TARGETS, len(fold.train_and_extra) / 1000), []
 
     monkeypatch.setattr(cross_validation, "train_ensembles", train)
     monkeypatch.setattr(
@@ -112,9 +114,9 @@ def test_predictions_are_in_the_songs_order_and_kept(corpus, tmp_path, pretended
     folds = make_folds(corpus, n_folds=N_FOLDS, seed=0)
     predicted = predict_folds(folds, TrainingConfig(), device=CPU, paths=ModelPaths(tmp_path))
     assert pretended == [f"fold{number}of4" for number in range(1, 5)]
-    assert (list(predicted.index), list(predicted.columns)) == (list(corpus.own.index), list(TARGETS))
+    assert (list(predicted.index), list(predicted.columns)) == (list(corpus.without_extra.index), list(TARGETS))
     for fold in folds:
-        assert predicted.loc[fold.test.index].to_numpy() == pytest.approx(len(fold.training) / 1000)
+        assert predicted.loc[fold.test.index].to_numpy() == pytest.approx(len(fold.train_and_extra) / 1000)
     again = predict_folds(folds, TrainingConfig(), device=CPU, paths=ModelPaths(tmp_path))
     assert len(pretended) == 4
     pd.testing.assert_frame_equal(again, predicted)

@@ -34,7 +34,7 @@ def weighed(by_networks, by_kernel_model):
 
 def ensemble(*, seed=0, n_members=2):
     torch.manual_seed(seed)
-    model = Ensemble(EnsembleConfig(FEATURES, ONE_OUTPUT, n_members, N_SUPPORT, networks_share=SHARE))
+    model = Ensemble(EnsembleConfig(FEATURES, ONE_OUTPUT, n_members, N_SUPPORT, "gaussian", SHARE))
     model.svr.support_vectors.normal_(std=0.04)
     model.svr.dual_coef.normal_(std=0.1)
     model.svr.intercept.fill_(0.5)
@@ -232,7 +232,7 @@ DAMAGED = {
     "description gone": (lambda paths: paths.description("energy").unlink(), r"json is missing; run model_train\.py"),
     "description no JSON": (lambda paths: paths.description("energy").write_text("{"), r"json is damaged"),
     "no pipeline": (drop("pipeline"), r"json is damaged .*model_train\.py"),
-    "no features": (drop("features"), "don't fit this version's network: feature settings are missing"),
+    "no features": (drop("features"), "doesn't describe a model of this version: it has no features"),
     "features of another version": (
         change_description(features=FEATURES.to_dict() | {"formulas": 0}),
         "these are features of version 0; this program computes 1",
@@ -250,19 +250,39 @@ DAMAGED = {
         change_description(pipeline=PipelineConfig(n_mels=80).to_dict()),
         "the features are made for n_mels 96; the pipeline has 80",
     ),
-    "no kernel": (drop("kernel"), "don't fit"),
+    "no length of a hop": (
+        change_description(pipeline=PipelineConfig().to_dict() | {"hop_samples": 0}),
+        "pipeline setting hop_samples is 0, no whole number above 0",
+    ),
+    "two numbers of three": (
+        change_description(features=FEATURES.to_dict() | {"onset_lag_s": [0.1, 2.0]}),
+        "feature setting onset_lag_s is",
+    ),
+    "segments of no length": (
+        change_description(network=ONE_OUTPUT.to_dict() | {"segment_frames": 0}),
+        "segment_frames is 0; at least 16 are needed",
+    ),
+    "another output": (
+        change_description(network=ONE_OUTPUT.to_dict() | {"outputs": ["valence"]}),
+        r"a model of energy with the outputs \['valence'\]",
+    ),
+    "another target": (change_description(target="valence"), r"a model of valence with the outputs \['energy'\]"),
+    "no kernel": (drop("kernel"), "it has no kernel"),
     "unknown kernel": (change_description(kernel="cosine"), "there is no kernel called 'cosine'"),
-    "no share": (drop("networks_share"), "don't fit"),
+    "no share": (drop("networks_share"), "it has no networks_share"),
     "share above 1": (change_description(networks_share=3), "networks_share is 3, not from 0 to 1"),
-    "no network": (drop("network"), "don't fit this version's network"),
+    "no network": (drop("network"), "doesn't describe a model of this version"),
     "no hash": (drop("weights_sha256"), "is damaged, or is not the file"),
     "more members": (change_description(n_members=3), "don't fit this version's network"),
     "fewer members": (change_description(n_members=1), "don't fit this version's network"),
     "other support": (change_description(n_support=N_SUPPORT + 1), "don't fit this version's network"),
-    "no support": (drop("n_support"), "don't fit this version's network"),
-    "members no number": (change_description(n_members="two"), "don't fit this version's network"),
-    "network no object": (change_description(network=[1]), "don't fit this version's network"),
-    "unknown setting": (change_description(network=CONFIG.to_dict() | {"x": 1}), "don't fit this version's network"),
+    "no support": (drop("n_support"), "doesn't describe a model of this version"),
+    "members no number": (change_description(n_members="two"), "doesn't describe a model of this version"),
+    "network no object": (change_description(network=[1]), "doesn't describe a model of this version"),
+    "unknown setting": (
+        change_description(network=CONFIG.to_dict() | {"x": 1}),
+        "doesn't describe a model of this version",
+    ),
     "other bands": (change_description(network=CONFIG.to_dict() | {"n_mels": 2 * N_MELS}), "don't fit"),
 }
 

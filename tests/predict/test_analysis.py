@@ -29,7 +29,7 @@ def test_percentile_counts_what_is_lower():
 def test_warning_needs_half_of_the_windows():
     assert warnings_about(0, 1) == warnings_about(4, 9) == ()
     assert warnings_about(1, 1)[0].startswith("This sounds unlike the music")
-    assert warnings_about(5, 10)[0].startswith("5 of 10 windows of 30 s sound unlike")
+    assert warnings_about(5, 10)[0].startswith("5 of its 10 windows sound unlike")
 
 
 def test_overview_of_a_short_recording_is_its_spectrogram():

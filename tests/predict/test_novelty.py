@@ -1,4 +1,5 @@
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from music_learning.songs.table import read_song_rows
 
 RELEASED = ROOT / "models" / "novelty.safetensors"
 CONFIG = FeatureConfig()
+WEIGHTS = {"energy": "0" * 64, "valence": "1" * 64}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_training_songs_are_not_novel(detector, loaded):
     data = DataPaths(loaded)
     spectrograms = SpectrogramSet.open(data.spectrograms)
     for song in read_song_rows(data):
-        spectrogram = torch.from_numpy(spectrograms.spectrogram(song["song_id"]).astype(np.float32))
+        spectrogram = spectrograms.tensor(song["song_id"])
         assert not detector.is_novel(clip_features(spectrogram[None], CONFIG), 3.6)
 
 
@@ -69,9 +71,9 @@ def test_song_alike_is_not_novel_and_its_length_decides_the_limit(detector):
 
 @pytest.mark.skipif(not RELEASED.exists(), reason="no released models here")
 def test_released_file_tells_noise_from_unheard_songs():
-    released, demo = NoveltyDetector.open(RELEASED, CONFIG), DataPaths(ROOT / "data" / "demo")
+    released, demo = NoveltyDetector.open(RELEASED, CONFIG, {}), DataPaths(ROOT / "data" / "demo")
     spectrograms = SpectrogramSet.open(demo.spectrograms)
-    songs = [torch.from_numpy(spectrograms.spectrogram(s["song_id"]).astype(np.float32)) for s in read_song_rows(demo)]
+    songs = [spectrograms.tensor(s["song_id"]) for s in read_song_rows(demo)]
     white = np.random.default_rng(0).standard_normal(16_000 * 30)
     pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.arange(white.size // 2 + 1) + 1))
     noise = [AudioPipeline()(torch.from_numpy((0.1 * x / x.std()).astype(np.float32))) for x in (white, pink)]
@@ -89,8 +91,8 @@ def test_limit_comes_from_songs_by_other_artists(detector):
 
 
 def test_saved_and_opened_again(detector, tmp_path):
-    detector.save(tmp_path / "f.safetensors")
-    opened = NoveltyDetector.open(tmp_path / "f.safetensors", CONFIG)
+    detector.save(tmp_path / "f.safetensors", WEIGHTS)
+    opened = NoveltyDetector.open(tmp_path / "f.safetensors", detector.features, WEIGHTS)
     x = features_of(chord())
     torch.testing.assert_close(opened.distances(x), detector.distances(x), atol=0.01, rtol=0)
     assert torch.equal(opened.limits, detector.limits)
@@ -99,7 +101,7 @@ def test_saved_and_opened_again(detector, tmp_path):
 def test_file_of_an_older_version_is_refused(detector, tmp_path):
     save_file({"songs": detector.songs, "limits": detector.limits}, tmp_path / "f.safetensors")
     with pytest.raises(UserError, match="make it again with model_train"):
-        NoveltyDetector.open(tmp_path / "f.safetensors", CONFIG)
+        NoveltyDetector.open(tmp_path / "f.safetensors", detector.features, WEIGHTS)
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "is missing; run model_train"), (b"x" * 40, "is damaged")])
@@ -107,10 +109,31 @@ def test_missing_or_damaged_file_is_refused(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "f.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=reason):
-        NoveltyDetector.open(tmp_path / "f.safetensors", CONFIG)
+        NoveltyDetector.open(tmp_path / "f.safetensors", CONFIG, WEIGHTS)
 
 
 def test_features_of_other_settings_are_refused_by_name(detector, tmp_path):
-    detector.save(tmp_path / "f.safetensors")
+    detector.save(tmp_path / "f.safetensors", WEIGHTS)
     with pytest.raises(UserError, match=r"different feature settings: tone_db 6\.0 and 9\.0; make it again"):
-        NoveltyDetector.open(tmp_path / "f.safetensors", FeatureConfig(tone_db=9.0))
+        NoveltyDetector.open(tmp_path / "f.safetensors", replace(detector.features, tone_db=9.0), WEIGHTS)
+
+
+def test_detector_of_another_pipeline_is_refused_by_name(detector, tmp_path):
+    detector.save(tmp_path / "f.safetensors", WEIGHTS)
+    finer = replace(detector.features, pipeline=replace(detector.features.pipeline, hop_samples=256))
+    with pytest.raises(UserError, match=r"different feature settings: hop_samples 512 and 256; make it again"):
+        NoveltyDetector.open(tmp_path / "f.safetensors", finer, WEIGHTS)
+
+
+def test_detector_of_other_models_is_refused(detector, tmp_path):
+    detector.save(tmp_path / "f.safetensors", WEIGHTS)
+    with pytest.raises(UserError, match="made with other models than these; make it again with model_train"):
+        NoveltyDetector.open(tmp_path / "f.safetensors", detector.features, WEIGHTS | {"valence": "2" * 64})
+
+
+def test_tensors_of_another_shape_are_refused(detector, tmp_path):
+    odd = copy(detector)
+    odd.songs = detector.songs[:, :600]
+    odd.save(tmp_path / "f.safetensors", WEIGHTS)
+    with pytest.raises(UserError, match=r"songs has the shape \(\d+, 600\), not \(\d+, 650\)"):
+        NoveltyDetector.open(tmp_path / "f.safetensors", detector.features, WEIGHTS)

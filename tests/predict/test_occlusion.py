@@ -47,7 +47,7 @@ def ensemble(*, seed=0, n_members=2):
     """A model with random weights, which is sensitive enough to have attributions everywhere."""
     torch.manual_seed(seed)
     network = NetworkConfig(outputs=("energy",))
-    model = Ensemble(EnsembleConfig(FeatureConfig(CONFIG), network, n_members, n_support=5))
+    model = Ensemble(EnsembleConfig(FeatureConfig(CONFIG), network, n_members, 5, "gaussian", 0.3))
     model.svr.support_vectors.normal_(std=0.04)
     model.svr.input_mean.normal_(std=20)
     model.svr.input_std.fill_(20)

@@ -30,7 +30,15 @@ def ids(songs):
 
 
 def test_parts_of_a_corpus(corpus):
-    parts = corpus.train, corpus.validation, corpus.test, corpus.extra, corpus.training, corpus.known, corpus.own
+    parts = (
+        corpus.train,
+        corpus.validation,
+        corpus.test,
+        corpus.extra,
+        corpus.train_and_extra,
+        corpus.fitted,
+        corpus.without_extra,
+    )
     assert [ids(part) for part in parts] == ["ab", "cd", "ef", "gh", "abgh", "abghcd", "abcdef"]
     assert ids(corpus.part("test", "train")) == "efab"
 
@@ -39,23 +47,23 @@ def test_extra_song_by_a_held_out_artist_is_not_trained_on(corpus):
     songs = corpus.songs.copy()
     songs.loc["g", "artist"] = "Somebody feat. C"
     songs.loc["h", "title"] = "A title (with F)"
-    assert ids(Corpus(songs, corpus.spectrograms).training) == "ab"
+    assert ids(Corpus(songs, corpus.spectrograms).train_and_extra) == "ab"
 
 
 def test_other_splits_let_other_extra_songs_in(corpus):
     songs = corpus.songs.copy()
     songs.loc["g", "artist"] = "A"
     moved = Corpus(songs, corpus.spectrograms)
-    assert ids(moved.training) == "abgh"
+    assert ids(moved.train_and_extra) == "abgh"
     moved = moved.with_splits(pd.Series({letter: "test" if letter in "ab" else "train" for letter in "abcdef"}))
-    assert (ids(moved.training), ids(moved.test)) == ("cdefh", "ab")
+    assert (ids(moved.train_and_extra), ids(moved.test)) == ("cdefh", "ab")
 
 
 def test_own_songs_and_their_groups_are_those_of_the_folder(loaded):
     corpus = read_corpus(DataPaths(loaded))
-    assert list(corpus.own.index) == list(read_songs(DataPaths(loaded)).index)
+    assert list(corpus.without_extra.index) == list(read_songs(DataPaths(loaded)).index)
     assert corpus.extra.empty
-    assert corpus.own["group"].nunique() == 15
+    assert corpus.without_extra["group"].nunique() == 15
     assert {split: len(getattr(corpus, split)) for split in SPLITS} == {"train": 10, "validation": 4, "test": 4}
 
 

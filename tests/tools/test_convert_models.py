@@ -16,7 +16,7 @@ from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, EnsembleConfig, load_model
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.predict.novelty import TENSORS, NoveltyDetector
+from music_learning.predict.novelty import TENSORS, NoveltyDetector, shapes_of
 from music_learning.predict.similarity import SongIndex
 from tools import convert_models
 
@@ -26,10 +26,9 @@ OLD_PIPELINE = {
 }
 
 
-def ensemble(kernel):
+def ensemble(target, kernel):
     torch.manual_seed(0)
-    network = NetworkConfig(outputs=("energy",))
-    model = Ensemble(EnsembleConfig(FeatureConfig(), network, n_members=1, n_support=3, kernel=kernel))
+    model = Ensemble(EnsembleConfig(FeatureConfig(), NetworkConfig(outputs=(target,)), 1, 3, kernel, 0.3))
     model.svr.support_vectors.normal_(std=0.04)
     model.svr.dual_coef.normal_(std=0.1)
     model.svr.intercept.fill_(0.5)
@@ -70,14 +69,15 @@ def before(tmp_path):
     """A folder as version 0.1 wrote it, with a model of each kernel."""
     paths = ModelPaths(tmp_path / "models")
     hashes = {
-        target: save_as_before(paths, target, ensemble(kernel), exponent)
+        target: save_as_before(paths, target, ensemble(target, kernel), exponent)
         for target, kernel, exponent in zip(
             TARGETS, ("gaussian", "exponential", "exponential"), (2.0, 1.0, 1.0), strict=True
         )
     }
     songs = [{"song_id": str(k), "title": "t", "artist": "a"} | dict.fromkeys(TARGETS, "0.5") for k in range(4)]
     SongIndex(songs, torch.randn(4, 8), torch.zeros(8), torch.eye(8)).save(paths.index, hashes)
-    tensors = {("deviation" if name == "std" else name): torch.ones(2) for name in TENSORS}
+    shapes = shapes_of(FeatureConfig(), 4)
+    tensors = {("deviation" if name == "std" else name): torch.ones(shapes[name]) for name in TENSORS}
     save_file(tensors, paths.root / "familiarity.safetensors")
     interval = {"low": [0, 1, 0], "high": [0, 1, 0], "margin": 0.1, "coverage": 0.9, "measured": {}}
     paths.intervals.write_text(json.dumps(dict.fromkeys(TARGETS, interval)))
@@ -91,14 +91,15 @@ def test_converted_models_predict_the_same(before):
     hashes = {}
     for target, kernel in zip(TARGETS, ("gaussian", "exponential", "exponential"), strict=True):
         model, description = load_model(before, target)
-        assert torch.equal(model(x), ensemble(kernel)(x))
+        assert torch.equal(model(x), ensemble(target, kernel)(x))
         assert description["training"]["kernels"][target]["group_weights"] == {"tonal-to-noise ratio": 4}
         assert description["training_labels"] == {"mean": 0.5, "std": 0.2}
         hashes[target] = description["weights_sha256"]
     assert len(SongIndex.open(before.index, hashes).songs) == 4
-    NoveltyDetector.open(before.novelty, FeatureConfig())
+    NoveltyDetector.open(before.novelty, FeatureConfig(), hashes)
     assert read_intervals(before, hashes).keys() == set(TARGETS)
     assert not (before.root / "familiarity.safetensors").exists()
+    assert "features" not in json.loads((before.root.with_name("models.old") / "energy.json").read_text())
 
 
 def test_converting_again_changes_nothing(before):
@@ -121,3 +122,13 @@ def test_folder_of_something_else_and_changed_weights_are_refused(before, tmp_pa
     with pytest.raises(UserError, match="is not the file that"):
         call_main(convert_models, before.root)
     assert not any("features" in json.loads(before.description(target).read_text()) for target in TARGETS)
+
+
+def test_killed_run_leaves_the_models_as_they_were(before, monkeypatch):
+    files = {path: path.read_bytes() for path in before.root.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(convert_models, "convert_index", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        call_main(convert_models, before.root)
+    assert {path: path.read_bytes() for path in before.root.rglob("*") if path.is_file()} == files
+    call_main(convert_models, before.root)
+    assert "features" in json.loads(before.description("energy").read_text())

@@ -28,18 +28,25 @@ def test_damaged_model_is_none(loaded, own_models, suffix):
     assert trained_model("energy", read_corpus(DataPaths(loaded)), CONFIG, ModelPaths(own_models)) is None
 
 
-def test_weights_are_those_trained_with_the_same_settings(own_models):
-    paths = ModelPaths(own_models)
+def test_weights_are_those_trained_with_the_same_settings_on_the_same_songs(loaded, own_models):
+    paths, corpus = ModelPaths(own_models), read_corpus(DataPaths(loaded))
     hashes = {target: read_json(paths.description(target), "")["weights_sha256"] for target in TARGETS}
-    assert weights_trained_with(CONFIG, paths) == hashes
-    assert weights_trained_with(dataclasses.replace(CONFIG, seed=5), paths) == hashes
-    assert weights_trained_with(dataclasses.replace(CONFIG, epochs=2), paths) == {}
-    assert weights_trained_with(dataclasses.replace(CONFIG, n_members=2), paths) == {}
+    assert weights_trained_with(corpus, CONFIG, paths) == hashes
+    assert weights_trained_with(corpus, dataclasses.replace(CONFIG, seed=5), paths) == hashes
+    assert weights_trained_with(corpus, dataclasses.replace(CONFIG, epochs=2), paths) == {}
+    assert weights_trained_with(corpus, dataclasses.replace(CONFIG, n_members=2), paths) == {}
+    louder = dataclasses.replace(CONFIG.features, tone_db=9.0)
+    assert weights_trained_with(corpus, dataclasses.replace(CONFIG, features=louder), paths) == {}
+    wider = dataclasses.replace(CONFIG.network, hidden=64)
+    assert weights_trained_with(corpus, dataclasses.replace(CONFIG, network=wider), paths) == {}
+    assert weights_trained_with(corpus, dataclasses.replace(CONFIG, networks_share=0.5), paths) == {}
+    others = dataclasses.replace(corpus, songs=corpus.songs.assign(energy=0.5))
+    assert weights_trained_with(others, CONFIG, paths) == {}
     description = read_json(paths.description("energy"), "")
     write_json(paths.description("energy"), description | {"training": None})
-    assert set(weights_trained_with(CONFIG, paths)) == set(TARGETS[1:])
+    assert set(weights_trained_with(corpus, CONFIG, paths)) == set(TARGETS[1:])
     paths.description("valence").unlink()
-    assert set(weights_trained_with(CONFIG, paths)) == {"danceability"}
+    assert set(weights_trained_with(corpus, CONFIG, paths)) == {"danceability"}
 
 
 def test_settings_survive_json():
