@@ -116,11 +116,17 @@ class Collection:
                     parents.append(artist)
                     yield artist
 
-        yield from new(self.seeds)
+        yield from new(self._seeds())
         while parents or lists:
             while parents and len(lists) < 2:
                 lists.append(self.asking.submit(self.source.related, parents.popleft()))
             yield from new(self._answer(lists.popleft()))
+
+    def _seeds(self) -> Iterator[tuple[str, str]]:
+        """The artists to begin with, asked for in a thread: Ctrl-C, which reaches the main one, loses no answer."""
+        seeds = iter(self.seeds)
+        while (artist := self.asking.submit(next, seeds, None).result()) is not None:
+            yield artist
 
     def _found(self) -> Iterator[Found]:
         """The top songs of each artist."""
