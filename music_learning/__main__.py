@@ -37,7 +37,7 @@ PREDICTION_COLUMNS = (
     *("file", "duration_s", *TARGETS, "error"),
     *(f"{target}_{end}" for target in TARGETS for end in ("low", "high")),
     *(f"{target}_percentile" for target in TARGETS),
-    *("mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *("lost_s", "mood", "warnings", "similar_songs", "similar_artists", "timeline"),
 )
 
 

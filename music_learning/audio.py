@@ -4,7 +4,10 @@ Every stage uses this one class, so that a spectrogram means the same in trainin
 `PipelineConfig`, travel with every set of spectrograms and every model.
 """
 
+import errno
+import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +17,8 @@ import numpy as np
 import soundfile
 import torch
 import torchaudio
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +29,29 @@ BLOCK_SAMPLES = 131_072  # decoded at a time: small enough to stay in the proces
 MAX_RATE_HZ = 1_000_000
 MAX_CHANNELS = 64  # of a waveform; more are samples, in the wrong order
 MAX_RATIO_TERM = 128
+
+MAX_LOST = 0.2  # share of a recording that may be undecodable
+MAX_JITTER_S = 0.1  # of the times that a file gives its frames; a longer gap is a loss
+OPUS_SLACK_S = 0.2  # a packet, and the silence in front that is not played
+MAX_FAILURES = 1000  # to read on, one after the other
+CANCELLED = 0.25  # of the channels' mean power: with less in their mean, they are opposite to each other
+MAX_SILENT_S = 3600  # at the start; what is silent for so long is not decoded to its end
+NEAR = 0.5**0.5  # 3 dB down: a loudspeaker that two others stand for, or are near to
+# By how much each channel counts in mono, by their number: left, right, centre, effects, rear and side ones.
+SURROUND = {
+    4: (0.5, 0.5, NEAR / 2, NEAR / 2),
+    5: (0.5, 0.5, NEAR, NEAR / 2, NEAR / 2),
+    6: (0.5, 0.5, NEAR, 0.0, NEAR / 2, NEAR / 2),
+    8: (0.5, 0.5, NEAR, 0.0, NEAR / 2, NEAR / 2, NEAR / 2, NEAR / 2),
+}
+
+
+@dataclass
+class Losses:
+    """What decoding left out of a recording: known when its end is reached."""
+
+    lost_s: float = 0.0
+    packets: int = 0  # that could not be decoded, the length of some of which is not known
 
 
 class AudioPipeline(nn.Module):
@@ -121,10 +149,13 @@ class AudioPipeline(nn.Module):
             AudioError: as soon as a window is beyond repair, and at the end if all was silent or too short.
         """
         sound_s, decoded_s, n_used = 0.0, 0.0, 0
+        silence = f"{self.config.silence_db:g} dB"
         for waveform, duration_s in waveforms:
             decoded_s += duration_s
             start, end, window_sound_s = self.sound_bounds(waveform)
             sound_s += window_sound_s
+            if sound_s == 0 and decoded_s >= MAX_SILENT_S:
+                raise AudioError(f"silent: nothing in its first {decoded_s / 60:.0f} minutes is above {silence}")
             if end - start < round(self.config.min_s * self.config.sample_rate_hz):
                 yield None, duration_s
                 continue
@@ -142,7 +173,7 @@ class AudioPipeline(nn.Module):
         if decoded_s < self.config.min_s:
             raise AudioError(f"only {decoded_s:.1f} s of audio; at least {self.config.min_s:g} s are needed")
         if sound_s == 0:
-            raise AudioError(f"silent: nothing in it is above {self.config.silence_db:g} dB")
+            raise AudioError(f"silent: nothing in it is above {silence}")
         if sound_s < self.config.min_s:
             raise AudioError(f"only {sound_s:.1f} s of sound in {decoded_s:.1f} s; {self.config.min_s:g} s are needed")
         if not n_used:
@@ -157,23 +188,29 @@ class AudioPipeline(nn.Module):
         """
         chunk = round(self.config.silence_chunk_s * self.config.sample_rate_hz)
         n_chunks = waveform.numel() // chunk
-        energy = torch.linalg.vector_norm(waveform[: n_chunks * chunk].view(n_chunks, chunk), dim=1)
+        chunks = waveform[: n_chunks * chunk].view(n_chunks, chunk)
+        energy = torch.linalg.vector_norm(chunks - chunks.mean(dim=1, keepdim=True), dim=1)  # an offset is no sound
         loud = (energy > 10 ** (self.config.silence_db / 20) * chunk**0.5).nonzero()[:, 0].tolist()
         if not loud:
             return 0, 0, 0.0
         end = waveform.numel() if loud[-1] == n_chunks - 1 else (loud[-1] + 1) * chunk
         return loud[0] * chunk, end, len(loud) * self.config.silence_chunk_s
 
-    def waveforms(self, path: str | Path) -> Iterator[tuple[Tensor, float]]:
+    def waveforms(self, path: str | Path, losses: Losses | None = None) -> Iterator[tuple[Tensor, float]]:
         """Decode a file as a stream of windows of `clip_s`, in memory that does not grow with its length.
 
+        Args:
+            path: an audio file.
+            losses: is told what could not be decoded.
+
         Yields:
-            The waveform (samples,), the mean of the channels at `sample_rate_hz`, and its length in seconds.
+            The waveform (samples,), mono at `sample_rate_hz`, and its length in seconds.
 
         Raises:
-            AudioError: where the file is missing, no audio, or holds NaN or infinite samples.
+            AudioError: where the file is missing, no audio, damaged in more than a fifth of its length, or holds NaN or
+                infinite samples.
         """
-        yield from self._resampled(_decode(Path(path)))
+        yield from self._resampled(_decode(Path(path), Losses() if losses is None else losses))
 
     def waveforms_of(self, waveform: np.ndarray | Tensor, sample_rate_hz: int) -> Iterator[tuple[Tensor, float]]:
         """As `waveforms`, from samples in memory: floats in [-1, 1], (samples,) or (channels, samples).
@@ -233,11 +270,14 @@ def _resampler(rate_hz: int, new_rate_hz: int) -> torchaudio.transforms.Resample
 
 def _windows(blocks: Iterator[tuple[np.ndarray, int]], clip_s: float) -> Iterator[tuple[np.ndarray, int]]:
     """Regroup blocks (samples,) at their own rate into windows of `clip_s`; the last one is shorter."""
-    window, filled, rate_hz = None, 0, 0
+    window, filled, window_rate_hz = None, 0, 0
     for block, rate_hz in blocks:
         while block.size:
+            if window is not None and rate_hz != window_rate_hz:  # another recording begins
+                yield window[:filled], window_rate_hz
+                window = None
             if window is None:
-                window, filled = np.empty(round(clip_s * rate_hz), np.float32), 0
+                window, filled, window_rate_hz = np.empty(round(clip_s * rate_hz), np.float32), 0, rate_hz
             taken = min(block.size, window.size - filled)
             window[filled : filled + taken] = block[:taken]
             block, filled = block[taken:], filled + taken
@@ -245,60 +285,177 @@ def _windows(blocks: Iterator[tuple[np.ndarray, int]], clip_s: float) -> Iterato
                 yield window, rate_hz
                 window = None
     if window is not None:
-        yield window[:filled], rate_hz
+        yield window[:filled], window_rate_hz
 
 
-def _decode(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """Mono blocks (samples,) float32 and their rate in Hz; libsndfile where it can, FFmpeg (PyAV) for the rest."""
-    if path.is_dir():
-        raise AudioError("it is a folder, and holds no audio file")
+def _decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
+    """Mono blocks (samples,) float32 and their rate in Hz, of all that FFmpeg (PyAV) finds in a file.
+
+    What the file says of its own length is not asked for, nor is its suffix: streams that follow one another are
+    decoded one after the other, at whatever rate each has. What can't be decoded is left out, and counted.
+
+    Raises:
+        AudioError: it can't be read, is no audio, or more than a fifth of it can't be decoded.
+    """
+    decoded_s = 0.0
+    for frames, rate_hz in _blocks_of(path, losses):
+        decoded_s += frames.shape[1] / rate_hz
+        yield _mono(frames), rate_hz
+    if decoded_s == 0 and losses.packets:
+        raise AudioError("not an audio file, or too damaged to decode")
+    if losses.lost_s > MAX_LOST * (decoded_s + losses.lost_s):
+        raise AudioError(f"{losses.lost_s:.0f} of its {decoded_s + losses.lost_s:.0f} s can't be decoded")
+
+
+def _opened(path: Path) -> InputContainer:
+    """Raises AudioError with the reason where a file can't be opened as audio."""
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise AudioError("it is a folder, and holds no audio file")
+        if not stat.S_ISREG(mode):
+            raise AudioError("a pipe or a device, no file; save what comes out of it first")
         if path.stat().st_size == 0:
             raise AudioError("the file is empty")
-        file = soundfile.SoundFile(str(path))
+        with open(path, "rb"):  # FFmpeg's own word for what goes wrong here is less clear
+            pass
+        return av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
     except FileNotFoundError:
         raise AudioError("there is no such file") from None
+    except av.FFmpegError:
+        raise AudioError("not an audio file, or too damaged to open") from None
     except OSError as error:
         raise AudioError(f"it can't be opened: {error.strerror}") from None
-    except (soundfile.LibsndfileError, TypeError, ValueError):  # the latter two: a name that ends in .raw
-        yield from _decode_ffmpeg(path)
+    except ValueError:  # a name that no file can have
+        raise AudioError("no file can have this name") from None
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    if not container.streams.audio:
+        raise AudioError("it has no audio stream")
+    usable = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    if not usable:
+        raise AudioError("its sound is coded in a way that is unknown here, or protected against copying")
+    return usable[0]
+
+
+def _blocks_of(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
+    """Blocks (channels, samples) float32 of a file, and their rate in Hz."""
+    with _opened(path) as container:
+        stream = _audio_stream(container)
+        if container.format.name != "ogg" or stream.codec_context.name != "opus":
+            yield from _blocks(container, stream, losses)
+            return
+        length_s = float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
+    if (blocks := _libsndfile_blocks(path, length_s)) is not None:
+        yield from blocks
         return
-    with file:
-        yield from _decode_libsndfile(file)
+    with _opened(path) as container:
+        yield from _blocks(container, _audio_stream(container), losses)
 
 
-def _decode_libsndfile(file: soundfile.SoundFile) -> Iterator[tuple[np.ndarray, int]]:
-    rate_hz = _checked_rate(file.samplerate)
-    weights = np.full(file.channels, 1 / file.channels, np.float32)
-    buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
-    while True:
+def _blocks(container: InputContainer, stream: AudioStream, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
+    """Blocks (channels, samples) float32 and their rate; a packet that can't be decoded costs itself alone."""
+    fifo, kind, expected_s, missing_s = av.AudioFifo(), None, None, 0.0  # missing: not decodable since the last frame
+    for packet in _packets(container, stream):
         try:
-            block = file.read(out=buffer)
-        except soundfile.LibsndfileError:  # damaged from here on: used as far as it goes
-            return
-        if len(block) == 0:
-            return
-        # A product with the weights is 40 times faster than numpy's mean over interleaved channels.
-        yield block @ weights, rate_hz
+            frames = packet.decode()
+        except av.FFmpegError:
+            losses.packets += 1
+            missing_s += float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
+            continue
+        for frame in frames:
+            time_s = frame.time
+            if time_s is not None and expected_s is not None:
+                gap_s = time_s - expected_s
+                if gap_s > (0 if missing_s else MAX_JITTER_S):
+                    losses.lost_s += gap_s
+            else:
+                losses.lost_s += missing_s
+            missing_s = 0.0
+            expected_s = None if time_s is None else time_s + frame.samples / frame.sample_rate
+            frame.pts = None  # else the FIFO refuses what comes behind a gap
+            if kind != (kind := (frame.format.name, frame.layout.nb_channels, frame.sample_rate)):
+                yield from _drained(fifo)
+                fifo = av.AudioFifo()
+            fifo.write(frame)
+            if fifo.samples >= BLOCK_SAMPLES:
+                yield from _drained(fifo)
+    losses.lost_s += missing_s
+    yield from _drained(fifo)
 
 
-def _decode_ffmpeg(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+def _drained(fifo: av.AudioFifo) -> Iterator[tuple[np.ndarray, int]]:
+    """What is in a FIFO as one block (channels, samples) float32, and its rate in Hz."""
+    if fifo.samples:
+        yield _to_float(fifo.read()), _checked_rate(fifo.sample_rate)
+
+
+def _libsndfile_blocks(path: Path, length_s: float) -> Iterator[tuple[np.ndarray, int]] | None:
+    """As `_blocks`, of an Opus file in which libsndfile finds about `length_s`; None where it finds something else.
+
+    libsndfile plays the first seconds of Opus 6.5 ms late. The released models were trained on clips that it decoded,
+    and those 6.5 ms move their values by .006 on average: until they are trained anew, they get what they know.
+    """
     try:
-        container = av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
-    except (av.FFmpegError, OSError, ValueError):
-        raise AudioError("not an audio file, or too damaged to open") from None
-    with container:
-        if not container.streams.audio:
-            raise AudioError("it has no audio stream")
-        stream = container.streams.audio[0]
-        rate_hz = _checked_rate(stream.rate)
-        to_planar_float = av.AudioResampler(format="fltp", rate=rate_hz)
+        file = soundfile.SoundFile(str(path))
+    except soundfile.LibsndfileError:
+        return None
+    if abs(file.frames / file.samplerate - length_s) > OPUS_SLACK_S:
+        file.close()
+        return None
+
+    def blocks() -> Iterator[tuple[np.ndarray, int]]:
+        with file:
+            buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
+            while len(block := file.read(out=buffer)):
+                yield block.T, file.samplerate
+
+    return blocks()
+
+
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator[av.Packet]:
+    """All packets of a stream, behind damaged places too. Raises AudioError where the file can't be read."""
+    failures = 0
+    while failures < MAX_FAILURES:
         try:
-            for frame in container.decode(stream):
-                for planar in to_planar_float.resample(frame):
-                    yield planar.to_ndarray().mean(axis=0), rate_hz
-        except av.FFmpegError:  # damaged from here on: used as far as it goes
+            for packet in container.demux(stream):
+                failures = 0
+                yield packet
             return
+        except av.FFmpegError as error:
+            if error.errno in (errno.EIO, errno.EACCES, errno.ESTALE, errno.ENODEV):
+                raise AudioError(f"it can't be read to its end: {error.strerror}") from None
+            failures += 1
+
+
+def _to_float(frame: av.AudioFrame) -> np.ndarray:
+    """The samples of a frame: (channels, samples) float32 in [-1, 1]"""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, len(frame.layout.channels)).T
+    if samples.dtype.kind == "u":
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype.kind == "i":
+        return samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
+    return samples.astype(np.float32, copy=False)
+
+
+def _mono(channels: np.ndarray) -> np.ndarray:
+    """(channels, samples) -> (samples,), as a listener hears them.
+
+    The mean of two channels; where they cancel each other in it, the louder one. Of surround sound, what a player makes
+    of it for two loudspeakers (ITU-R BS.775): the centre and the rear ones 3 dB down, without low frequency effects.
+    """
+    if len(channels) == 1:
+        return channels[0]
+    weights = SURROUND.get(len(channels), (1 / len(channels),) * len(channels))
+    mono = np.array(weights, np.float32) @ channels
+    if len(channels) == 2:
+        powers = np.einsum("cn,cn->c", channels, channels)
+        if np.dot(mono, mono) < CANCELLED * powers.mean():
+            return channels[powers.argmax()]
+    return mono
 
 
 def _checked_rate(rate_hz: int | None) -> int:

@@ -3,7 +3,11 @@
 import math
 from dataclasses import asdict, dataclass, fields
 
-SUFFIXES = frozenset({".mp3", ".wav", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".aif", ".aiff"})
+# The names by which a folder's audio files are known; what is in a file decides how it is decoded.
+SUFFIXES = frozenset(
+    {".mp3", ".mp2", ".wav", ".w64", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".m4b", ".mp4", ".aac", ".ac3", ".aif"}
+    | {".aiff", ".aifc", ".caf", ".wma", ".ape", ".wv", ".tta", ".webm", ".mka", ".mkv"}
+)
 # FFmpeg also "plays" playlists and text; only real containers may be opened, so that no file can name another one.
 PREVIEW_FORMATS = "aac,mov,mp4,m4a,mp3"  # what services send
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"

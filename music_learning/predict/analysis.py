@@ -15,6 +15,7 @@ DECIMALS = 4
 MIDDLE = 0.5  # of Spotify's scales
 NEUTRAL_RADIUS = 0.1  # about half of what a valence is off by on average, so that no more is claimed than is known
 MAX_COLUMNS = 1024
+LEAST_LOST_S = 0.1
 SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
 
 
@@ -111,10 +112,11 @@ class Analysis:
     similar_artists: tuple[SimilarArtist, ...]
     spectrogram: Tensor  # (n_mels, up to 1024 columns of equal length) in dB, for pictures
     explanation: Explanation | None = None  # if it was asked for
+    lost_s: float = 0.0  # that could not be decoded and are left out
 
     def to_dict(self) -> dict:
         """Everything but the spectrogram, as JSON has it."""
-        flat: dict = {"duration_s": round(self.duration_s, 2)}
+        flat: dict = {"duration_s": round(self.duration_s, 2), "lost_s": round(self.lost_s, 2)}
         flat |= rounded(self.values)
         for target, (low, high) in self.intervals.items():
             flat |= rounded({f"{target}_low": low, f"{target}_high": high})
@@ -181,6 +183,11 @@ def warnings_about(novel: int, windows: int) -> tuple[str, ...]:
         f"{what} unlike the music that the models learned from: speech, noise or a single tone, perhaps. "
         "Don't rely on the numbers.",
     )
+
+
+def warnings_of_losses(lost_s: float) -> tuple[str, ...]:
+    """What to say where so much of a recording could not be decoded; a packet or two aren't worth a word."""
+    return (f"{lost_s:.1f} s of it are damaged and left out.",) if lost_s >= LEAST_LOST_S else ()
 
 
 class Overview:

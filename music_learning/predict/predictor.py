@@ -7,7 +7,7 @@ print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from music_learning.audio import AudioPipeline
+from music_learning.audio import AudioPipeline, Losses
 from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval, read_intervals
@@ -33,6 +33,7 @@ from music_learning.predict.analysis import (
     mood_words,
     percentile,
     warnings_about,
+    warnings_of_losses,
 )
 from music_learning.predict.novelty import NoveltyDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
@@ -123,14 +124,21 @@ class Predictor:
             AudioError: it can't be used; the message says why.
         """
         if isinstance(source, str | Path):
-            return self.predict_waveforms(self.pipeline.waveforms(source), explain=explain)
+            losses = Losses()
+            return self.predict_waveforms(self.pipeline.waveforms(source, losses), losses=losses, explain=explain)
         if sample_rate_hz is None:
             raise UserError("a waveform needs its sample_rate_hz")
         return self.predict_waveforms(self.pipeline.waveforms_of(source, sample_rate_hz), explain=explain)
 
-    def predict_waveforms(self, waveforms: Iterable[tuple[Tensor, float]], *, explain: bool = False) -> Analysis:
-        """As `predict`, from windows as `AudioPipeline.waveforms` gives them."""
-        return self.analyse(self.pipeline.windows(waveforms), explain=explain)
+    def predict_waveforms(
+        self, waveforms: Iterable[tuple[Tensor, float]], *, losses: Losses | None = None, explain: bool = False
+    ) -> Analysis:
+        """As `predict`, from windows as `AudioPipeline.waveforms` gives them, with what that tells of losses."""
+        analysis = self.analyse(self.pipeline.windows(waveforms), explain=explain)
+        if losses is None:
+            return analysis
+        warnings = (*analysis.warnings, *warnings_of_losses(losses.lost_s))
+        return replace(analysis, lost_s=losses.lost_s, warnings=warnings)
 
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import gradio as gr
 from torch import Tensor
 
+from music_learning.audio import Losses
 from music_learning.errors import AudioError
 from music_learning.files import write_json
 from music_learning.paths import DataPaths
@@ -47,7 +48,9 @@ class Service:
             return self.no_file()
         start = time.perf_counter()
         try:
-            analysis = self.predictor.predict_waveforms(bounded(self.predictor.pipeline.waveforms(path)))
+            losses = Losses()
+            windows = bounded(self.predictor.pipeline.waveforms(path, losses))
+            analysis = self.predictor.predict_waveforms(windows, losses=losses)
         except AudioError as error:
             return self.refusal(str(error))
         if analysis.duration_s >= MAX_LENGTH_S:

@@ -1,0 +1,256 @@
+"""Recordings that a player plays from end to end, and of which a decoder that believes what files say gets a part."""
+
+import io
+import os
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from av.error import OSError as FFmpegOSError
+from conftest import write_with_ffmpeg
+
+from music_learning import audio
+from music_learning.audio import AudioPipeline, Losses
+from music_learning.errors import AudioError
+
+RATE_HZ = 44_100
+SECONDS = 8
+NO_XING = {"write_xing": "0", "id3v2_version": "0"}
+
+
+def music(*, seconds=SECONDS, rate_hz=RATE_HZ, seed=0):
+    """A beat under a chord, other in each channel: (samples, 2)"""
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
+    beat = np.random.default_rng(seed).standard_normal(len(t)) * np.exp(-8 * (2 * t % 1)) * 0.2
+    chord = sum(np.sin(2 * np.pi * hz * t) for hz in (220, 277, 330)) * 0.1
+    return np.stack([beat + chord, 0.5 * beat + chord], axis=1)
+
+
+def encoded(tmp_path, samples, codec, container, *, rate_hz=RATE_HZ, options=None) -> bytes:
+    path = write_with_ffmpeg(tmp_path / "encoded", samples, rate_hz, codec=codec, container=container, options=options)
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def by_libsndfile(samples, form, subtype=None, *, rate_hz=RATE_HZ) -> bytes:
+    out = io.BytesIO()
+    soundfile.write(out, samples, rate_hz, format=form, subtype=subtype)
+    return out.getvalue()
+
+
+def damaged(data: bytes, at: float = 0.4, n: int = 600) -> bytes:
+    """The same with some bytes in the middle replaced by noise."""
+    start = int(at * len(data))
+    return data[:start] + np.random.default_rng(1).bytes(n) + data[start + n :]
+
+
+def with_inside(data: bytes, other: bytes, at: float = 0.5) -> bytes:
+    return data[: int(at * len(data))] + other + data[int(at * len(data)) :]
+
+
+def mp3(tmp_path, **options):
+    return encoded(tmp_path, music(), "libmp3lame", "mp3", options=options)
+
+
+def wav_of_size(size: int) -> bytes:
+    data = bytearray(by_libsndfile(music(), "WAV", "PCM_16"))
+    at = data.index(b"data") + 4
+    data[at : at + 4] = struct.pack("<I", size)
+    return bytes(data)
+
+
+def flac_without_length() -> bytes:
+    data = bytearray(by_libsndfile(music(), "FLAC"))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    return bytes(data)
+
+
+def mp3_with_wrong_count(tmp_path) -> bytes:
+    """An mp3 whose Xing header says that it has 20 frames."""
+    data = bytearray(mp3(tmp_path))
+    at = data.index(b"Xing") if b"Xing" in data else data.index(b"Info")
+    data[at + 8 : at + 12] = struct.pack(">I", 20)
+    return bytes(data)
+
+
+def vorbis(samples) -> bytes:
+    return by_libsndfile(samples, "OGG", "VORBIS")
+
+
+def opus(tmp_path, samples) -> bytes:
+    return encoded(tmp_path, samples, "libopus", "ogg", rate_hz=48_000)
+
+
+# How each is made, its suffix, and how much of it is to be heard, in seconds.
+WHOLE = {
+    "mp3 without a header, of two bit rates": (
+        lambda p: mp3(p, **NO_XING, b="320000") + mp3(p, **NO_XING, b="64000"),
+        "mp3",
+        2 * SECONDS,
+    ),
+    "mp3 whose header counts too few frames": (mp3_with_wrong_count, "mp3", SECONDS),
+    "two mp3s": (lambda p: mp3(p) * 2, "mp3", 2 * SECONDS),
+    "mp3s of other rates": (
+        lambda p: mp3(p) + encoded(p, music(rate_hz=22_050), "libmp3lame", "mp3", rate_hz=22_050),
+        "mp3",
+        2 * SECONDS,
+    ),
+    "mp3s of other channels": (
+        lambda p: mp3(p) + encoded(p, music()[:, 0], "libmp3lame", "mp3"),
+        "mp3",
+        2 * SECONDS,
+    ),
+    "mp3 with zeros inside": (lambda p: with_inside(mp3(p), bytes(20_000)), "mp3", SECONDS),
+    "mp3 with a web page inside": (lambda p: with_inside(mp3(p), b"<html><p>not found</p>\n" * 400), "mp3", SECONDS),
+    "two Ogg Vorbis": (lambda p: vorbis(music()) + vorbis(music(seed=1)), "ogg", 2 * SECONDS),
+    "two Opus": (
+        lambda p: (
+            encoded(p, music(rate_hz=48_000), "libopus", "ogg", rate_hz=48_000)
+            + encoded(p, music(rate_hz=48_000, seed=1), "libopus", "ogg", rate_hz=48_000)
+        ),
+        "opus",
+        2 * SECONDS,
+    ),
+    "FLAC without its length": (lambda _: flac_without_length(), "flac", SECONDS),
+    "WAV of 0 bytes": (lambda _: wav_of_size(0), "wav", SECONDS),
+    "WAV of 4 GB": (lambda _: wav_of_size(0xFFFFFFFF), "wav", SECONDS),
+    "AAC named mp3": (lambda p: encoded(p, music(), "aac", "ipod"), "mp3", SECONDS),
+    "ALAC named flac": (lambda p: encoded(p, music(), "alac", "ipod"), "flac", SECONDS),
+}
+DAMAGED = {
+    "mp3": (lambda p: damaged(mp3(p)), "mp3"),
+    "AAC": (lambda p: damaged(encoded(p, music(), "aac", "ipod")), "m4a"),
+    "FLAC": (lambda _: damaged(by_libsndfile(music(), "FLAC")), "flac"),
+    "Vorbis": (lambda _: damaged(vorbis(music(seconds=30))), "ogg"),
+    "Opus": (
+        lambda p: damaged(encoded(p, music(seconds=30, rate_hz=48_000), "libopus", "ogg", rate_hz=48_000)),
+        "opus",
+    ),
+}
+
+
+def heard(path):
+    """Seconds decoded, and what was lost."""
+    losses = Losses()
+    return sum(duration_s for _, duration_s in AudioPipeline().waveforms(path, losses)), losses
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_all_that_a_player_plays_is_heard(tmp_path, kind):
+    make, suffix, seconds = WHOLE[kind]
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(make(tmp_path))
+    heard_s, losses = heard(path)
+    assert heard_s == pytest.approx(seconds, abs=0.12)
+    assert losses.lost_s < 0.1
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_place_costs_that_place(tmp_path, kind):
+    make, suffix = DAMAGED[kind]
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(make(tmp_path))
+    seconds = 30 if kind in ("Vorbis", "Opus") else SECONDS
+    heard_s, losses = heard(path)
+    assert seconds - 2 < heard_s <= seconds + 0.1
+    assert heard_s + losses.lost_s == pytest.approx(seconds, abs=0.25)
+
+
+def test_sound_behind_a_damaged_place_is_the_right_one(tmp_path):
+    """A high tone in the second half is there behind noise bytes in the first."""
+    t = np.arange(SECONDS * RATE_HZ) / RATE_HZ
+    samples = 0.2 * np.sin(2 * np.pi * np.where(t < SECONDS / 2, 300, 3_000) * t)
+    (tmp_path / "a.mp3").write_bytes(damaged(encoded(tmp_path, samples, "libmp3lame", "mp3"), at=0.2))
+    waveform = torch.cat([window for window, _ in AudioPipeline().waveforms(tmp_path / "a.mp3")])
+    spectrum = torch.fft.rfft(waveform[-32_000:]).abs()
+    assert spectrum.argmax().item() == pytest.approx(3_000 * 32_000 / 16_000, abs=3)
+
+
+def test_where_most_is_missing_is_an_error(tmp_path):
+    data = encoded(tmp_path, music(), "aac", "ipod")
+    start = data.index(b"mdat") + 8
+    noise = np.random.default_rng(0).bytes(len(data) // 2)
+    (tmp_path / "a.m4a").write_bytes(data[:start] + noise + data[start + len(noise) :])
+    with pytest.raises(AudioError, match=r"\d of its \d s can't be decoded|too damaged to decode"):
+        heard(tmp_path / "a.m4a")
+
+
+def unknown_codec() -> bytes:
+    data = bytearray(by_libsndfile(music(), "WAV", "PCM_16"))
+    data[20:22] = struct.pack("<H", 0x7FFF)
+    return bytes(data)
+
+
+REFUSED = {
+    "unknown codec": (lambda: unknown_codec(), "wav", "unknown here, or protected"),
+    "text": (lambda: b"Not a song, but a story. " * 2_000, "au", "not an audio file"),
+    "text named mp3": (lambda: b"Not a song, but a story. " * 2_000, "mp3", "not an audio file"),
+    "noise named snd": (lambda: np.random.default_rng(0).bytes(50_000), "snd", "not an audio file"),
+    "noise named vox": (lambda: np.random.default_rng(0).bytes(50_000), "vox", "not an audio file"),
+    "noise named raw": (lambda: np.random.default_rng(0).bytes(50_000), "raw", "not an audio file"),
+    "an offset": (lambda: by_libsndfile(np.full((5 * RATE_HZ, 1), 0.3), "WAV"), "wav", "only 0.1 s of sound"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_no_sound_is_refused(tmp_path, kind):
+    make, suffix, reason = REFUSED[kind]
+    (tmp_path / f"a.{suffix}").write_bytes(make())
+    with pytest.raises(AudioError, match=reason):
+        AudioPipeline().log_mels(tmp_path / f"a.{suffix}")
+
+
+def test_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.mp3")
+    with pytest.raises(AudioError, match="a pipe or a device, no file"):
+        AudioPipeline().log_mels(tmp_path / "a.mp3")
+
+
+def test_name_too_long_is_refused(tmp_path):
+    with pytest.raises(AudioError, match="File name too long"):
+        AudioPipeline().log_mels(tmp_path / f"{'a' * 300}.mp3")
+
+
+def test_read_error_is_an_error_and_not_the_end(tmp_path, monkeypatch):
+    (tmp_path / "a.mp3").write_bytes(mp3(tmp_path))
+    opened = audio._opened
+
+    class Failing:
+        """A file whose disk fails behind ten packets."""
+
+        def __init__(self, container):
+            self.container, self.streams, self.format = container, container.streams, container.format
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.container.close()
+
+        def demux(self, stream):
+            for number, packet in enumerate(self.container.demux(stream)):
+                if number == 10:
+                    raise FFmpegOSError(5, "Input/output error")
+                yield packet
+
+    monkeypatch.setattr(audio, "_opened", lambda path: Failing(opened(path)))
+    with pytest.raises(AudioError, match="can't be read to its end: Input/output error"):
+        AudioPipeline().log_mels(tmp_path / "a.mp3")
+
+
+def test_hours_of_silence_are_not_decoded_to_their_end():
+    """The waveforms of a day, of which no more than an hour is asked for."""
+    asked = []
+
+    def day():
+        for hour in range(24 * 120):
+            asked.append(hour)
+            yield torch.zeros(480_000), 30.0
+
+    with pytest.raises(AudioError, match="silent: nothing in its first 60 minutes is above -60 dB"):
+        list(AudioPipeline().windows(day()))
+    assert len(asked) <= 121
