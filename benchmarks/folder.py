@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 
 from synthetic import make_clips
 
-from music_learning.__main__ import find_files, predict_files
+from music_learning.__main__ import predict_files
 from music_learning.columns import TARGETS
+from music_learning.library.files import find_files
 from music_learning.predict.predictor import Predictor
 
 N_CLIPS = 1000

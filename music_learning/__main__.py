@@ -24,11 +24,11 @@ from pathlib import Path
 
 from music_learning import __version__
 from music_learning.columns import TARGETS
-from music_learning.errors import AudioError, run
+from music_learning.errors import AudioError, run, unexpected
 from music_learning.files import check_output, write_json, write_table
+from music_learning.library.files import find_files
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import RELEASED_MODELS, DataPaths
-from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of, title_of
@@ -41,27 +41,6 @@ PREDICTION_COLUMNS = (
 )
 
 
-def find_files(arguments: list[Path]) -> list[Path]:
-    """The files named, and the audio files in the folders named (sorted, without hidden ones).
-
-    A folder without any stays in the list, so that it gets its row.
-    """
-    files = []
-    for argument in arguments:
-        if not argument.is_dir():
-            files.append(argument)
-            continue
-        inside = sorted(
-            path
-            for path in argument.rglob("*")
-            if path.suffix.lower() in SUFFIXES
-            and path.is_file()
-            and not any(part.startswith(".") for part in path.relative_to(argument).parts)
-        )
-        files.extend(inside or [argument])
-    return files
-
-
 def predict_file(path: Path, *, predictor: Predictor, explain: bool = False) -> tuple[dict, Analysis | None]:
     """The row of one file, PREDICTION_COLUMNS with None for what is unknown, and its analysis if it could be used."""
     row = dict.fromkeys(PREDICTION_COLUMNS) | {"file": os.fsencode(path).decode("utf-8", "replace")}
@@ -69,6 +48,8 @@ def predict_file(path: Path, *, predictor: Predictor, explain: bool = False) -> 
         analysis = predictor.predict(path, explain=explain)
     except AudioError as error:
         return row | {"error": str(error)}, None
+    except Exception as error:  # whatever one file causes costs that file, never the run
+        return row | {"error": unexpected(error, row["file"])}, None
     return row | analysis.to_dict(), analysis
 
 

@@ -5,6 +5,7 @@ Every stage uses this one class, so that a spectrogram means the same in trainin
 """
 
 import errno
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,7 +33,11 @@ MAX_RATIO_TERM = 128
 
 MAX_LOST = 0.2  # share of a recording that may be undecodable
 MAX_JITTER_S = 0.1  # of the times that a file gives its frames; a longer gap is a loss
-OPUS_SLACK_S = 0.2  # a packet, and the silence in front that is not played
+MAX_MISSING_S = 1.0  # where libsndfile ends before its own count; for more FFmpeg is asked
+MAX_FRAMES = 2**40  # libsndfile's word for a length that it can't know is more
+TRUSTED_FORMATS = ("WAV", "WAVEX", "W64", "RF64", "AIFF", "FLAC", "OGG", "MP3")
+MP3_SLACK_BYTES = 3_000  # two frames: some encoders count the header itself, some don't
+MP3_BITS_PER_S = (8_000, 340_000)
 MAX_FAILURES = 1000  # to read on, one after the other
 CANCELLED = 0.25  # of the channels' mean power: with less in their mean, they are opposite to each other
 MAX_SILENT_S = 3600  # at the start; what is silent for so long is not decoded to its end
@@ -298,6 +303,7 @@ def _decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
         AudioError: it can't be read, is no audio, or more than a fifth of it can't be decoded.
     """
     decoded_s = 0.0
+    _check_is_file(path)
     for frames, rate_hz in _blocks_of(path, losses):
         decoded_s += frames.shape[1] / rate_hz
         yield _mono(frames), rate_hz
@@ -307,27 +313,32 @@ def _decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
         raise AudioError(f"{losses.lost_s:.0f} of its {decoded_s + losses.lost_s:.0f} s can't be decoded")
 
 
-def _opened(path: Path) -> InputContainer:
-    """Raises AudioError with the reason where a file can't be opened as audio."""
+def _check_is_file(path: Path) -> None:
+    """Raise AudioError with the reason where there is nothing to decode."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
+            os.scandir(path).close()  # one that can't be read has another reason
             raise AudioError("it is a folder, and holds no audio file")
         if not stat.S_ISREG(mode):
             raise AudioError("a pipe or a device, no file; save what comes out of it first")
         if path.stat().st_size == 0:
             raise AudioError("the file is empty")
-        with open(path, "rb"):  # FFmpeg's own word for what goes wrong here is less clear
+        with open(path, "rb"):  # the decoders' own words for what goes wrong here are less clear
             pass
-        return av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
     except FileNotFoundError:
         raise AudioError("there is no such file") from None
-    except av.FFmpegError:
-        raise AudioError("not an audio file, or too damaged to open") from None
     except OSError as error:
         raise AudioError(f"it can't be opened: {error.strerror}") from None
-    except ValueError:  # a name that no file can have
+    except ValueError:
         raise AudioError("no file can have this name") from None
+
+
+def _opened(path: Path) -> InputContainer:
+    try:
+        return av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
+    except (av.FFmpegError, OSError, ValueError):
+        raise AudioError("not an audio file, or too damaged to open") from None
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:
@@ -340,18 +351,85 @@ def _audio_stream(container: InputContainer) -> AudioStream:
 
 
 def _blocks_of(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
-    """Blocks (channels, samples) float32 of a file, and their rate in Hz."""
-    with _opened(path) as container:
-        stream = _audio_stream(container)
-        if container.format.name != "ogg" or stream.codec_context.name != "opus":
-            yield from _blocks(container, stream, losses)
+    """Blocks (channels, samples) float32 of a file, and their rate in Hz.
+
+    libsndfile decodes long blocks without Python's lock, so that many files at once take less than half of the time;
+    FFmpeg decodes everything. So libsndfile gets the files whose own word of their length can be trusted, and where it
+    gives up all the same, FFmpeg goes on.
+    """
+    done, rate_hz = 0, 0
+    if (file := _sound_file(path)) is not None:
+        with file:
+            rate_hz = _checked_rate(file.samplerate)
+            for block in _libsndfile_blocks(file):
+                done += block.shape[1]
+                yield block, rate_hz
+            missing_s = (file.frames - done) / rate_hz
+        if missing_s <= MAX_MISSING_S:
+            losses.lost_s += missing_s
             return
-        length_s = float(sum(packet.duration or 0 for packet in container.demux(stream)) * stream.time_base)
-    if (blocks := _libsndfile_blocks(path, length_s)) is not None:
-        yield from blocks
-        return
     with _opened(path) as container:
-        yield from _blocks(container, _audio_stream(container), losses)
+        for block, block_rate_hz in _blocks(container, _audio_stream(container), losses):
+            skipped = min(done, block.shape[1]) if block_rate_hz == rate_hz else 0
+            done -= skipped
+            if skipped < block.shape[1]:
+                yield block[:, skipped:], block_rate_hz
+
+
+def _sound_file(path: Path) -> soundfile.SoundFile | None:
+    """A file opened by libsndfile, where what it says of the file's length can be trusted.
+
+    libsndfile plays the first seconds of Opus 6.5 ms late. The released models were trained on clips that it decoded,
+    and those 6.5 ms move their values by .006 on average: until they are trained anew, they get what they know.
+    """
+    try:
+        file = soundfile.SoundFile(str(path))
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError):  # the latter two: a name that ends in .raw
+        return None
+    # Formats without a mark of their own are taken for whatever the file's name says.
+    trusted = file.format in TRUSTED_FORMATS and 0 < file.frames < MAX_FRAMES
+    if trusted and (file.format != "MP3" or _mp3_is_in_order(path, file.frames / file.samplerate)):
+        return file
+    file.close()
+    return None
+
+
+def _mp3_is_in_order(path: Path, length_s: float) -> bool:
+    """Whether an mp3 has a header of its length that fits the file's size: no other mp3 or junk stands behind it.
+
+    The header, by its makers' names Xing or Info, lies in the first frame and counts frames and bytes. Without it, or
+    with one that is wrong, the length is a guess from the first frame's bit rate.
+    """
+    with open(path, "rb") as file:
+        tag = file.read(10)
+        start = 0
+        if tag[:3] == b"ID3":  # before the first frame; its size in four times seven bits
+            start = 10 + sum((byte & 127) << shift for byte, shift in zip(tag[6:10], (21, 14, 7, 0), strict=True))
+        file.seek(start)
+        frame = file.read(200)
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 160))
+        tail = file.read()
+    if tail[-128:-125] == b"TAG":  # ID3v1
+        tail, end = tail[:-128], end - 128
+    if tail[-32:-24] == b"APETAGEX":
+        end -= 32 + int.from_bytes(tail[-20:-16], "little")
+    place = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if place < 0 or frame[place + 7] & 3 != 3:
+        return False
+    n_bytes = int.from_bytes(frame[place + 12 : place + 16], "big")
+    bits_per_s = 8 * n_bytes / length_s
+    return abs(end - start - n_bytes) <= MP3_SLACK_BYTES and MP3_BITS_PER_S[0] <= bits_per_s <= MP3_BITS_PER_S[1]
+
+
+def _libsndfile_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Blocks (channels, samples) up to the end or the first error."""
+    buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
+    try:
+        while len(block := file.read(out=buffer)):
+            yield block.T
+    except soundfile.LibsndfileError:
+        return
 
 
 def _blocks(container: InputContainer, stream: AudioStream, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
@@ -389,29 +467,6 @@ def _drained(fifo: av.AudioFifo) -> Iterator[tuple[np.ndarray, int]]:
     """What is in a FIFO as one block (channels, samples) float32, and its rate in Hz."""
     if fifo.samples:
         yield _to_float(fifo.read()), _checked_rate(fifo.sample_rate)
-
-
-def _libsndfile_blocks(path: Path, length_s: float) -> Iterator[tuple[np.ndarray, int]] | None:
-    """As `_blocks`, of an Opus file in which libsndfile finds about `length_s`; None where it finds something else.
-
-    libsndfile plays the first seconds of Opus 6.5 ms late. The released models were trained on clips that it decoded,
-    and those 6.5 ms move their values by .006 on average: until they are trained anew, they get what they know.
-    """
-    try:
-        file = soundfile.SoundFile(str(path))
-    except soundfile.LibsndfileError:
-        return None
-    if abs(file.frames / file.samplerate - length_s) > OPUS_SLACK_S:
-        file.close()
-        return None
-
-    def blocks() -> Iterator[tuple[np.ndarray, int]]:
-        with file:
-            buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
-            while len(block := file.read(out=buffer)):
-                yield block.T, file.samplerate
-
-    return blocks()
 
 
 def _packets(container: InputContainer, stream: AudioStream) -> Iterator[av.Packet]:

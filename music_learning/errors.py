@@ -2,6 +2,9 @@
 
 import os
 import sys
+import tempfile
+import traceback
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -10,6 +13,15 @@ class UserError(Exception):
 
 class AudioError(UserError):
     """An audio file that can't be used. The message gives the reason, without the file's name."""
+
+
+def unexpected(error: Exception, about: str) -> str:
+    """A sentence about an error that nobody foresaw, whose traceback goes to a file that the sentence names."""
+    log = Path(tempfile.gettempdir()) / f"music-learning-{os.getpid()}.log"
+    with open(log, "a", encoding="utf-8", errors="replace") as file:
+        file.write(f"{about}\n{''.join(traceback.format_exception(error))}\n")
+    reason = " ".join(str(error).split())[:200]
+    return f"unexpected: {type(error).__name__}: {reason} (more in {log}; please report it)"
 
 
 def run(main) -> None:

@@ -216,7 +216,7 @@ def test_name_too_long_is_refused(tmp_path):
 
 
 def test_read_error_is_an_error_and_not_the_end(tmp_path, monkeypatch):
-    (tmp_path / "a.mp3").write_bytes(mp3(tmp_path))
+    (tmp_path / "a.m4a").write_bytes(encoded(tmp_path, music(), "aac", "ipod"))
     opened = audio._opened
 
     class Failing:
@@ -239,7 +239,7 @@ def test_read_error_is_an_error_and_not_the_end(tmp_path, monkeypatch):
 
     monkeypatch.setattr(audio, "_opened", lambda path: Failing(opened(path)))
     with pytest.raises(AudioError, match="can't be read to its end: Input/output error"):
-        AudioPipeline().log_mels(tmp_path / "a.mp3")
+        AudioPipeline().log_mels(tmp_path / "a.m4a")
 
 
 def test_hours_of_silence_are_not_decoded_to_their_end():

@@ -11,12 +11,12 @@ from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio,
 from matplotlib.image import imread
 
 from music_learning import __main__ as model_demo
-from music_learning.__main__ import find_files
 from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
 from music_learning.files import read_table, write_table
 from music_learning.library import build_index
+from music_learning.library.files import find_files
 from music_learning.model.ensemble import load_model
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots import analysis as picture
@@ -28,7 +28,7 @@ COLUMNS = [
     *("file", "duration_s", "energy", "danceability", "valence", "error"),
     *("energy_low", "energy_high", "danceability_low", "danceability_high", "valence_low", "valence_high"),
     *("energy_percentile", "danceability_percentile", "valence_percentile"),
-    *("mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *("lost_s", "mood", "warnings", "similar_songs", "similar_artists", "timeline"),
 ]
 
 
@@ -428,3 +428,22 @@ def test_released_models_on_a_released_song(tmp_path):
     assert done.stderr == ""
     assert all(re.search(rf"^{target} +0\.\d\d +[01]\.\d\d", done.stdout, re.MULTILINE) for target in TARGETS)
     assert (tmp_path / "demo.png").exists()
+
+
+def test_error_that_nobody_foresaw_costs_its_file(trained, album, capsys, monkeypatch):
+    real = model_demo.Predictor.predict
+
+    def fail(self, path, **options):
+        if path.name == "b.wav":
+            raise ZeroDivisionError("of all things")
+        return real(self, path, **options)
+
+    monkeypatch.setattr(model_demo.Predictor, "predict", fail)
+    status, rows = predict(trained, album)
+    assert status == 1
+    errors = {Path(row["file"]).name: row["error"] for row in rows}
+    log = re.fullmatch(
+        r"unexpected: ZeroDivisionError: of all things \(more in (.+); please report it\)", errors["b.wav"]
+    )[1]
+    assert "Traceback" in Path(log).read_text(encoding="utf-8")
+    assert sum(row["energy"] is not None for row in rows) >= 1

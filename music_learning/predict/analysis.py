@@ -116,12 +116,13 @@ class Analysis:
 
     def to_dict(self) -> dict:
         """Everything but the spectrogram, as JSON has it."""
-        flat: dict = {"duration_s": round(self.duration_s, 2), "lost_s": round(self.lost_s, 2)}
+        flat: dict = {"duration_s": round(self.duration_s, 2)}
         flat |= rounded(self.values)
         for target, (low, high) in self.intervals.items():
             flat |= rounded({f"{target}_low": low, f"{target}_high": high})
         return flat | {
             **{f"{target}_percentile": round(self.percentiles[target], 1) for target in TARGETS},
+            "lost_s": round(self.lost_s, 2),
             "mood": self.mood,
             "warnings": list(self.warnings),
             "similar_songs": [song.to_dict() for song in self.similar_songs],

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from conftest import call_main, chord, write_audio
+from conftest import call_main, chord, write_audio, write_with_ffmpeg
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
@@ -216,3 +216,19 @@ def test_missing_index_names_the_next_command(own_models):
     shutil.rmtree(ModelPaths(own_models).index)
     with pytest.raises(UserError, match=r"is missing; run model_train\.py first"):
         Predictor.load(own_models)
+
+
+def test_what_a_damaged_file_lost_is_said(predictor, tmp_path):
+    """Noise in place of a second of an m4a: its value is that of the rest, with a warning."""
+    path = write_with_ffmpeg(tmp_path / "a.m4a", noisy_chord(12), 16_000, codec="aac")
+    whole = predictor.predict(path)
+    assert whole.lost_s < 0.1 and not any("damaged" in warning for warning in whole.warnings)
+    data = bytearray(path.read_bytes())
+    start, n = len(data) // 3, len(data) // 12
+    data[start : start + n] = np.random.default_rng(0).bytes(n)
+    path.write_bytes(data)
+    damaged = predictor.predict(path)
+    assert 0.3 < damaged.lost_s < 2
+    assert f"{damaged.lost_s:.1f} s of it are damaged and left out." in damaged.warnings
+    assert damaged.to_dict()["lost_s"] == round(damaged.lost_s, 2)
+    assert damaged.duration_s == pytest.approx(whole.duration_s - damaged.lost_s, abs=0.3)
