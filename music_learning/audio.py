@@ -507,9 +507,11 @@ def _mono(channels: np.ndarray) -> np.ndarray:
     weights = SURROUND.get(len(channels), (1 / len(channels),) * len(channels))
     mono = np.array(weights, np.float32) @ channels
     if len(channels) == 2:
-        powers = np.einsum("cn,cn->c", channels, channels)
-        if np.dot(mono, mono) < CANCELLED * powers.mean():
-            return channels[powers.argmax()]
+        both = channels.ravel(
+            order="K"
+        )  # as they lie in memory: a product of rows that don't would take ten times as long
+        if np.dot(mono, mono) < CANCELLED * np.dot(both, both) / 2:
+            return max(channels, key=lambda channel: np.dot(channel, channel))
     return mono
 
 
