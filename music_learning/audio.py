@@ -36,6 +36,7 @@ MAX_JITTER_S = 0.1  # of the times that a file gives its frames; a longer gap is
 MAX_MISSING_S = 1.0  # where libsndfile ends before its own count; for more FFmpeg is asked
 MAX_FRAMES = 2**40  # libsndfile's word for a length that it can't know is more
 TRUSTED_FORMATS = ("WAV", "WAVEX", "W64", "RF64", "AIFF", "FLAC", "OGG", "MP3")
+TRUSTED_MARKS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC", b"OggS", b"ID3", b"\xff")  # how their files begin
 MP3_SLACK_BYTES = 3_000  # two frames: some encoders count the header itself, some don't
 MP3_BITS_PER_S = (8_000, 340_000)
 MAX_FAILURES = 1000  # to read on, one after the other
@@ -382,6 +383,9 @@ def _sound_file(path: Path) -> soundfile.SoundFile | None:
     libsndfile plays the first seconds of Opus 6.5 ms late. The released models were trained on clips that it decoded,
     and those 6.5 ms move their values by .006 on average: until they are trained anew, they get what they know.
     """
+    with open(path, "rb") as start:
+        if not start.read(4).startswith(TRUSTED_MARKS):  # its mp3 decoder would complain on the terminal
+            return None
     try:
         file = soundfile.SoundFile(str(path))
     except (soundfile.LibsndfileError, OSError, TypeError, ValueError):  # the latter two: a name that ends in .raw
