@@ -14,6 +14,7 @@ import pandas as pd
 
 from music_learning.columns import SPLITS
 from music_learning.errors import UserError, run
+from music_learning.files import only_writer
 from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
@@ -53,18 +54,24 @@ def split_songs(paths: DataPaths, *, seed: int) -> pd.DataFrame:
     return songs
 
 
-def main() -> int:
-    arguments = parse_arguments()
-    paths = DataPaths(arguments.data)
-    songs = split_songs(paths, seed=arguments.seed)
+def load(paths: DataPaths, *, seed: int, workers: int) -> None:
+    """Split the songs, make their spectrograms, and draw them."""
+    songs = split_songs(paths, seed=seed)
 
-    spectrograms = compute_spectrograms(songs, paths, PipelineConfig(), workers=arguments.workers)
-    n_demo = write_demo(paths, songs[songs["split"] == "test"], spectrograms, seed=arguments.seed)
+    spectrograms = compute_spectrograms(songs, paths, PipelineConfig(), workers=workers)
+    n_demo = write_demo(paths, songs[songs["split"] == "test"], spectrograms, seed=seed)
     print(f"demo: {n_demo} test songs in {paths.demo}")
 
     draw_spectrograms(songs, spectrograms, paths.picture("spectrograms"))
     draw_labels(songs, paths.picture("labels"))
     print(f"pictures: {paths.picture('spectrograms')}, {paths.picture('labels')}")
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    paths = DataPaths(arguments.data)
+    with only_writer(paths.root, "data_loading.py"):
+        load(paths, seed=arguments.seed, workers=arguments.workers)
     return 0
 
 

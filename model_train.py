@@ -35,7 +35,7 @@ from music_learning.evaluation.cross_validation import (
 from music_learning.evaluation.predictions import write_predictions
 from music_learning.evaluation.report import Report, warn_of_few_songs
 from music_learning.features.config import FeatureConfig
-from music_learning.files import read_json
+from music_learning.files import only_writer, read_json
 from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, save_model
 from music_learning.paths import DataPaths, ModelPaths
@@ -224,9 +224,7 @@ def fit_intervals(
     write_intervals(paths, intervals, measured, weights)
 
 
-def main() -> int:
-    arguments = parse_arguments()
-    data, paths = DataPaths(arguments.data), ModelPaths(arguments.models)
+def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, paths: ModelPaths) -> None:
     targets = arguments.target or list(TARGETS)
     device = select_device(arguments.device)
     corpus = read_corpus(data, arguments.extra)
@@ -239,7 +237,7 @@ def main() -> int:
         predicted = predict_folds(folds, config, device=device, paths=paths)
         measure_folds(targets, arguments.baselines, folds, predicted, paths=paths)
         fit_intervals(targets, folds, predicted, weights_trained_with(corpus, config, paths), paths=paths)
-        return 0
+        return
 
     models = train(targets, corpus, config, device=device, paths=paths)
     measure_baselines(targets, arguments.baselines, corpus, data=data, paths=paths, seed=arguments.seed)
@@ -247,11 +245,18 @@ def main() -> int:
     print(f"models in {paths.root}, results in {paths.results}")
     if missing := [target for target in TARGETS if not paths.description(target).exists()]:
         print(f"to predict with them, train those of {', '.join(missing)} as well")
-        return 0
+        return
     describe_known_songs(models, corpus, paths)
     if without_interval(paths, weights_of(descriptions(paths))):
         print("for intervals around their predictions, run the same command again with --folds 5 added")
     print(f"to predict with them: python model_demo.py --models {paths.root}")
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    data, paths = DataPaths(arguments.data), ModelPaths(arguments.models)
+    with only_writer(paths.root, "model_train.py"):
+        train_or_cross_validate(arguments, data, paths)
     return 0
 
 

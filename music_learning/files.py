@@ -38,6 +38,33 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextmanager
+def only_writer(folder: Path, command: str) -> Iterator[None]:
+    """Hold a folder for one run of a command. The hold ends with the process, however that ends.
+
+    Raises:
+        UserError: another run holds it, or the folder can't be written.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows has other locks
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / f".{Path(command).stem}.lock", "a")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"{folder} can't be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another run of {command} writes to {folder}; wait until it has ended") from None
+        except OSError:  # a file system without locks, as some networks' are
+            pass
+        yield
+
+
 def check_output(path: Path) -> None:
     """Raise UserError unless `path` can become a file: before long work, so that it isn't done for nothing."""
     if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():

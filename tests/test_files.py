@@ -1,9 +1,11 @@
 import pytest
+from conftest import start
 
 from music_learning.errors import UserError
 from music_learning.files import (
     atomic,
     copy_atomically,
+    only_writer,
     read_json,
     read_pipeline_config,
     read_table,
@@ -144,3 +146,40 @@ def test_damaged_json_names_the_next_command(tmp_path, text):
 def test_damaged_pipeline_settings_name_the_next_command(tmp_path):
     with pytest.raises(UserError, match=r"p\.json is damaged .*hop_samples.*make\.py"):
         read_pipeline_config(CONFIG.to_dict() | {"hop_samples": "x"}, tmp_path / "p.json", "make.py")
+
+
+def test_second_writer_is_refused_until_the_first_ends(tmp_path):
+    with only_writer(tmp_path / "data", "data_loading.py"):
+        for _ in range(10):
+            with (
+                pytest.raises(
+                    UserError, match=r"another run of data_loading\.py writes to .*data; wait until it has ended"
+                ),
+                only_writer(tmp_path / "data", "data_loading.py"),
+            ):
+                raise AssertionError("two writers")
+        with only_writer(tmp_path / "data", "model_train.py"):  # another command is no rival
+            pass
+    with only_writer(tmp_path / "data", "data_loading.py"):
+        pass
+
+
+def test_hold_ends_with_a_killed_process(tmp_path):
+    program = (
+        "import pathlib, sys, time; from music_learning.files import only_writer\n"
+        f"with only_writer(pathlib.Path({str(tmp_path)!r}), 'a.py'): print('held', flush=True); time.sleep(60)"
+    )
+    with start("-c", program) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=r"another run of a\.py"), only_writer(tmp_path, "a.py"):
+            pass
+        process.kill()
+        process.wait()
+    with only_writer(tmp_path, "a.py"):
+        pass
+
+
+def test_folder_that_can_t_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="file can't be written"), only_writer(tmp_path / "file", "a.py"):
+        pass

@@ -93,7 +93,7 @@ def test_description_says_how_the_model_was_made(trained):
 
 def test_nothing_is_pickled(trained):
     for path in trained.rglob("*"):
-        assert path.suffix in ("", ".safetensors", ".json", ".csv", ".png")
+        assert path.suffix in ("", ".safetensors", ".json", ".csv", ".png", ".lock")
 
 
 def test_trained_target_is_not_trained_again(loaded, own_models, capsys, monkeypatch):
