@@ -16,6 +16,8 @@ from pathlib import Path
 from music_learning.errors import UserError
 from music_learning.pipeline_config import PipelineConfig
 
+MAX_JSON_BYTES = 20_000_000
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -114,10 +116,12 @@ def write_json(path: Path, value: dict | list[dict]) -> None:
 def read_json(path: Path, made_by: str) -> dict:
     """Read a JSON object that another stage wrote. Raises UserError where it is missing or damaged."""
     try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise ValueError(f"larger than {MAX_JSON_BYTES // 1_000_000} MB")
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; run {made_by} first") from None
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:  # nested a thousand times deep, too
         raise UserError(f"{path} is damaged ({error}); make it again with {made_by}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} is damaged (not a JSON object); make it again with {made_by}")

@@ -183,3 +183,10 @@ def test_folder_that_can_t_be_written_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="file can't be written"), only_writer(tmp_path / "file", "a.py"):
         pass
+
+
+@pytest.mark.parametrize(("text", "reason"), [("[" * 100_000, "is damaged"), (" " * 20_000_001, "larger than 20 MB")])
+def test_json_that_is_too_deep_or_too_large_is_refused(tmp_path, text, reason):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=reason):
+        read_json(tmp_path / "a.json", "model_train.py")

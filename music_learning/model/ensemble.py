@@ -178,6 +178,8 @@ def load_model(paths: ModelPaths, target: str) -> tuple[Ensemble, dict]:
     try:
         model = Ensemble(EnsembleConfig.from_dict(description))
         model.load_state_dict(parse_safetensors(weights))
+        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
+            raise ValueError("its weights hold NaN or infinite numbers")
         if (outputs := list(model.config.network.outputs)) != [target] or description.get("target") != target:
             raise ValueError(f"it is a model of {description.get('target')} with the outputs {outputs}")
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

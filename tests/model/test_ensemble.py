@@ -302,3 +302,12 @@ def test_file_with_the_right_hash_that_is_no_safetensors_is_refused(saved):
     change_description(weights_sha256=hashlib.sha256(b"nothing of the kind").hexdigest())(paths)
     with pytest.raises(UserError, match="don't fit this version's network"):
         load_model(paths, "energy")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    model = ensemble()
+    model.svr.dual_coef[1] = value
+    save_model(ModelPaths(tmp_path), "energy", model, DESCRIPTION)
+    with pytest.raises(UserError, match="its weights hold NaN or infinite numbers"):
+        load_model(ModelPaths(tmp_path), "energy")
