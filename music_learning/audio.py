@@ -295,10 +295,11 @@ def _windows(blocks: Iterator[tuple[np.ndarray, int]], clip_s: float) -> Iterato
 
 
 def _decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
-    """Mono blocks (samples,) float32 and their rate in Hz, of all that FFmpeg (PyAV) finds in a file.
+    """Mono blocks (samples,) float32 and their rate in Hz, of all that a player plays of a file.
 
-    What the file says of its own length is not asked for, nor is its suffix: streams that follow one another are
-    decoded one after the other, at whatever rate each has. What can't be decoded is left out, and counted.
+    What the file says of its own length is believed only where its size bears it out, and its suffix never: streams
+    that follow one another are decoded one after the other, at whatever rate each has. What can't be decoded is left
+    out, and counted.
 
     Raises:
         AudioError: it can't be read, is no audio, or more than a fifth of it can't be decoded.
@@ -317,13 +318,13 @@ def _decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
 def _check_is_file(path: Path) -> None:
     """Raise AudioError with the reason where there is nothing to decode."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             os.scandir(path).close()  # one that can't be read has another reason
             raise AudioError("it is a folder, and holds no audio file")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(status.st_mode):
             raise AudioError("a pipe or a device, no file; save what comes out of it first")
-        if path.stat().st_size == 0:
+        if status.st_size == 0:
             raise AudioError("the file is empty")
         with open(path, "rb"):  # the decoders' own words for what goes wrong here are less clear
             pass
@@ -511,9 +512,8 @@ def _mono(channels: np.ndarray) -> np.ndarray:
     weights = SURROUND.get(len(channels), (1 / len(channels),) * len(channels))
     mono = np.array(weights, np.float32) @ channels
     if len(channels) == 2:
-        both = channels.ravel(
-            order="K"
-        )  # as they lie in memory: a product of rows that don't would take ten times as long
+        # As they lie in memory: a product of rows that do not lie one behind the other would take ten times as long.
+        both = channels.ravel(order="K")
         if np.dot(mono, mono) < CANCELLED * np.dot(both, both) / 2:
             return max(channels, key=lambda channel: np.dot(channel, channel))
     return mono

@@ -5,6 +5,7 @@ Nothing comes from outside, and nothing is written outside pytest's temporary fo
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -202,3 +203,13 @@ def own_models(trained, tmp_path) -> Path:
 
 def some_weights_differ(one, other):
     return any(not torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.fixture(scope="module")
+def address(trained, loaded):
+    """The address of a page in a process of its own."""
+    with start("app.py", "--models", trained, "--data", loaded, "--port", 0) as process:
+        try:
+            yield re.search(r"http://\S+", process.stdout.readline())[0]
+        finally:
+            process.terminate()

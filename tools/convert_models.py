@@ -12,7 +12,6 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from safetensors import safe_open
 from safetensors.torch import load, save
 
 from music_learning.columns import TARGETS
@@ -22,6 +21,8 @@ from music_learning.files import atomic, read_json, write_json
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.novelty import settings_of
+from music_learning.predict.similarity import TENSORS as TENSORS_OF_INDEX
+from music_learning.predict.tensors import read_tensors
 
 ADDED_TO_PIPELINE = ("semitone_width", "pitch_floor_db", "silence_chunk_s")
 TENSORS = {
@@ -134,9 +135,7 @@ def converted_model(paths: ModelPaths, target: str, description: dict) -> tuple[
 def convert_index(folder: Path, hashes: dict[str, tuple[str, str]]) -> None:
     """Tie an index of songs to the converted weights."""
     path = folder / "embeddings.safetensors"
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
+    tensors, metadata = read_tensors(path, TENSORS_OF_INDEX, "model_train.py")
     for target, (before, after) in hashes.items():
         if metadata[target] != before:
             raise UserError(f"{folder} was made with another model of {target}")

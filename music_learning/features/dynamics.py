@@ -1,10 +1,12 @@
 """Features of a clip's loudness: how densely it was mastered, and how its level moves."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from music_learning.features.config import FeatureConfig
-from music_learning.features.levels import Features, power_mean, std_over_time
+from music_learning.features.levels import DB, Features, stacked, std_over_time
 
 
 def dynamics(levels: Tensor, peaks: Tensor, config: FeatureConfig) -> Features:
@@ -17,11 +19,11 @@ def dynamics(levels: Tensor, peaks: Tensor, config: FeatureConfig) -> Features:
         peaks: (B, frames) in dB, the waveform's largest samples.
     """
     peak = peaks.quantile(config.peak_quantile, dim=1)
-    level = power_mean(levels, dim=1)
-    whole = power_mean(level, dim=1)
+    level = _power_mean(levels, dim=1)
+    whole = _power_mean(level, dim=1)
     quantiles = level.quantile(torch.tensor(config.level_quantiles, device=levels.device), dim=1).T - whole[:, None]
     halves, seconds = (
-        power_mean(level.unfold(1, frames, frames), dim=2)
+        _power_mean(level.unfold(1, frames, frames), dim=2)
         for frames in (config.frames(config.short_level_s), config.frames(config.long_level_s))
     )
     features = {
@@ -33,5 +35,11 @@ def dynamics(levels: Tensor, peaks: Tensor, config: FeatureConfig) -> Features:
         "change of half seconds": halves.diff(dim=1).abs().mean(dim=1),
         "change of frames": config.change_per_32_ms * level.diff(dim=1).abs().mean(dim=1),
     }
-    names = [*features, *(f"level quantile {quantile:g}" for quantile in config.level_quantiles)]
-    return names, torch.cat([torch.stack([*features.values()], dim=1), quantiles], dim=1)
+    names, values = stacked(features)
+    names += [f"level quantile {quantile:g}" for quantile in config.level_quantiles]
+    return names, torch.cat([values, quantiles], dim=1)
+
+
+def _power_mean(levels: Tensor, dim: int) -> Tensor:
+    """The level of the mean power over a dimension, in dB as the levels are."""
+    return ((levels / DB).logsumexp(dim=dim) - math.log(levels.shape[dim])) * DB

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from music_learning.features.config import FeatureConfig
-from music_learning.features.levels import DB, Features
+from music_learning.features.levels import DB, Features, stacked
 
 N_CLASSES = 12  # from A up
 # How well each pitch class fits into a key, from its tonic up, as listeners judged (Krumhansl & Kessler, 1982).
@@ -84,7 +84,7 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
         **_intervals(chroma, mean),
     }
     relative = torch.where(is_major, tonic, tonic + RELATIVE_MAJOR)
-    return ([*features], torch.stack([*features.values()], dim=1)), _scale(mean, relative, chords, tonic)
+    return stacked(features), _scale(mean, relative, chords, tonic)
 
 
 def _intervals(chroma: Tensor, mean: Tensor) -> dict[str, Tensor]:
@@ -130,7 +130,7 @@ def _self_similarity(tones: Tensor, config: FeatureConfig) -> Features:
         similarity[lag_s] = (unit[:, lag:] * unit[:, :-lag]).sum(dim=2)
     features = {f"mean at {lag_s:g} s": similarity[lag_s].mean(dim=1) for lag_s in config.similarity_lag_s}
     features |= {f"std at {lag_s:g} s": similarity[lag_s].std(dim=1) for lag_s in config.similarity_std_lag_s}
-    return [*features], torch.stack([*features.values()], dim=1)
+    return stacked(features)
 
 
 def _melody(tones: Tensor, config: FeatureConfig) -> Features:
@@ -158,7 +158,7 @@ def _melody(tones: Tensor, config: FeatureConfig) -> Features:
         "8 strongest of profile": profile.topk(8, dim=1).values.sum(dim=1),
         "entropy of profile": _entropy(shares),
     }
-    return [*features], torch.stack([*features.values()], dim=1)
+    return stacked(features)
 
 
 def _pitch_density(tones: Tensor, config: FeatureConfig) -> Features:
@@ -178,9 +178,8 @@ def _pitch_salience(tones: Tensor, config: FeatureConfig) -> Features:
     """How far the strongest tone stands out and how that changes; how the tones of a frame share their strength."""
     strongest, total = tones.amax(dim=2), tones.sum(dim=2)
     over_time = strongest.quantile(torch.tensor(config.salience_quantiles, device=tones.device), dim=1)
-    of_frames = tones.quantile(
-        torch.tensor(config.pitch_quantiles, device=tones.device), dim=2
-    )  # (quantiles, B, frames)
+    # (quantiles, B, frames)
+    of_frames = tones.quantile(torch.tensor(config.pitch_quantiles, device=tones.device), dim=2)
     numbers = [
         *over_time,
         strongest.diff(dim=1).abs().mean(dim=1),
@@ -212,7 +211,7 @@ def _bass(tones: Tensor, config: FeatureConfig) -> Features:
         "std of strength": strength.std(dim=1),
         "share of frames with a tone": (strength > config.tone_db).float().mean(dim=1),
     }
-    return [*features], torch.stack([*features.values()], dim=1)
+    return stacked(features)
 
 
 def _tonal_to_noise(levels: Tensor, tones: Tensor, config: FeatureConfig) -> Features:
@@ -223,7 +222,7 @@ def _tonal_to_noise(levels: Tensor, tones: Tensor, config: FeatureConfig) -> Fea
     features = {f"mean {name}": x.mean(dim=1) for name, x in over_time.items()}
     features |= {f"std of {name}": x.std(dim=1) for name, x in over_time.items()}
     features["change of shares"] = shares.diff(dim=1).abs().sum(dim=2).mean(dim=1)
-    return [*features], torch.stack([*features.values()], dim=1)
+    return stacked(features)
 
 
 def _entropy(shares: Tensor) -> Tensor:

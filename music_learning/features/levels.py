@@ -1,7 +1,6 @@
 """What the features share: decibels, means over bands, spreads over time."""
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,19 +10,14 @@ DB = 10 / math.log(10)  # decibels of a natural logarithm of power
 Features = tuple[list[str], Tensor]
 
 
-def power_mean(levels: Tensor, dim: int) -> Tensor:
-    """The level of the mean power over a dimension, in dB as the levels are."""
-    return ((levels / DB).logsumexp(dim=dim) - math.log(levels.shape[dim])) * DB
+def stacked(features: dict[str, Tensor]) -> Features:
+    """Features by their names, each (B,), as a group."""
+    return [*features], torch.stack([*features.values()], dim=1)
 
 
 def grouped(x: Tensor, n_groups: int) -> Tensor:
     """The mean over groups of neighbouring bands: (B, n_mels, frames) -> (B, n_groups, frames)"""
     return x.unflatten(1, (n_groups, -1)).mean(dim=2)
-
-
-def in_ranges(x: Tensor, edges: tuple[int, ...]) -> Tensor:
-    """The mean over ranges of bands between the edges, and over all: (B, n_mels, frames) -> (B, ranges + 1, frames)"""
-    return torch.stack([*(x[:, low:high].mean(dim=1) for low, high in pairwise(edges)), x.mean(dim=1)], dim=1)
 
 
 def std_over_time(x: Tensor) -> Tensor:

@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from music_learning.features.config import FeatureConfig
-from music_learning.features.levels import Features, grouped, in_ranges, numbered
+from music_learning.features.levels import Features, grouped, numbered
 
 
 def rhythm(levels: Tensor, config: FeatureConfig) -> dict[str, Features]:
     """(B, n_mels, frames) in dB, at least `rhythm_frames` -> groups of features"""
     change = config.change_per_32_ms * levels.diff(dim=-1)
-    rises, falls = (in_ranges(x.clamp(min=0), config.range_edges) for x in (change, -change))
+    rises, falls = (_in_ranges(x.clamp(min=0), config.range_edges) for x in (change, -change))
     onsets = grouped(levels, config.n_rhythm_bands).diff(dim=-1).clamp(min=0)
     onsets = onsets - onsets.mean(dim=-1, keepdim=True)
     ranges = [*(f"bands {low} to {high}" for low, high in pairwise(config.range_edges)), "all bands"]
@@ -23,8 +23,13 @@ def rhythm(levels: Tensor, config: FeatureConfig) -> dict[str, Features]:
         "onset autocorrelation": _onset_autocorrelation(onsets, config),
         "tempogram": _tempogram(onsets, config),
         "pulse clarity": _pulse_clarity(rises, ranges, config),
-        **_onsets(in_ranges(levels, config.range_edges), rises, falls, ranges, config),
+        **_onsets(_in_ranges(levels, config.range_edges), rises, falls, ranges, config),
     }
+
+
+def _in_ranges(x: Tensor, edges: tuple[int, ...]) -> Tensor:
+    """The mean over ranges of bands between the edges, and over all: (B, n_mels, frames) -> (B, ranges + 1, frames)"""
+    return torch.stack([*(x[:, low:high].mean(dim=1) for low, high in pairwise(edges)), x.mean(dim=1)], dim=1)
 
 
 def _modulation_spectrum(levels: Tensor, config: FeatureConfig) -> Features:

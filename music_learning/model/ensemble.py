@@ -42,11 +42,10 @@ class EnsembleConfig:
         }
 
     @classmethod
-    def from_dict(cls, values: dict) -> Self:
+    def from_dict(cls, values: dict, pipeline: PipelineConfig) -> Self:
         """Rebuild a config from a model's description. Raises KeyError, TypeError or ValueError where it is damaged."""
         if missing := [name for name in (f.name for f in fields(cls)) if name not in values]:
             raise KeyError(f"it has no {', '.join(missing)}")
-        pipeline = PipelineConfig.from_dict(values["pipeline"])
         config = cls(
             FeatureConfig.from_dict(values["features"], pipeline),
             NetworkConfig.from_dict(values["network"]),
@@ -163,7 +162,7 @@ def load_model(paths: ModelPaths, target: str) -> tuple[Ensemble, dict]:
     """
     described, weights_path = paths.description(target), paths.weights(target)
     description = read_json(described, "model_train.py")
-    read_pipeline_config(description.get("pipeline"), described, "model_train.py")
+    pipeline = read_pipeline_config(description.get("pipeline"), described, "model_train.py")
     try:
         weights = weights_path.read_bytes()
     except FileNotFoundError:
@@ -176,7 +175,7 @@ def load_model(paths: ModelPaths, target: str) -> tuple[Ensemble, dict]:
             "restore both (git checkout models), or train again with model_train.py"
         )
     try:
-        model = Ensemble(EnsembleConfig.from_dict(description))
+        model = Ensemble(EnsembleConfig.from_dict(description, pipeline))
         model.load_state_dict(parse_safetensors(weights))
         if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
             raise ValueError("its weights hold NaN or infinite numbers")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from music_learning.features.clip import clip_features, feature_names
 from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic
 from music_learning.pipeline_config import PipelineConfig
+from music_learning.predict.tensors import check_weights, read_tensors
 from music_learning.songs.spectrograms import SpectrogramSet
 
 FALSE_POSITIVE_RATE = 0.02  # share of songs that may be taken for novel
@@ -76,27 +76,22 @@ class NoveltyDetector:
         Raises:
             UserError: the file is missing, damaged, of another version, or for other features or weights.
         """
+        tensors, metadata = read_tensors(path, TENSORS, MADE_BY)
         try:
-            with safe_open(path, "pt") as file:
-                tensors = {name: file.get_tensor(name) for name in TENSORS}
-                metadata = file.metadata()
             pipeline = PipelineConfig.from_dict(json.loads(metadata["pipeline"]))
             saved = FeatureConfig.from_dict(json.loads(metadata["features"]), pipeline)
             if json.loads(metadata["lengths_s"]) != list(LENGTHS_S):
                 raise ValueError(f"its limits are for clips of {metadata['lengths_s']} s")
-            for name, shape in shapes_of(features, len(tensors["songs"])).items():
+            for name, shape in shapes_of(saved, len(tensors["songs"])).items():
                 if tensors[name].shape != shape:
                     raise ValueError(f"{name} has the shape {tuple(tensors[name].shape)}, not {shape}")
-        except FileNotFoundError:
-            raise UserError(f"{path} is missing; run {MADE_BY} first") from None
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged ({error}); make it again with {MADE_BY}") from None
         if difference := saved.differences(features):
             raise UserError(
                 f"{path} and the models have different feature settings: {difference}; make it again with {MADE_BY}"
             )
-        if {target: metadata.get(target) for target in weights} != weights:
-            raise UserError(f"{path} was made with other models than these; make it again with {MADE_BY}")
+        check_weights(path, metadata, weights, MADE_BY)
         return cls(features, **tensors | {"songs": tensors["songs"].float()})
 
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -19,10 +18,12 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.files import atomic, read_table, sha256_of, write_table
 from music_learning.parallel import cpu_count, ordered_map
+from music_learning.predict.tensors import check_weights, read_tensors
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import parse_number
 
 INDEXED_COLUMNS = ("song_id", "title", "artist", *TARGETS)
+TENSORS = ("components", "mean", "basis")
 N_COMPONENTS = 64
 MIN_VARIANCE = 1e-6  # of a component, as a share of the first one's
 N_PAIRS = 20_000  # of songs, drawn to tell how far apart songs usually are
@@ -109,11 +110,10 @@ class SongIndex:
         """Write the index. `weights` has the hash of each target's weights, without which it means nothing."""
         songs_path, embeddings_path = _paths(folder)
         write_table(songs_path, INDEXED_COLUMNS, self.songs)
-        tensors = {"components": self.components, "mean": self.mean, "basis": self.basis}
+        tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
         metadata = {"songs_sha256": sha256_of(songs_path), **weights}
         with atomic(embeddings_path) as temporary:
-            data = to_safetensors({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-            temporary.write_bytes(data)
+            temporary.write_bytes(to_safetensors(tensors, metadata))
 
     @classmethod
     def open(cls, folder: Path, weights: dict[str, str], *, made_by: str = MADE_BY) -> "SongIndex":
@@ -129,16 +129,9 @@ class SongIndex:
         """
         songs_path, embeddings_path = _paths(folder)
         songs = read_table(songs_path, INDEXED_COLUMNS, made_by)
-        try:
-            with safe_open(embeddings_path, "pt") as file:
-                metadata = file.metadata() or {}
-                components, mean, basis = (file.get_tensor(name) for name in ("components", "mean", "basis"))
-        except FileNotFoundError:
-            raise UserError(f"{embeddings_path} is missing; run {made_by} first") from None
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{embeddings_path} is damaged ({error}); make it again with {made_by}") from None
-        if {target: metadata.get(target) for target in weights} != weights:
-            raise UserError(f"{folder} was made with other models than these; make it again with {made_by}")
+        tensors, metadata = read_tensors(embeddings_path, TENSORS, made_by)
+        check_weights(folder, metadata, weights, made_by)
+        components, mean, basis = (tensors[name] for name in TENSORS)
         numbers = all(parse_number(song[target]) is not None for song in songs for target in TARGETS)
         if metadata.get("songs_sha256") != sha256_of(songs_path) or len(components) != len(songs) or not numbers:
             raise UserError(f"{songs_path} was changed or is damaged; make it again with {made_by}")

@@ -94,8 +94,8 @@ class Corpus:
             total, squares = total + clip.sum(axis=1), squares + (clip**2).sum(axis=1)
             n_frames += clip.shape[1]
         mean = total / n_frames
-        deviation = np.sqrt(np.maximum(squares / n_frames - mean**2, 0))
-        return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)
+        std = np.sqrt(np.maximum(squares / n_frames - mean**2, 0))
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
 def read_corpus(paths: DataPaths, extra: Sequence[Path] = ()) -> Corpus:

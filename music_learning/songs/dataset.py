@@ -65,8 +65,8 @@ def make_loader(
 ) -> DataLoader:
     """A loader of (B, n_rows, frames) float32 and labels (B, targets).
 
-    When shuffled, `generator` decides the order, and a last batch of one song is left out: it has no deviation for
-    batch normalisation to learn from.
+    When shuffled, `generator` decides the order, and a last batch of one song is left out: it has no standard deviation
+    for batch normalisation to learn from.
     """
     drop_last = shuffle and len(dataset) > batch_size and len(dataset) % batch_size == 1
     return DataLoader(

@@ -154,7 +154,7 @@ class SpectrogramSets:
 
     def tensor(self, song_id: str) -> Tensor:
         """One song's spectrogram to compute with, (n_rows, valid frames) float32."""
-        return torch.from_numpy(self.spectrogram(song_id).astype(np.float32))
+        return self._holding(song_id).tensor(song_id)
 
     def frames(self, song_id: str) -> int:
         """The number of valid frames of one song's row."""

@@ -58,6 +58,5 @@ def train_ensembles(
 
 def checkpoint_paths(corpus: Corpus, config: TrainingConfig, paths: ModelPaths, name: str) -> list[Path]:
     """Where each member's checkpoint lies; other songs or settings have others."""
-    return [
-        paths.checkpoint(f"{name}-{member}-{fingerprint(corpus, config)[:16]}") for member in range(config.n_members)
-    ]
+    run = fingerprint(corpus, config)[:16]
+    return [paths.checkpoint(f"{name}-{member}-{run}") for member in range(config.n_members)]

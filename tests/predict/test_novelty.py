@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from music_learning.audio import AudioPipeline
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_features
+from music_learning.features.clip import clip_features, feature_names
 from music_learning.features.config import FeatureConfig
 from music_learning.paths import DataPaths
 from music_learning.predict.novelty import LENGTHS_S, NoveltyDetector, fit_novelty_detector
@@ -136,4 +136,16 @@ def test_tensors_of_another_shape_are_refused(detector, tmp_path):
     odd.songs = detector.songs[:, :600]
     odd.save(tmp_path / "f.safetensors", WEIGHTS)
     with pytest.raises(UserError, match=r"songs has the shape \(\d+, 600\), not \(\d+, 650\)"):
+        NoveltyDetector.open(tmp_path / "f.safetensors", detector.features, WEIGHTS)
+
+
+def test_detector_of_fewer_features_is_refused_by_the_setting_and_not_by_a_shape(detector, tmp_path):
+    fewer = copy(detector)
+    fewer.features = replace(detector.features, n_mfcc=15)
+    n = len(feature_names(fewer.features))
+    fewer.songs, fewer.positive, fewer.mean, fewer.std = (
+        tensor[..., :n] for tensor in (detector.songs, detector.positive, detector.mean, detector.std)
+    )
+    fewer.save(tmp_path / "f.safetensors", WEIGHTS)
+    with pytest.raises(UserError, match=r"different feature settings: n_mfcc 15 and 20; make it again"):
         NoveltyDetector.open(tmp_path / "f.safetensors", detector.features, WEIGHTS)

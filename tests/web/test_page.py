@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import chord, start, write_audio
+from conftest import chord, write_audio
 
 pytest.importorskip("gradio", reason="the page's packages are missing: make page-test")
 pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
@@ -27,15 +27,6 @@ FADED_IN = """() => {
     const result = document.querySelector("#result");
     return !result.querySelector(".pending") && !result.getAnimations({subtree: true}).length;
 }"""
-
-
-@pytest.fixture(scope="module")
-def address(trained, loaded):
-    with start("app.py", "--models", trained, "--data", loaded, "--port", 0) as process:
-        try:
-            yield re.search(r"http://\S+", process.stdout.readline())[0]
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")

@@ -56,16 +56,6 @@ def service(trained, loaded, tmp_path_factory):
     return Service(Predictor.load(trained), DataPaths(loaded), tmp_path_factory.mktemp("service"))
 
 
-@pytest.fixture(scope="module")
-def address(trained, loaded):
-    """The address of a page in a process of its own."""
-    with start("app.py", "--models", trained, "--data", loaded, "--port", 0) as process:
-        try:
-            yield re.search(r"http://\S+", process.stdout.readline())[0]
-        finally:
-            process.terminate()
-
-
 def upload(address, path, *, name=None) -> str:
     """Upload as the page does. Returns the path on the server."""
     with open(path, "rb") as file:
