@@ -1,10 +1,14 @@
 """Errors that are meant for the user's eyes, and the one place where a script turns them into an exit status."""
 
 import os
+import re
 import sys
 import tempfile
 import traceback
 from pathlib import Path
+
+# Control characters, line separators, what turns the direction of writing, and halves of characters.
+_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
@@ -13,6 +17,11 @@ class UserError(Exception):
 
 class AudioError(UserError):
     """An audio file that can't be used. The message gives the reason, without the file's name."""
+
+
+def printable(text: str) -> str:
+    r"""A name from outside on one line that does nothing to a terminal: an escape character becomes `\x1b`, say."""
+    return _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def unexpected(error: Exception, about: str) -> str:
@@ -36,7 +45,8 @@ def run(main) -> None:
         status = main()
         sys.stdout.flush()  # else a reader that has gone is noticed only when Python ends
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        lines = str(error).split("\n  ")  # what a message lists is indented, on lines of its own
+        print("error: " + "\n  ".join(map(printable, lines)), file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

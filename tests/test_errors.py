@@ -3,7 +3,28 @@ import sys
 import pytest
 from conftest import run_python, start
 
-from music_learning.errors import AudioError, UserError, run
+from music_learning.errors import AudioError, UserError, printable, run
+
+UNPRINTABLE = {
+    "two\nlines": r"two\nlines",
+    "\x1b]0;title\x07\x1b[2J": r"\x1b]0;title\x07\x1b[2J",
+    "\x9b31m": r"\x9b31m",
+    "back\r\tto": r"back\r\tto",
+    "\u202egpj.exe": r"\u202egpj.exe",
+    "\u2067a\u2069\u2028b": r"\u2067a\u2069\u2028b",
+    "caf\udce9": r"caf\udce9",
+    "a\0b\x7f": r"a\x00b\x7f",
+}
+
+
+@pytest.mark.parametrize("text", UNPRINTABLE, ids=ascii)
+def test_what_moves_a_terminal_is_escaped(text):
+    assert printable(text) == UNPRINTABLE[text]
+
+
+@pytest.mark.parametrize("text", ["夜に駆ける", "Ночь", "👩\u200d🎤 שלום", "می\u200cخواهم", "C:\\a b", "é e\u0301"])
+def test_names_of_all_scripts_are_printable(text):
+    assert printable(text) == text
 
 
 def test_status_of_main_is_the_exit_status():
@@ -22,6 +43,15 @@ def test_user_error_is_one_line_and_status_1(capsys, error):
         run(main)
     assert caught.value.code == 1
     assert capsys.readouterr() == ("", "error: songs.csv is missing\n")
+
+
+def test_names_in_a_message_cannot_move_the_terminal(capsys):
+    def main():
+        raise UserError("\x1b[2Ja\nb is missing; there are:\n  one\n  two\x07")
+
+    with pytest.raises(SystemExit):
+        run(main)
+    assert capsys.readouterr().err == "error: \\x1b[2Ja\\nb is missing; there are:\n  one\n  two\\x07\n"
 
 
 def test_ctrl_c_is_no_traceback(capsys):
