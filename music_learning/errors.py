@@ -5,7 +5,9 @@ import re
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 # Control characters, line separators, what turns the direction of writing, and halves of characters.
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -22,6 +24,12 @@ class AudioError(UserError):
 def printable(text: str) -> str:
     r"""A name from outside on one line that does nothing to a terminal: an escape character becomes `\x1b`, say."""
     return _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def report(error: UserError | str) -> None:
+    """Say on stderr what went wrong."""
+    lines = str(error).split("\n  ")  # what a message lists is indented, on lines of its own
+    print("error: " + "\n  ".join(map(printable, lines)), file=sys.stderr)
 
 
 def unexpected(error: Exception, about: str) -> str:
@@ -45,13 +53,19 @@ def run(main) -> None:
         status = main()
         sys.stdout.flush()  # else a reader that has gone is noticed only when Python ends
     except UserError as error:
-        lines = str(error).split("\n  ")  # what a message lists is indented, on lines of its own
-        print("error: " + "\n  ".join(map(printable, lines)), file=sys.stderr)
+        report(error)
         status = 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        status = 130
+    except KeyboardInterrupt as interrupt:
+        print(f"stopped {interrupt}".rstrip(), file=sys.stderr, flush=True)
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(130)  # at once: threads that are in the middle of a long file would be waited for
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard(sys.stdout)
         status = 1
     sys.exit(status)
+
+
+def discard(stream: TextIO) -> None:
+    """Send what a stream that can't be written still holds, and all that follows, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
