@@ -17,7 +17,7 @@ draws all of it over the spectrogram, and adds it to the JSON.
 
 import argparse
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from music_learning import __version__
@@ -117,7 +117,7 @@ def open_tables(arguments: argparse.Namespace, stack: ExitStack) -> tuple[list[T
     for name, form in ((arguments.csv, CSV), (arguments.json, json_format(arguments.json))):
         if name is not None:
             try:
-                tables.append(Stream(form) if name == STREAM else stack.enter_context(closing(Table(Path(name), form))))
+                tables.append(Stream(form) if name == STREAM else stack.enter_context(Table(Path(name), form)))
             except UserError as error:
                 refused.append(error)
     if refused and not tables:
