@@ -1,13 +1,14 @@
 """Errors that are meant for the user's eyes, and the one place where a script turns them into an exit status."""
 
-import io
+import errno
 import os
 import re
 import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import TextIO
+
+from music_learning.streams import lasting, why_lost
 
 # Control characters, line separators, what turns the direction of writing, and halves of characters.
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -24,6 +25,12 @@ class AudioError(UserError):
 def printable(text: str) -> str:
     r"""A name from outside on one line that does nothing to a terminal: an escape character becomes `\x1b`, say."""
     return _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def report(error: UserError | str) -> None:
+    """Say on stderr what went wrong."""
+    lines = str(error).split("\n  ")  # what a message lists is indented, on lines of its own
+    print("error: " + "\n  ".join(map(printable, lines)), file=sys.stderr)
 
 
 def unexpected(error: Exception, about: str) -> str:
@@ -47,17 +54,15 @@ def run(main) -> None:
         main: a function without arguments that returns an exit status or None.
     """
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(_lasting, streams)
+    sys.stdout, sys.stderr = map(lasting, streams)
     try:
         status = _status_of(main)
-        sys.stdout.flush()
-        lost = getattr(getattr(sys.stdout.buffer, "raw", sys.stdout.buffer), "lost", None)
-        if lost is not None and not isinstance(lost, BrokenPipeError):
-            print(f"error: standard output can't be written: {lost.strerror}", file=sys.stderr)
+        lost = why_lost(sys.stdout)
+        if lost is not None and lost.errno not in (errno.EPIPE, errno.EBADF):
+            report(f"standard output can't be written: {lost.strerror}")
             status = status or 1
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        sys.stdout.flush()
         sys.stdout, sys.stderr = streams
     sys.exit(status)
 
@@ -67,48 +72,13 @@ def _status_of(main) -> int | str | None:
     try:
         return main()
     except UserError as error:
-        message = str(error)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+        report(error)
+    except KeyboardInterrupt as interrupt:
+        print(f"stopped {interrupt}".rstrip(), file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # at once: threads that are in the middle of a long file would be waited for
     except SystemExit as error:  # after `--help`, or a mistake in the arguments
         return error.code
-    except OSError as error:  # a file or folder that nobody asked about first
-        message = unexpected(error, "a run") if error.filename is None else f"{error.filename}: {error.strerror}"
-    lines = message.split("\n  ")  # what a message lists is indented, on lines of its own
-    print("error: " + "\n  ".join(map(printable, lines)), file=sys.stderr)
+    except OSError as error:  # of a file or folder that nobody asked about first
+        report(unexpected(error, "a run") if error.filename is None else f"{error.filename}: {error.strerror}")
     return 1
-
-
-class _LastingFile(io.FileIO):
-    """A file whose writing never fails: what it can't take is lost, and `lost` says why."""
-
-    lost: OSError | None = None
-
-    def write(self, data: bytes) -> int | None:
-        try:
-            return super().write(data)
-        except OSError as error:
-            self.lost = error
-            return memoryview(data).nbytes
-
-
-def _lasting(stream: TextIO | None) -> TextIO:
-    """A stream to print to that never fails, whatever it shows, in place of standard output or error."""
-    if stream is None:  # closed, as by `>&-`: what is opened next would take its place
-        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        return open(descriptor, "w", encoding="utf-8", errors="replace")
-    stream.reconfigure(errors="replace")  # a title that the terminal can't show must not end the run
-    raw = getattr(stream.buffer, "raw", stream.buffer)
-    if not isinstance(raw, io.FileIO):
-        return stream
-    stream.flush()
-    file = _LastingFile(raw.fileno(), "w", closefd=False)
-    return io.TextIOWrapper(
-        file if raw is stream.buffer else io.BufferedWriter(file),
-        stream.encoding,
-        "replace",
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )

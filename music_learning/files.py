@@ -6,12 +6,14 @@ or damaged file is one clear sentence. Nothing is pickled.
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from music_learning.errors import UserError
 from music_learning.pipeline_config import PipelineConfig
@@ -48,23 +50,27 @@ def only_writer(folder: Path, command: str) -> Iterator[None]:
         UserError: another run holds it, or the folder can't be written.
     """
     try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows has other locks
-        yield
-        return
-    try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / f".{Path(command).stem}.lock", "a")  # noqa: SIM115
     except OSError as error:
         raise UserError(f"{folder} can't be written: {error.strerror}") from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another run of {command} writes to {folder}; wait until it has ended") from None
-        except OSError:  # a file system without locks, as some networks' are
-            pass
+        hold(file, f"another run of {command} writes to {folder}; wait until it has ended")
         yield
+
+
+def hold(file: IO, refusal: str) -> None:
+    """Hold an open file until it is closed. Raises UserError with the sentence `refusal` where another run does."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows has other locks
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(refusal) from None
+    except OSError:  # a file system without locks, as some networks' are
+        pass
 
 
 def check_output(path: Path) -> None:
@@ -75,15 +81,20 @@ def check_output(path: Path) -> None:
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
     """Write rows as UTF-8 CSV with exactly these columns; None becomes empty."""
+    columns = tuple(columns)
     with atomic(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        plain = csv.DictWriter(file, columns, lineterminator="\n")
-        quoting = csv.DictWriter(file, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        plain.writeheader()
-        for row in rows:
-            # Before Python 3.13 a lone carriage return is not quoted, and ends the row when it is read.
-            has_return = any("\r" in str(value) for value in row.values())
-            writer = quoting if has_return else plain
-            writer.writerow(row)
+        csv.writer(file, lineterminator="\n").writerow(columns)
+        file.writelines(csv_line(row, columns) for row in rows)
+
+
+def csv_line(row: dict, columns: Sequence[str]) -> str:
+    """A row as CSV has it, with the end of its line."""
+    # Before Python 3.13 a lone carriage return is not quoted, and ends the row when it is read.
+    has_return = any("\r" in str(value) for value in row.values())
+    line = io.StringIO()
+    quoting = csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
+    csv.DictWriter(line, columns, lineterminator="\n", quoting=quoting).writerow(row)
+    return line.getvalue()
 
 
 def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[str, str]]:

@@ -42,23 +42,27 @@ def ahead(
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, description: str, unit: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    description: str,
+    unit: str,
+    bar: bool = True,
 ) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order, with a progress bar on stderr.
+    """Yield `function(item)` for each item, in order, with a progress bar on stderr where that is a terminal.
 
     Threads suffice: decoding and torch work outside Python's lock. Each uses one core. An exception is raised at the
-    place of its item, and what was not begun by then is dropped.
+    place of its item, and what was not begun by then is dropped; what was goes on, and nobody waits for it.
     """
-    with (
-        ThreadPoolExecutor(workers, initializer=_use_one_core) as pool,
-        tqdm(total=len(items), desc=description, unit=unit, disable=None) as bar,
-    ):
-        try:
+    pool = ThreadPoolExecutor(workers, initializer=_use_one_core)
+    try:
+        with tqdm(total=len(items), desc=description, unit=unit, disable=None if bar else True) as progress:
             for _, future in ahead(partial(pool.submit, function), items, depth=lambda: IN_FLIGHT_PER_WORKER * workers):
                 yield future.result()
-                bar.update()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+                progress.update()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _use_one_core() -> None:

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -58,14 +59,27 @@ def test_names_in_a_message_cannot_move_the_terminal(capsys):
     assert capsys.readouterr().err == "error: \\x1b[2Ja\\nb is missing; there are:\n  one\n  two\\x07\n"
 
 
-def test_ctrl_c_is_no_traceback(capsys):
-    def main():
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("reason", ["", "after 3 files"])
+def test_ctrl_c_is_no_traceback(reason):
+    program = f"from music_learning.errors import run\ndef main(): raise KeyboardInterrupt({reason!r})\nrun(main)"
+    done = run_python("-c", program)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"stopped {reason}\n".replace(" \n", "\n"))
 
-    with pytest.raises(SystemExit) as caught:
-        run(main)
-    assert caught.value.code == 130
-    assert capsys.readouterr() == ("", "stopped\n")
+
+def test_ctrl_c_waits_for_no_thread():
+    program = """
+import threading, time
+from music_learning.errors import run
+def main():
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    print("printed", end="")
+    raise KeyboardInterrupt
+run(main)
+"""
+    begun = time.monotonic()
+    done = run_python("-c", program)
+    assert (done.returncode, done.stdout) == (130, "printed")
+    assert time.monotonic() - begun < 30
 
 
 def test_a_bug_keeps_its_traceback():

@@ -10,6 +10,7 @@ import torch
 from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio, write_with_ffmpeg
 from matplotlib.image import imread
 
+import music_learning
 from music_learning import __main__ as model_demo
 from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
@@ -29,6 +30,7 @@ COLUMNS = [
     *("energy_low", "energy_high", "danceability_low", "danceability_high", "valence_low", "valence_high"),
     *("energy_percentile", "danceability_percentile", "valence_percentile"),
     *("lost_s", "mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *("bytes", "modified", "model"),
 ]
 
 
@@ -188,8 +190,10 @@ def test_bad_files_have_their_reason_and_stop_nothing(trained, album, tmp_path, 
 def test_bad_file_s_row_in_the_table(trained, tmp_path):
     (tmp_path / "broken.mp3").write_bytes(b"no audio" * 100)
     assert call_main(model_demo, "broken.mp3", "--models", trained, "--csv", "moods.csv") == 1
-    expected = dict.fromkeys(COLUMNS, "") | {"file": "broken.mp3", "error": "not an audio file, or too damaged to open"}
-    assert read_rows(tmp_path / "moods.csv") == [expected]
+    (row,) = read_rows(tmp_path / "moods.csv")
+    assert row["model"].startswith(music_learning.__version__)
+    expected = {"file": "broken.mp3", "error": "not an audio file, or too damaged to open", "bytes": "800"}
+    assert row == dict.fromkeys(COLUMNS, "") | expected | {name: row[name] for name in ("modified", "model")}
 
 
 def test_bad_file_is_status_1_in_the_shell(trained, album, tmp_path):

@@ -1,9 +1,24 @@
 """The audio files that a user names: files, and folders with all that is in them."""
 
 import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from music_learning.errors import UserError
 from music_learning.pipeline_config import SUFFIXES
+
+STANDARD_INPUT = Path("-")
+MAX_INPUT_BYTES = 2_000_000_000
+CHUNK_BYTES = 1_000_000
+
+
+def named_paths(names: Iterable[str]) -> list[Path]:
+    """What a user names, as paths: `-` alone is STANDARD_INPUT, and a file called so is `./-`."""
+    paths = [(name, Path(name)) for name in names]
+    return [path.absolute() if path == STANDARD_INPUT and name != "-" else path for name, path in paths]
 
 
 def find_files(arguments: list[Path]) -> list[Path]:
@@ -16,6 +31,27 @@ def find_files(arguments: list[Path]) -> list[Path]:
     for argument in arguments:
         files += sorted(_inside(argument)) or [argument] if argument.is_dir() else [argument]
     return files
+
+
+@contextmanager
+def saved_input() -> Iterator[Path]:
+    """Standard input as a file, for as long as the block lasts.
+
+    Raises UserError where it is closed, a terminal, or without end.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UserError("-: there is nothing on standard input; pipe a file into it, or name one")
+    with TemporaryDirectory(prefix="music-learning-") as folder:
+        path = Path(folder, "standard_input")
+        try:
+            with open(path, "wb") as file:
+                while chunk := sys.stdin.buffer.read(CHUNK_BYTES):
+                    file.write(chunk)
+                    if file.tell() > MAX_INPUT_BYTES:
+                        raise UserError(f"-: more than {MAX_INPUT_BYTES // 10**9} GB; save it to a file and name that")
+        except OSError as error:
+            raise UserError(f"standard input can't be read and kept in {folder}: {error.strerror}") from None
+        yield path
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -6,6 +6,8 @@ analysis = Predictor.load().predict("song.mp3")
 print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from music_learning import __version__
 from music_learning.audio import AudioPipeline, Losses
 from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
@@ -213,6 +216,15 @@ class Predictor:
             return None
         stretches_s = tuple(stretch for window in windows for stretch in pairwise(window.edges_s))
         return Explanation(edges_hz, stretches_s, torch.cat(scaled, dim=2))
+
+    @cached_property
+    def version(self) -> str:
+        """What all numbers of an analysis follow from, but the recording: the program, and a hash of the models."""
+        state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
+        state.update(repr(sorted(self.intervals.items())).encode())
+        for index in (self.training_songs, self.index):
+            state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
+        return f"{__version__}-{state.hexdigest()[:12]}"
 
     @cached_property
     def training_labels(self) -> dict[str, list[float]]:

@@ -1,0 +1,228 @@
+"""Tables that grow by a row at a time and can be read at any moment, of which a run that was killed lost no row.
+
+A table tells which files it has rows of already (`identity`: by path, size, time of change and model), so that the same
+command goes on where it was. Its rows are appended as they come; at the end of a run they are put in the run's order.
+"""
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from music_learning.errors import UserError
+from music_learning.files import atomic, check_output, csv_line, hold
+from music_learning.library.rows import PREDICTION_COLUMNS, csv_row, identity
+from music_learning.predict.analysis import Analysis
+from music_learning.streams import why_lost
+
+Key = tuple[str, ...]  # a row's identity
+Span = tuple[int, int]  # where in a file something begins and ends, in bytes
+STANDARD_OUTPUT = "standard output"
+LINES_SUFFIXES = (".jsonl", ".ndjson")
+
+
+@dataclass(frozen=True)
+class Format:
+    """How rows become bytes: `opening`, the rows with `separator` between them, `closing`."""
+
+    mark: bytes  # how a table with a row begins
+    opening: bytes
+    separator: bytes
+    closing: bytes
+    encode: Callable[[dict], bytes]
+    rows: Callable[[BinaryIO], Iterator[tuple[Span, dict]]]  # those that are whole, in what is left of a file
+
+
+def csv_bytes(row: dict) -> bytes:
+    return csv_line(csv_row(row), PREDICTION_COLUMNS).encode("utf-8", "replace")
+
+
+def json_bytes(row: dict) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def json_line_bytes(row: dict) -> bytes:
+    return json_bytes(row) + b"\n"
+
+
+def _csv_rows(file: BinaryIO) -> Iterator[tuple[Span, dict]]:
+    """A row may have several lines, where a name has."""
+    start = end = file.tell()
+    whole = True
+
+    def lines() -> Iterator[str]:
+        nonlocal end, whole
+        for line in file:
+            end, whole = end + len(line), line.endswith(b"\n")
+            yield line.decode("utf-8", "replace")
+
+    reader = csv.reader(lines())
+    while True:
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:  # a field of more than 128 kB: not ours
+            values = []
+        if whole and len(values) == len(PREDICTION_COLUMNS):
+            yield (start, end), dict(zip(PREDICTION_COLUMNS, values, strict=True))
+        start = end
+
+
+def _json_rows(file: BinaryIO, *, with_newline: bool) -> Iterator[tuple[Span, dict]]:
+    end = file.tell()
+    for line in file:
+        start, end = end, end + len(line)
+        content = line if with_newline else line.rstrip(b",\n")
+        with suppress(ValueError, RecursionError):
+            row = json.loads(content)
+            if line.endswith(b"\n") and isinstance(row, dict) and set(row) >= set(PREDICTION_COLUMNS):
+                yield (start, start + len(content)), row
+
+
+def json_list_rows(file: BinaryIO) -> Iterator[tuple[Span, dict]]:
+    return _json_rows(file, with_newline=False)
+
+
+def json_line_rows(file: BinaryIO) -> Iterator[tuple[Span, dict]]:
+    return _json_rows(file, with_newline=True)
+
+
+HEADER = ",".join(PREDICTION_COLUMNS).encode() + b"\n"
+CSV = Format(HEADER, HEADER, b"", b"", csv_bytes, _csv_rows)
+JSON_LIST = Format(b'[\n{"file": ', b"[\n", b",\n", b"\n]\n", json_bytes, json_list_rows)
+JSON_LINES = Format(b'{"file": ', b"", b"", b"", json_line_bytes, json_line_rows)
+
+
+def json_format(name: str | None) -> Format:
+    """JSON Lines for standard output (`-`) and files called so, otherwise a list, which is what .json means."""
+    return JSON_LINES if name == "-" or Path(name or "").suffix.lower() in LINES_SUFFIXES else JSON_LIST
+
+
+class Table:
+    """A file of rows, held by one run at a time."""
+
+    def __init__(self, path: Path, form: Format) -> None:
+        """Open a table, new or of an earlier run.
+
+        Raises:
+            UserError: the file can't be written, is another run's at the moment, or holds something else.
+        """
+        check_output(path)
+        self.path, self.form = path.resolve(), form
+        self.spans: dict[Key, Span] = {}
+        self.order: list[Key] = []
+        self.known: set[Key] = set()
+        self.end = 0  # of the last whole row
+        refusal = f"another run writes to {path}; wait until it has ended"
+        try:
+            self.file = open(self.path, "r+b" if self.path.exists() else "x+b", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise UserError(f"{path} can't be written: {error.strerror}") from None
+        try:
+            hold(self.file, refusal)
+            if not self.path.exists() or not os.path.samestat(os.fstat(self.file.fileno()), self.path.stat()):
+                raise UserError(refusal)  # it has put another file in this one's place since
+            self._read()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _read(self) -> None:
+        """Find the whole rows, and cut off what a killed run left behind the last of them."""
+        form = self.form
+        start = self.file.read(max(len(form.mark), len(form.opening + form.closing) + 1))
+        if not form.mark.startswith(start[: len(form.mark)]) and start != form.opening + form.closing:
+            raise UserError(
+                f"{self.path} holds something else than this command writes today; delete it or name another file"
+            )
+        with open(self.path, "rb") as reader:
+            reader.seek(len(form.opening))
+            for (begin, end), row in form.rows(reader):
+                key = identity(row)
+                self.spans[key], self.end = (begin, end), end
+                self.order.append(key)
+                if not row["error"] and len(row) == len(PREDICTION_COLUMNS):  # without an explanation
+                    self.known.add(key)
+        if self.order:
+            self._write(form.closing, self.end)
+        else:
+            self._write(form.opening + form.closing, 0)
+            self.end = len(form.opening)
+
+    def has(self, key: Key) -> bool:
+        """Whether there is a row of what is now known under this `identity`; one with an error is made again."""
+        return key in self.known
+
+    def append(self, row: dict, analysis: Analysis | None = None) -> None:
+        """Write a row, whole or not at all. Raises OSError where there is no room for it."""
+        form, data, key = self.form, self.form.encode(row), identity(row)
+        before = form.separator if self.order else b""
+        self._write(before + data + form.closing, self.end)
+        start = self.end + len(before)
+        self.spans[key], self.end = (start, start + len(data)), start + len(data)
+        self.order.append(key)
+
+    def _write(self, data: bytes, offset: int) -> None:
+        """Put data at an offset, which ends the file; what can't be written whole is taken back."""
+        done = 0
+        try:
+            self.file.seek(offset)
+            while done < len(data):
+                done += self.file.write(data[done:])
+            self.file.truncate()
+        except OSError:
+            with suppress(OSError):
+                self.file.truncate(offset)
+                self.file.seek(offset)
+                self.file.write(self.form.closing)
+            raise
+
+    def finish(self, keys: list[Key]) -> None:
+        """End the table with the rows of these keys alone, in their order. Raises OSError or UserError."""
+        os.fsync(self.file.fileno())
+        if keys == self.order:
+            return
+        with atomic(self.path) as temporary, open(temporary, "wb") as file:
+            file.write(self.form.opening)
+            for n, key in enumerate(keys):
+                begin, end = self.spans[key]
+                self.file.seek(begin)
+                file.write((self.form.separator if n else b"") + self.file.read(end - begin))
+            file.write(self.form.closing)
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Stream:
+    """Rows on standard output, for another program."""
+
+    path = STANDARD_OUTPUT
+
+    def __init__(self, form: Format) -> None:
+        if lost := why_lost(sys.stdout):
+            raise UserError(f"standard output can't be written: {lost.strerror}; name a file to write to")
+        self.form, self.begun = form, False
+
+    def has(self, key: Key) -> bool:
+        return False
+
+    def append(self, row: dict, analysis: Analysis | None = None) -> None:
+        self._write((self.form.separator if self.begun else self.form.opening) + self.form.encode(row))
+        self.begun = True
+
+    def finish(self, keys: Iterable[tuple[str, ...]]) -> None:
+        self._write(self.form.closing)
+
+    def _write(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def close(self) -> None:
+        pass
