@@ -1,13 +1,14 @@
 """Errors that are meant for the user's eyes, and the one place where a script turns them into an exit status."""
 
+import errno
 import os
 import re
 import sys
 import tempfile
 import traceback
-from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+
+from music_learning.streams import lasting, why_lost
 
 # Control characters, line separators, what turns the direction of writing, and halves of characters.
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -34,38 +35,50 @@ def report(error: UserError | str) -> None:
 
 def unexpected(error: Exception, about: str) -> str:
     """A sentence about an error that nobody foresaw, whose traceback goes to a file that the sentence names."""
-    log = Path(tempfile.gettempdir()) / f"music-learning-{os.getpid()}.log"
-    with open(log, "a", encoding="utf-8", errors="replace") as file:
-        file.write(f"{about}\n{''.join(traceback.format_exception(error))}\n")
-    reason = " ".join(str(error).split())[:200]
-    return f"unexpected: {type(error).__name__}: {reason} (more in {log}; please report it)"
+    reason = f"unexpected: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    try:
+        log = Path(tempfile.gettempdir()) / f"music-learning-{os.getpid()}.log"
+        with open(log, "a", encoding="utf-8", errors="replace") as file:
+            file.write(f"{about}\n{''.join(traceback.format_exception(error))}\n")
+    except OSError as log_error:
+        return f"{reason} (where it came from could not be kept: {log_error.strerror})"
+    return f"{reason} (more in {log}; please report it)"
 
 
 def run(main) -> None:
     """Run a script's `main()` and exit: 0 or what it returns, 1 after a UserError, 130 after Ctrl-C.
 
+    Where standard output takes no more, as when the disk is full or `head` has seen enough, the work goes on.
+
     Args:
         main: a function without arguments that returns an exit status or None.
     """
-    for stream in (sys.stdout, sys.stderr):  # a title that the terminal can't show must not end the run
-        stream.reconfigure(errors="replace")
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = map(lasting, streams)
     try:
-        status = main()
-        sys.stdout.flush()  # else a reader that has gone is noticed only when Python ends
-    except UserError as error:
-        report(error)
-        status = 1
-    except KeyboardInterrupt as interrupt:
-        print(f"stopped {interrupt}".rstrip(), file=sys.stderr, flush=True)
-        with suppress(OSError):
-            sys.stdout.flush()
-        os._exit(130)  # at once: threads that are in the middle of a long file would be waited for
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        discard(sys.stdout)
-        status = 1
+        status = _status_of(main)
+        lost = why_lost(sys.stdout)
+        if lost is not None and lost.errno not in (errno.EPIPE, errno.EBADF):
+            report(f"standard output can't be written: {lost.strerror}")
+            status = status or 1
+    finally:
+        sys.stdout.flush()
+        sys.stdout, sys.stderr = streams
     sys.exit(status)
 
 
-def discard(stream: TextIO) -> None:
-    """Send what a stream that can't be written still holds, and all that follows, nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _status_of(main) -> int | str | None:
+    """What `main()` returns, or the status that belongs to its error, which is printed."""
+    try:
+        return main()
+    except UserError as error:
+        report(error)
+    except KeyboardInterrupt as interrupt:
+        print(f"stopped {interrupt}".rstrip(), file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # at once: threads that are in the middle of a long file would be waited for
+    except SystemExit as error:  # after `--help`, or a mistake in the arguments
+        return error.code
+    except OSError as error:  # of a file or folder that nobody asked about first
+        report(unexpected(error, "a run") if error.filename is None else f"{error.filename}: {error.strerror}")
+    return 1

@@ -1,10 +1,14 @@
+import os
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
-from conftest import run_python, start
+from conftest import ROOT, run_python, start
 
-from music_learning.errors import AudioError, UserError, printable, run
+from music_learning.errors import AudioError, UserError, printable, run, unexpected
 
 UNPRINTABLE = {
     "two\nlines": r"two\nlines",
@@ -92,15 +96,16 @@ def test_status_reaches_the_shell():
 
 
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["little output", "much output"])
-def test_reader_that_has_gone_is_no_traceback(lines):
+def test_reader_that_has_gone_ends_the_printing_not_the_work(lines, tmp_path):
     """As in `python model_demo.py album/ | head`; little output reaches the pipe only when Python ends."""
     program = f"""
-import sys
+import pathlib, sys
 from music_learning.errors import run
 def main():
     sys.stdin.read()
     for _ in range({lines}):
         print("a line")
+    pathlib.Path({str(tmp_path / "made")!r}).write_text("whole")
 run(main)
 """
     with start("-c", program, stdin=-1) as process:
@@ -108,8 +113,83 @@ run(main)
         process.stdin.close()
         stderr = process.stderr.read()
         status = process.wait(timeout=60)
-    assert stderr == ""
-    assert status in (0, 1)
+    assert (status, stderr) == (0, "")
+    assert (tmp_path / "made").read_text() == "whole"
+
+
+FULL = "error: standard output can't be written: No space left on device\n"
+# How the streams are redirected, with the exit status, standard output and standard error that it leads to.
+REDIRECTED = {
+    "": (3, "begun\nmade\n", "warned\n"),
+    ">&-": (3, "", "warned\n"),
+    "2>&-": (3, "begun\nmade\n", ""),
+    ">&- 2>&-": (3, "", ""),
+    "<&- >&- 2>&-": (3, "", ""),
+    ">/dev/full": (3, "", "warned\n" + FULL),
+    "2>/dev/full": (3, "begun\nmade\n", ""),
+    ">/dev/full 2>&1": (3, "", ""),
+}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("redirection", REDIRECTED)
+def test_output_that_is_full_or_closed_ends_the_printing_not_the_work(redirection, unbuffered, tmp_path):
+    if "full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    program = f"""
+import sys
+from music_learning.errors import run
+def main():
+    print("begun", flush=True)
+    with open({str(tmp_path / "made")!r}, "w") as file:
+        print("warned", file=sys.stderr, flush=True)
+        print("whole", file=file)
+    print("made")
+    return 3
+run(main)
+"""
+    command = ["sh", "-c", f'exec "$0" "$@" {redirection}', sys.executable, "-c", program]
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == REDIRECTED[redirection]
+    assert (tmp_path / "made").read_text() == "whole\n"
+
+
+@pytest.mark.parametrize(("main", "status"), [("print('x')", 1), ("sys.exit(0)", 0), ("print('x'); sys.exit(2)", 2)])
+def test_printing_that_is_lost_makes_a_good_status_1(main, status):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    program = f"import sys; from music_learning.errors import run\ndef main(): {main}\nrun(main)"
+    with open("/dev/full", "w") as full, start("-c", program, stdout=full) as process:
+        assert process.stderr.read() == (FULL if "print" in main else "")
+        assert process.wait(timeout=60) == status
+
+
+def test_file_that_nobody_asked_about_first_is_a_sentence(capsys, tmp_path):
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: (tmp_path / ("x" * 300)).exists() or (tmp_path / "a\x1b").read_text())
+    assert caught.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path}/")
+    assert error.endswith((": File name too long\n", "a\\x1b: No such file or directory\n"))
+
+
+def test_system_error_without_a_file_is_logged(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+
+    def main():
+        raise OSError("strange")
+
+    with pytest.raises(SystemExit):
+        run(main)
+    (log,) = tmp_path.iterdir()
+    assert capsys.readouterr().err == f"error: unexpected: OSError: strange (more in {log}; please report it)\n"
+    assert "Traceback" in log.read_text()
+
+
+def test_unexpected_error_whose_log_cannot_be_written_is_still_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "gone"))
+    assert unexpected(ValueError("a\nb"), "x").startswith("unexpected: ValueError: a b (")
 
 
 def test_nothing_is_printed_on_success(capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 from music_learning.collect.catalog import read_catalog
 from music_learning.collect.matching import clean_isrc, name_key
 from music_learning.columns import OTHER_FEATURES, TARGETS
-from music_learning.errors import UserError
+from music_learning.errors import UserError, printable
 
 FEATURES = TARGETS + OTHER_FEATURES
 
@@ -20,20 +20,31 @@ class LabelTable:
         """Raises UserError where the table can't be read, or lacks labels or anything to join by."""
         self.name = path.name
         self.database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        columns = ", ".join(FEATURES)
-        self.database.execute(f"CREATE TABLE labels (joined_by TEXT PRIMARY KEY, {columns}) WITHOUT ROWID")
-        self.database.execute("BEGIN")
-        marks = ", ".join("?" * (1 + len(FEATURES)))
-        for row in read_catalog(path, TARGETS, option="--labels"):
-            for key in _keys(row):
-                self.database.execute(
-                    f"INSERT OR IGNORE INTO labels VALUES ({marks})", (key, *(row[name] for name in FEATURES))
-                )
-        self.database.execute("COMMIT")
-        if self.database.execute("SELECT 1 FROM labels").fetchone() is None:
+        try:
+            faults = self._fill(path)
+            is_empty = self.database.execute("SELECT 1 FROM labels").fetchone() is None
+        except sqlite3.Error as error:
+            raise UserError(f"--labels {path} can't be kept in the folder of temporary files: {error}") from None
+        if faults:
+            print(f"note: {len(faults):,} rows of {printable(str(path))} are left out: {faults[0]}")
+        if is_empty:
             raise UserError(
                 f"--labels {path} names no song; expected a Spotify id (track_id), isrc, or artist and title per row"
             )
+
+    def _fill(self, path: Path) -> list[str]:
+        """Take the labels in. Returns what is wrong with the rows that are none."""
+        self.database.execute(f"CREATE TABLE labels (joined_by TEXT PRIMARY KEY, {', '.join(FEATURES)}) WITHOUT ROWID")
+        self.database.execute("BEGIN")
+        insert, faults = f"INSERT OR IGNORE INTO labels VALUES ({', '.join('?' * (1 + len(FEATURES)))})", []
+        for row, fault in read_catalog(path, TARGETS, option="--labels"):
+            if fault:
+                faults.append(fault)
+                continue
+            for key in _keys(row):
+                self.database.execute(insert, (key, *(row[name] for name in FEATURES)))
+        self.database.execute("COMMIT")
+        return faults
 
     def labels_for(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
         """The labels of each song under our own names; None where there are none."""

@@ -50,7 +50,10 @@ def check_labels(song: dict[str, str]) -> str:
             return f"no {target} label"
         value = parse_number(song[target])
         if value is None or not 0 <= value <= 1:
-            return f"{target} is {song[target][:50]}; expected a number from 0 to 1"
+            percent = (
+                "; divide percentages by 100" if (value and 1 < value <= 100) or song[target].endswith("%") else ""
+            )
+            return f"{target} is {song[target][:50]}; expected a number from 0 to 1{percent}"
     return ""
 
 

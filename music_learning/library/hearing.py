@@ -10,12 +10,13 @@ from typing import Protocol
 from tqdm import tqdm
 
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError, discard, printable, report
+from music_learning.errors import UserError, printable, report
 from music_learning.library.rows import AudioFile, identity, predict_file, row_before
 from music_learning.library.tables import STANDARD_OUTPUT, Key
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
+from music_learning.streams import why_lost
 
 MAX_NAME_WIDTH = 60
 
@@ -134,10 +135,10 @@ def _each(living: list[Output], act: Callable[[Output], None], outcome: Outcome)
     for output in list(living):
         try:
             act(output)
+            if output.path == STANDARD_OUTPUT and (lost := why_lost(sys.stdout)):
+                raise lost
         except (OSError, UserError) as error:
             living.remove(output)
-            if output.path == STANDARD_OUTPUT:
-                discard(sys.stdout)
             if not isinstance(error, BrokenPipeError):  # a reader such as `head` has what it wanted
                 said = f"{output.path} can't be written: {error.strerror}" if isinstance(error, OSError) else str(error)
                 outcome.broken.append(str(output.path))

@@ -18,6 +18,7 @@ from music_learning.errors import UserError
 from music_learning.files import atomic, check_output, csv_line, hold
 from music_learning.library.rows import PREDICTION_COLUMNS, csv_row, identity
 from music_learning.predict.analysis import Analysis
+from music_learning.streams import why_lost
 
 Key = tuple[str, ...]  # a row's identity
 Span = tuple[int, int]  # where in a file something begins and ends, in bytes
@@ -211,8 +212,8 @@ class Stream:
     path = STANDARD_OUTPUT
 
     def __init__(self, form: Format) -> None:
-        if sys.stdout is None:
-            raise UserError("standard output is closed; name a file to write to")
+        if lost := why_lost(sys.stdout):
+            raise UserError(f"standard output can't be written: {lost.strerror}; name a file to write to")
         self.form, self.begun = form, False
 
     def has(self, key: Key) -> bool:
