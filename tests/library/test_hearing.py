@@ -7,7 +7,7 @@ from conftest import read_rows
 from music_learning.errors import AudioError
 from music_learning.library.hearing import Terminal, hear
 from music_learning.library.rows import PREDICTION_COLUMNS, AudioFile
-from music_learning.library.tables import CSV, JSON_LIST, Table
+from music_learning.library.tables import CSV, JSON_LIST, STANDARD_OUTPUT, Table
 
 VALUES = {"duration_s": 3.0, "energy": 0.1, "danceability": 0.2, "valence": 0.3, "mood": "calm", "lost_s": 0.0}
 VALUES |= {"warnings": [], "similar_songs": [], "similar_artists": [], "timeline": []}
@@ -49,10 +49,8 @@ def files(tmp_path):
 class Broken:
     """An output that fails at its third row."""
 
-    path = "broken"
-
-    def __init__(self, error):
-        self.error, self.rows = error, []
+    def __init__(self, error, path="broken"):
+        self.error, self.path, self.rows = error, path, []
 
     def has(self, key):
         return True
@@ -127,7 +125,7 @@ def test_output_that_breaks_costs_that_output(files, predictor, tmp_path, capsys
 
 def test_reader_that_has_gone_ends_the_printing_alone(files, predictor, tmp_path, capsys):
     with Table(tmp_path / "moods.csv", CSV) as table:
-        outcome = hear(files(*"abcdef"), predictor, [Broken(BrokenPipeError(32, "Broken pipe")), table])
+        outcome = hear(files(*"abcdef"), predictor, [Broken(BrokenPipeError(), STANDARD_OUTPUT), table])
     assert outcome.broken == []
     assert names_in(tmp_path / "moods.csv") == list("abcdef")
     assert capsys.readouterr().err == ""
