@@ -21,6 +21,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -37,7 +38,11 @@ ODD_NAMES = ['Quo"te', "夜の歌", "Ночь", "Line\nbreak", "=cmd()", "A, B &
 
 @dataclass
 class World:
-    """What there is. `changed` overrides answers: path -> (status, content type, body) or a function of the handler."""
+    """What there is.
+
+    `changed` overrides answers: path -> (status, content type, body, headers) or a function of the handler. A path may
+    hold `*`, as file names do.
+    """
 
     artists: int = 500
     labelled: float = 0.5
@@ -48,6 +53,13 @@ class World:
     spotify_previews: bool = True
     kind: str = "mp3"  # or "small": previews that cost little to make and to decode
     changed: dict = field(default_factory=dict)
+
+    def change_of(self, path: str):
+        """What answers instead, if anything."""
+        for pattern, change in self.changed.items():
+            if fnmatchcase(path, pattern):
+                return change
+        return None
 
     def name(self, artist: int) -> str:
         odd = ODD_NAMES[artist // 7 % len(ODD_NAMES)] if artist % 7 == 3 else ""
@@ -221,7 +233,7 @@ class Handler(BaseHTTPRequestHandler):
         self.truncated = self.reset = False
         if services.faults.delay_s:
             time.sleep(services.faults.delay_s)
-        if (changed := services.world.changed.get(parts.path)) is not None:
+        if (changed := services.world.change_of(parts.path)) is not None:
             services.note(service, self.path, "changed")
             if callable(changed):
                 changed(self)

@@ -5,7 +5,7 @@ from collect.fake_songs import asked, json_answer
 
 from music_learning.collect import deezer
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import RetryLater, Skip
+from music_learning.collect.failures import RetryLater, Skip
 from music_learning.errors import UserError
 from tools.fake_services import (
     SONGS_PER_ARTIST,

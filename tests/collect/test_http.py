@@ -5,23 +5,19 @@ import time
 import pytest
 import requests
 
-from music_learning.collect.http import (
-    MAX_JSON_BYTES,
+from music_learning.collect import session
+from music_learning.collect.failures import (
     BadDownload,
     Failed,
-    Limiter,
     Malformed,
     RetryLater,
-    Service,
     Skip,
     Stopped,
     Throttled,
-    address,
-    describe,
-    local_speed,
-    read,
-    retry_after_s,
+    TooSlow,
 )
+from music_learning.collect.http import Limiter, Service, address, local_speed, retry_after_s
+from music_learning.collect.session import MAX_JSON_BYTES, describe, read
 from music_learning.errors import UserError
 from tools.fake_services import Faults, Services, World, serve
 
@@ -190,10 +186,12 @@ def test_longer_wait_than_the_user_wants_ends_the_run(service):
     assert service.http.cache.count() == 0
 
 
-def test_many_short_waits_end_the_run_too(service):
-    service.http.max_wait_s = 0.05
+@pytest.mark.parametrize("seconds", [0.02, 0, -5, None])
+def test_many_short_waits_end_the_run_too(service, seconds):
+    """Each counts at least a second."""
+    service.http.max_wait_s = 2.5
     with pytest.raises(RetryLater):
-        service.attempt(sequence(*[Throttled(0.02)] * 20))
+        service.attempt(sequence(*[Throttled(seconds)] * 20))
     assert service.counts.total() == 3
 
 
@@ -273,7 +271,9 @@ def test_no_server():
     assert describe(caught.value) == "the connection failed"
 
 
-def test_trickle_is_cut_off(service, answers):
+def test_trickle_is_cut_off(service, answers, monkeypatch):
+    monkeypatch.setattr(session, "MAX_S", 0.2)
+
     def trickle(handler):
         handler.send_response(200)
         handler.end_headers()
@@ -285,8 +285,8 @@ def test_trickle_is_cut_off(service, answers):
 
     answers["/x"] = trickle
     begin = time.monotonic()
-    with service.open(service.url + "/x") as response, pytest.raises(BadDownload, match="not finished after 0 s"):
-        list(read(response, max_bytes=10**9, max_s=0.2))
+    with service.open(service.url + "/x") as response, pytest.raises(TooSlow, match="not whole after 0 s"):
+        list(read(response, max_bytes=10**9))
     assert time.monotonic() - begin < 1
 
 
@@ -306,7 +306,7 @@ def test_endless_stream_is_cut_off(service, answers):
 
     answers["/x"] = stream
     with service.open(service.url + "/x") as response, pytest.raises(BadDownload, match="larger than 5 MB"):
-        list(read(response, max_bytes=5_000_000, max_s=30))
+        list(read(response, max_bytes=5_000_000))
     assert sum(written) < 100 * 10**6
 
 

@@ -7,7 +7,7 @@ from collect.fake_songs import asked, deezer_song, spotify_song
 from conftest import chord, write_audio, write_silent_video, write_with_ffmpeg
 
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import BadDownload
+from music_learning.collect.failures import BadDownload
 from music_learning.collect.itunes import ITunes
 from music_learning.collect.previews import Previews, check_preview
 from music_learning.paths import DataPaths

@@ -6,7 +6,7 @@ import pytest
 import requests
 from collect.fake_songs import asked, deezer_song, json_answer, pick, spotify_song
 
-from music_learning.collect.http import RetryLater
+from music_learning.collect.failures import RetryLater
 from music_learning.collect.reccobeats import ReccoBeats
 from music_learning.columns import TARGETS
 

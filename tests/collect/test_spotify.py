@@ -7,7 +7,7 @@ import pytest
 from collect.fake_songs import deezer_song, json_answer, pick
 
 from music_learning.collect import spotify
-from music_learning.collect.http import RetryLater
+from music_learning.collect.failures import RetryLater
 from music_learning.collect.matching import empty_song
 from music_learning.collect.spotify import Spotify
 from music_learning.errors import UserError
