@@ -47,6 +47,7 @@ from tools.fake_services import (
     World,
     clip,
     environment,
+    raw,
     serve,
     spotify_id,
 )
@@ -81,24 +82,6 @@ class Hostile:
 
 def as_json(value: Any) -> tuple:
     return 200, "application/json", value if isinstance(value, bytes) else json.dumps(value).encode()
-
-
-def raw(*parts: bytes, pause_s: float = 0.0, then: bytes = b"") -> Answer:
-    """Send bytes as they are, then `then` again and again until the client hangs up (or for a minute)."""
-
-    def answer(handler: Handler) -> None:
-        handler.close_connection = True
-        end = time.monotonic() + 60
-        try:
-            for part in parts:
-                handler.wfile.write(part)
-            while then and time.monotonic() < end:
-                handler.wfile.write(then)
-                time.sleep(pause_s)
-        except OSError:
-            pass
-
-    return answer
 
 
 def redirect(location: str) -> tuple:

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -524,6 +525,21 @@ class Handler(BaseHTTPRequestHandler):
         with services.lock:
             log = list(services.log)
         self.json(log)
+
+
+def raw(*parts: bytes, then: bytes = b"", pause_s: float = 0.0):
+    """An answer of bytes as they are, and of `then` again and again, until the client hangs up or a minute is over."""
+
+    def answer(handler: Handler) -> None:
+        handler.close_connection = True
+        end = time.monotonic() + 60
+        with suppress(OSError):
+            handler.wfile.write(b"".join(parts))
+            while then and time.monotonic() < end:
+                handler.wfile.write(then)
+                time.sleep(pause_s)
+
+    return answer
 
 
 def repeated_requests(log: list) -> int:

@@ -32,19 +32,11 @@ class ResponseCache:
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self.database = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
-            self.database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self.database.execute("PRAGMA journal_mode = WAL")
-            self.database.execute("PRAGMA synchronous = FULL")
-            self.database.execute(
-                "CREATE TABLE IF NOT EXISTS answers (service TEXT, request TEXT, answer BLOB, asked_at REAL,"
-                " PRIMARY KEY (service, request)) WITHOUT ROWID"
-            )
-            self.database.execute("BEGIN IMMEDIATE")  # takes the lock now rather than at the first answer
-            self.database.execute("COMMIT")
-            columns = [row[1] for row in self.database.execute("PRAGMA table_info(answers)")]
-            kind = self.database.execute("SELECT type FROM sqlite_master WHERE name = 'answers'").fetchone()
-        if columns != COLUMNS or kind != ("table",):
-            raise self._damaged("is of another program or version")
+        try:
+            self._prepare()
+        except UserError:
+            self.database.close()
+            raise
 
     def close(self) -> None:
         self.database.close()
@@ -90,6 +82,23 @@ class ResponseCache:
                 if self.database.in_transaction:
                     self.database.execute("ROLLBACK")
                 raise
+
+    def _prepare(self) -> None:
+        """Take the file for this run. Raises UserError where another has it, or where it is none of ours."""
+        with self._explained():
+            self.database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self.database.execute("PRAGMA journal_mode = WAL")
+            self.database.execute("PRAGMA synchronous = FULL")
+            self.database.execute(
+                "CREATE TABLE IF NOT EXISTS answers (service TEXT, request TEXT, answer BLOB, asked_at REAL,"
+                " PRIMARY KEY (service, request)) WITHOUT ROWID"
+            )
+            self.database.execute("BEGIN IMMEDIATE")  # takes the lock now rather than at the first answer
+            self.database.execute("COMMIT")
+            columns = [row[1] for row in self.database.execute("PRAGMA table_info(answers)")]
+            kind = self.database.execute("SELECT type FROM sqlite_master WHERE name = 'answers'").fetchone()
+        if columns != COLUMNS or kind != ("table",):
+            raise self._damaged("is of another program or version")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

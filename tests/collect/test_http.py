@@ -16,7 +16,7 @@ from music_learning.collect.failures import (
     Throttled,
     TooSlow,
 )
-from music_learning.collect.http import Limiter, Service, address, local_speed, retry_after_s
+from music_learning.collect.http import MAX_ASKED_S, Limiter, Service, address, local_speed, retry_after_s
 from music_learning.collect.session import MAX_JSON_BYTES, describe, read
 from music_learning.errors import UserError
 from tools.fake_services import Faults, Services, World, serve
@@ -24,7 +24,7 @@ from tools.fake_services import Faults, Services, World, serve
 
 @pytest.fixture
 def server():
-    server = serve(Services(World(), Faults()))
+    server = serve(Services(World(kind="small"), Faults()))
     yield server
     server.shutdown()
     server.server_close()
@@ -244,11 +244,62 @@ def test_one_odd_request_does_not_end_the_run_of_a_service_that_works(service, a
         service.get_json("/x")
 
 
-def test_retry_after():
-    assert retry_after_s("120") == 120
-    assert retry_after_s(None) is None
-    assert retry_after_s("soon") is None
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") <= 0
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("120", 120),
+        (" 7 ", 7),
+        ("1.5", 1.5),
+        ("0", 0),
+        ("-5", 0),
+        ("-inf", 0),
+        ("inf", MAX_ASKED_S),
+        ("1e999", MAX_ASKED_S),
+        ("9" * 400, MAX_ASKED_S),
+        ("9" * 10_000, MAX_ASKED_S),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 2015 07:28:00", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_ASKED_S),
+        *((text, None) for text in ("", "soon", "nan", "1 Jan", "²", "\0", "Wed, 99 Oct 2015 99:99:99 GMT")),
+    ],
+)
+def test_retry_after(text, seconds):
+    assert retry_after_s(text) == seconds
+
+
+@pytest.mark.parametrize("zone", ["", " GMT", " +0000", " -0000"])
+def test_retry_after_without_a_zone_is_gmt(monkeypatch, zone):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        then = time.strftime("%a, %d %b %Y %H:%M:%S", time.gmtime(time.time() + 600))
+        assert 500 < retry_after_s(then + zone) <= 600
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "inf", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_wait_of_a_year_and_more_ends_the_run(service, text):
+    with pytest.raises(RetryLater, match=r"Test asks to wait 31622400 s, more than --max-wait 5; .* again after \d"):
+        service.attempt(sequence(Throttled(retry_after_s(text))))
+
+
+def test_pause_lasts_a_second_at_least(service, monkeypatch):
+    paused = []
+    monkeypatch.setattr(service, "speed", 1)
+    monkeypatch.setattr(service.limiter, "pause", paused.append)
+    service.attempt(sequence(Throttled(0), Throttled(0.5), Throttled(2), "fine"))
+    assert paused == [1, 1, 2]
+
+
+def test_kept_answer_of_another_shape_is_asked_for_again(service):
+    service.http.cache.put("Test", {"a": {"x": 1}, "b": ["x"], "c": None})
+    assert service.ask("a", sequence(["new"]), shape=[str]) == ["new"]
+    assert service.ask("a", sequence(), shape=[str]) == ["new"]
+    assert service.ask("b", sequence(), shape=[str]) == ["x"]
+    assert service.ask("c", sequence(), shape=[str]) is None
 
 
 def half_a_body(handler):
@@ -347,9 +398,10 @@ def test_address(monkeypatch):
     assert address("SOME_URL", "https://a.example") == "https://a.example"
     monkeypatch.setenv("SOME_URL", "http://b.example/v1/")
     assert address("SOME_URL", "https://a.example") == "http://b.example/v1"
-    monkeypatch.setenv("SOME_URL", "b.example")
-    with pytest.raises(UserError, match=r"SOME_URL is 'b\.example'; expected an address that begins with https"):
-        address("SOME_URL", "https://a.example")
+    for wrong in ("b.example", "http://["):
+        monkeypatch.setenv("SOME_URL", wrong)
+        with pytest.raises(UserError, match=r"SOME_URL is '.*'; expected an address that begins with https"):
+            address("SOME_URL", "https://a.example")
 
 
 def test_error_about_a_proxy_does_not_show_its_password(service, monkeypatch):
