@@ -3,8 +3,8 @@
     python tools/fake_services.py --artists 4000 --speed 100
 
 Serves an invented world, in which everything follows from a song's number: half of the songs have labels, one in thirty
-has no preview. Prints the environment variables that point data_collection.py at it. The tests and
-benchmarks/collection.py import it or run it so.
+has no preview. Prints the environment variables that point data_collection.py at it. The tests and the benchmarks of
+collecting import it or run it so.
 """
 
 import argparse

@@ -6,7 +6,7 @@ from typing import Any
 from music_learning.collect.failures import Malformed
 
 MAX_ENTRIES = 1_000  # of a list: no service is asked for more
-MAX_TEXT = 10_000  # characters of a field: a table that holds longer ones can't be read again
+MAX_TEXT = 2_000  # characters of a field: a table that holds very long ones can't be read again
 # Halves of characters, which no file can hold, and what steers a terminal; tabs and line breaks may stay.
 _NO_TEXT = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 

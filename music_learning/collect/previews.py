@@ -129,6 +129,8 @@ def check_preview(path: Path) -> None:
         with av.open(f"file:{path}", options={"format_whitelist": PREVIEW_FORMATS}) as container:
             if not container.streams.audio:
                 raise BadDownload("no audio in it")
+            if container.streams.audio[0].codec_context is None:
+                raise BadDownload("its audio is of an unknown kind")
             rate_hz = container.streams.audio[0].rate
             to_mono = av.AudioResampler(format="flt", layout="mono", rate=rate_hz, frame_size=rate_hz)
             for frame in container.decode(audio=0):

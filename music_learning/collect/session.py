@@ -178,7 +178,7 @@ def read(response: requests.Response, *, max_bytes: int) -> Iterator[bytes]:
 
 def describe(error: Exception) -> str:
     """What went wrong, in words. The library's own text is left out: it may hold a proxy's password."""
-    if isinstance(error, requests.exceptions.ProxyError):
+    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
         return "the proxy can't be used"
     if isinstance(error, requests.exceptions.SSLError):
         return "no secure connection"

@@ -5,7 +5,6 @@ import time
 import pytest
 import requests
 
-from music_learning.collect import session
 from music_learning.collect.failures import (
     BadDownload,
     Failed,
@@ -14,7 +13,6 @@ from music_learning.collect.failures import (
     Skip,
     Stopped,
     Throttled,
-    TooSlow,
 )
 from music_learning.collect.http import MAX_ASKED_S, Limiter, Service, address, local_speed, retry_after_s
 from music_learning.collect.session import MAX_JSON_BYTES, describe, read
@@ -320,25 +318,6 @@ def test_no_server():
     with pytest.raises(requests.ConnectionError) as caught:
         requests.get(f"http://127.0.0.1:{port}/", timeout=5)
     assert describe(caught.value) == "the connection failed"
-
-
-def test_trickle_is_cut_off(service, answers, monkeypatch):
-    monkeypatch.setattr(session, "MAX_S", 0.2)
-
-    def trickle(handler):
-        handler.send_response(200)
-        handler.end_headers()
-        with pytest.raises(OSError):
-            for _ in range(200):
-                handler.wfile.write(b"x")
-                time.sleep(0.01)
-        handler.close_connection = True
-
-    answers["/x"] = trickle
-    begin = time.monotonic()
-    with service.open(service.url + "/x") as response, pytest.raises(TooSlow, match="not whole after 0 s"):
-        list(read(response, max_bytes=10**9))
-    assert time.monotonic() - begin < 1
 
 
 def test_endless_stream_is_cut_off(service, answers):
