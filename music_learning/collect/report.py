@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import closing
 
 from music_learning.collect import deezer, reccobeats, spotify
+from music_learning.collect.answers import clean_text
 from music_learning.collect.cache import ResponseCache
 from music_learning.collect.http import Service
 from music_learning.collect.settings import Settings
@@ -18,7 +19,7 @@ PREVIEW_MB = 0.5
 def print_report(paths: DataPaths, kept: list[dict], rejected: list[dict], total: int) -> None:
     """`total` songs are in songs.csv now, with those of earlier runs."""
     for reason, count in Counter(row["reason"] for row in rejected).most_common(10):
-        print(f"  rejected {count:4}: {reason}")
+        print(f"  rejected {count:4}: {' '.join(clean_text(reason).split())}")  # a label of a table may be in it
     print(f"kept {len(kept)} of {len(kept) + len(rejected)} songs found; {len(rejected)} in {paths.rejected}")
     print(f"{paths.songs} holds {total} songs")
 
