@@ -85,7 +85,8 @@ def test_damaged_file_is_a_sentence(tmp_path):
     for damaged in ({"low": [0, 1, 0]}, [], "x", None):
         paths.intervals.write_text(json.dumps({"energy": damaged}))
         with pytest.raises(
-            UserError, match=r"intervals\.json is damaged .*; make it again with model_train\.py --folds 5"
+            UserError,
+            match=r"intervals\.json is damaged .*; delete it and make it again with model_train\.py --folds 5",
         ):
             read_intervals(paths, WEIGHTS)
 

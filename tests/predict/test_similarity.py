@@ -97,7 +97,7 @@ DAMAGED = {
         r"is missing; run python -m music_learning\.library\.build_index",
     ),
     "no safetensors": (lambda folder: (folder / "embeddings.safetensors").write_bytes(b"x" * 50), "is damaged"),
-    "changed songs": (rename_a_song, "was changed or is damaged"),
+    "changed songs": (rename_a_song, r"songs\.csv is damaged .or changed"),
 }
 
 
