@@ -8,9 +8,10 @@ here. Each file is damaged in every way of its kind, and read as the commands re
 a sentence (UserError), or the same result as of whole files; where a table or a setting was changed to another that
 could have been meant, its other result is good, too, if it makes sense. Bad is another exception, a result without
 sense, more than a second of computing (or 10 s of waiting), more than 1 GB of memory, of which the imports take half.
-Some are shown to real commands. Takes about ten minutes.
+Some are shown to real commands. Takes about five minutes.
 """
 
+import gc
 import hashlib
 import json
 import math
@@ -33,6 +34,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from safetensors import safe_open
+from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
 from tqdm import tqdm
 
@@ -223,12 +225,12 @@ def whole_file_damages(others: list[Path]) -> Iterator[tuple[str, Callable[[Path
 
     yield "missing", Path.unlink
     yield "emptied", content(lambda data: b"")
-    for share in (0.01, 0.3, 0.5, 0.9):
+    for share in (0.01, 0.5, 0.9):
         yield f"truncated to {share:.0%}", content(lambda data, share=share: data[: int(share * len(data))])
     for n in (1, 7):
         yield f"{n} bytes shorter", content(lambda data, n=n: data[:-n])
     yield "a byte longer", content(lambda data: data + b"\0")
-    for place in (0, 0.001, 0.1, 0.37, 0.61, 0.83, 1):
+    for place in (0, 0.001, 0.37, 0.83, 1):
         yield f"a byte flipped at {place:.1%}", content(lambda data, place=place: flipped(data, place))
     yield "zeros", content(lambda data: bytes(len(data)))
     yield (
@@ -273,6 +275,8 @@ def json_damages(text: str, n_values: int) -> Iterator[tuple[str, Callable[[Path
         return lambda path: path.write_text(written, encoding="utf-8")
 
     for way in leaves(value):
+        if way[0] == "training" and len(way) > 1:  # which nothing reads one by one
+            continue
         name = ".".join(map(str, way))
         for _ in range(n_values):
             hostile = HOSTILE_VALUES[next(taken) % len(HOSTILE_VALUES)]
@@ -280,7 +284,7 @@ def json_damages(text: str, n_values: int) -> Iterator[tuple[str, Callable[[Path
         holder = value
         for key in way[:-1]:
             holder = holder[key]
-        if isinstance(holder, dict):
+        if isinstance(holder, dict) and len(way) < 2:
             shorter = {key: kept for key, kept in holder.items() if key != way[-1]}
             yield f"without {name}", writing(replaced(value, way[:-1], shorter))
     yield "a value more", writing(value | {"more": 1})
@@ -294,9 +298,10 @@ def json_damages(text: str, n_values: int) -> Iterator[tuple[str, Callable[[Path
 
 
 def tensor_damages(file: Path, n_kinds: int) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """Each tensor changed in `n_kinds` of the ways; and the header as a whole."""
+    """Each tensor (of many, some) changed in `n_kinds` of the ways; and the header as a whole."""
     with safe_open(file, "pt") as opened:
-        tensors, metadata = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
+        metadata = opened.metadata()
+    tensors = from_safetensors(file.read_bytes())  # not mapped, since the file will be changed
 
     def changed(tensor: torch.Tensor) -> dict[str, torch.Tensor | None]:
         filled = tensor.double().reshape(-1)
@@ -325,7 +330,7 @@ def tensor_damages(file: Path, n_kinds: int) -> Iterator[tuple[str, Callable[[Pa
         return lambda path: path.write_bytes(to_safetensors(others, meta))
 
     taken = count()
-    for name, tensor in tensors.items():
+    for name, tensor in [*tensors.items()][:: 1 + len(tensors) // 25]:
         kinds = changed(tensor)
         for _ in range(min(n_kinds, len(kinds))):
             kind = [*kinds][next(taken) % len(kinds)]
@@ -335,7 +340,7 @@ def tensor_damages(file: Path, n_kinds: int) -> Iterator[tuple[str, Callable[[Pa
     yield "a tensor more", writing(tensors | {"more": torch.zeros(3)})
     yield "metadata gone", writing(tensors, None)
     for key in metadata or ():
-        for text in ("", "x", "[" * 100_000, "{}", "[]", "null", "1e999", "[1, 2]"):
+        for text in ("x", "[" * 100_000, "{}", "[1, 2]"):
             yield f"metadata {key} = {text[:5]}", writing(tensors, metadata | {key: text})
         yield f"metadata {key} gone", writing(tensors, {k: v for k, v in metadata.items() if k != key})
     yield from header_damages(file)
@@ -423,16 +428,16 @@ def all_cases(root: Path) -> Iterator[Case]:
         for name, damage in whole_file_damages([*others, root / "data" / "songs.csv"]):
             yield Case(file, "file as a whole", name, damage)
         if file.suffix == ".json":
-            n_values = 10 if file.name == "pipeline.json" else 2
+            n_values = 3 if file.name == "pipeline.json" else 1
             for name, damage in json_damages(path.read_text(encoding="utf-8"), n_values):
                 yield Case(file, "JSON", name, damage)
         elif file.suffix == ".safetensors":
             many = len(read_header(path)) > 10
-            for name, damage in tensor_damages(path, 1 if many else 100):
+            for name, damage in tensor_damages(path, 1 if many else 8):
                 yield Case(file, "tensors", name, damage, rehashed=file.stem in TARGETS)
         elif file.suffix == ".csv":
             for name, damage in table_damages(
-                path.read_text(encoding="utf-8"), 19 if len(read_columns(path)) < 5 else 5
+                path.read_text(encoding="utf-8"), 12 if len(read_columns(path)) < 5 else 2
             ):
                 yield Case(file, "table", name, damage)
 
@@ -595,6 +600,7 @@ def run_commands(root: Path, whole: dict[Path, bytes]) -> list[str]:
 
 def main() -> int:
     torch.set_num_threads(1)  # else no child could compute
+    gc.freeze()  # or every child would copy what it collects
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -613,6 +619,8 @@ def main() -> int:
             if word in str(case.file):
                 outcomes.append(measure(case, root, whole, expected))
                 cases.append(replace(case, damage=None))
+                if len(cases) % 100 == 0:
+                    print(f"{len(cases)} files", flush=True)
         wrong = [] if word else run_commands(root, whole)
     return report(cases, outcomes, wrong)
 

@@ -31,7 +31,8 @@ def read_tensors(path: Path, expected: Expected, made_by: str) -> dict[str, Tens
             raise ValueError(f"tensor {min(wrong)[:60]} is {'unknown' if min(wrong) in names else 'missing'}")
         slices = {name: file.get_slice(name) for name in names}
         _check({name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}, expected)
-        tensors = {name: file.get_tensor(name) for name in expected}
+        # Copies: a file that is mapped and then written over ends the process.
+        tensors = {name: file.get_tensor(name).clone() for name in expected}
         if bad := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
             raise ValueError(f"{bad[0]} holds NaN or infinite numbers")
     return tensors

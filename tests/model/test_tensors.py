@@ -37,6 +37,13 @@ def test_what_was_saved_is_read(tmp_path):
     assert read_metadata(path, "make.py") == {"energy": "1"}
 
 
+def test_file_may_be_written_over_while_its_tensors_are_in_use(tmp_path):
+    path = write(tmp_path / "a.safetensors", points=torch.ones(4_000, 3).half(), names=torch.ones(4_000).bool())
+    tensors = read_tensors(path, EXPECTED, "make.py")
+    path.write_bytes(b"")
+    assert (tensors["points"] == 1).all()
+
+
 OTHERS = {
     "missing": ({"limits": None}, "tensor limits is missing"),
     "one more": ({"more": torch.ones(1)}, "tensor more is unknown"),

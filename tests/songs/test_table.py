@@ -112,6 +112,10 @@ DAMAGED = {
     "lone carriage return": (LINE.replace("a,,", "a,with\rreturn,", 1) + "\n", "too few or too many values"),
     "no UTF-8": (LINE.replace("a,,", "a,\xff,", 1) + "\n", "no CSV"),
     "unquoted commas in the id": (f"1,2,3{LINE[1:]}\n", "too few or too many values"),
+    "id that leads elsewhere": (LINE.replace("a,", "../../a,", 1) + "\n", "'../../a' is no song_id"),
+    "empty id": (LINE[1:] + "\n", "'' is no song_id"),
+    "endless id": ("a" * 129 + LINE[1:] + "\n", "no song_id"),
+    "label with a comma": (LINE.replace("0.5", '"0,5"', 1) + "\n", "energy of a is '0,5', no number from 0 to 1"),
     "label above 1": (LINE.replace("0.5", "1.5", 1) + "\n", "energy of a is '1.5', no number from 0 to 1"),
 }
 
@@ -126,11 +130,19 @@ def test_damaged_row_is_a_sentence(tmp_path, case, read):
 
 
 @pytest.mark.parametrize(
-    ("column", "text"), [("tempo_bpm", "fast"), ("key", "4.5"), ("mode", "major"), ("loudness_db", "inf")]
+    ("column", "text"),
+    [
+        ("tempo_bpm", "fast"),
+        ("key", "4.5"),
+        ("mode", "major"),
+        ("loudness_db", "inf"),
+        ("release_year", "1e30"),
+        ("key", "9" * 400),
+    ],
 )
 def test_number_that_is_none_is_named(tmp_path, column, text):
     paths = write_rows(tmp_path, song_row("b"), song_row("a", **{column: text}))
-    with pytest.raises(UserError, match=rf"songs\.csv: the {column} of a is '{text}', no number that it can be"):
+    with pytest.raises(UserError, match=rf"songs\.csv: the {column} of a is '{text[:50]}.*, no number that it can be"):
         read_songs(paths)
 
 
@@ -175,7 +187,8 @@ def test_song_with_a_damaged_label_is_named(tmp_path, label):
         read_songs(DataPaths(tmp_path))
 
 
-def test_unknown_split_is_a_sentence(tmp_path):
-    write_table(tmp_path / "splits.csv", ["song_id", "split"], [{"song_id": "a", "split": "dev"}])
-    with pytest.raises(UserError, match=r"splits\.csv is damaged .'dev' is no split.; delete it .*data_loading\.py"):
+@pytest.mark.parametrize("split", ["dev", "", "nan", "Train", "train "])
+def test_unknown_split_is_a_sentence(tmp_path, split):
+    write_table(tmp_path / "splits.csv", ["song_id", "split"], [{"song_id": "a", "split": split}])
+    with pytest.raises(UserError, match=rf"splits\.csv is damaged .'{split}' is no split.; .*data_loading\.py"):
         read_splits(DataPaths(tmp_path))
