@@ -170,7 +170,7 @@ def save_model(paths: ModelPaths, target: str, model: Ensemble, description: dic
         **description,
     }
     pair = paths.weights(target), paths.description(target)
-    if all(path.exists() for path in pair):  # after a kill in here one is missing, and the copies are made already
+    if all(path.is_file() for path in pair):  # after a kill in here one is missing, and the copies are made already
         for path in pair:
             copy_atomically(path, paths.previous / path.name)
         paths.description(target).unlink()

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -181,6 +182,15 @@ def test_saving_again_keeps_the_model_before(saved):
         assert not torch.equal(newest(spectrograms()), outputs)
     save_model(paths, "energy", ensemble(seed=2), DESCRIPTION)
     assert sorted(path.name for path in paths.previous.iterdir()) == ["energy.json", "energy.safetensors"]
+
+
+def test_saving_over_what_is_no_model_needs_no_copy_of_it(saved):
+    paths, _ = saved
+    paths.weights("energy").unlink()
+    os.mkfifo(paths.weights("energy"))
+    save_model(paths, "energy", ensemble(seed=1), DESCRIPTION)
+    load_model(paths, "energy")
+    assert not paths.previous.exists()
 
 
 def test_model_on_another_memory_layout_is_saved(tmp_path):
