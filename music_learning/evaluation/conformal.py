@@ -39,8 +39,8 @@ class Interval:
             if not isinstance(numbers, list | tuple) or len(numbers) != 3 or not all(map(_is_coefficient, numbers)):
                 raise ValueError(f"{end} is {shown(numbers)}, not three numbers")
         margin, coverage = values.get("margin"), values.get("coverage")
-        if not _is_coefficient(margin) or not -1 <= margin <= 1:
-            raise ValueError(f"margin is {shown(margin)}, no number from -1 to 1")
+        if not _is_coefficient(margin):
+            raise ValueError(f"margin is {shown(margin)}, no number")
         if not is_number(coverage) or not 0 < coverage < 1:
             raise ValueError(f"coverage is {shown(coverage)}, not between 0 and 1")
         low, high = tuple(values["low"]), tuple(values["high"])

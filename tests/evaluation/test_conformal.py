@@ -77,7 +77,7 @@ HOSTILE = {
         [[0], 1, 0],
         [-3, 0, 0],
     ),  # the last one lies below the low end
-    "margin": (None, "0.1", True, math.nan, -math.inf, 2, -1.5, 10**400, []),
+    "margin": (None, "0.1", True, math.nan, -math.inf, 1e9, 10**400, []),
     "coverage": (None, "0.9", True, math.nan, 0, 1, -0.9, 90, 10**400),
 }
 
