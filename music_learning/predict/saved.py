@@ -3,14 +3,14 @@
 import random
 from dataclasses import dataclass
 
-from music_learning.columns import SONG_COLUMNS, TARGETS
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import read_table
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_song_rows
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SavedSongs:
                 f"({paths.songs} is missing)"
             )
         spectrograms = SpectrogramSet.open(paths.spectrograms)
-        return cls(paths, read_table(paths.songs, SONG_COLUMNS, "data_loading.py"), spectrograms)
+        return cls(paths, read_song_rows(paths, "data_loading.py"), spectrograms)
 
     def check_pipeline(self, config: PipelineConfig) -> None:
         """Raise UserError unless the spectrograms are made as models of this config need them."""

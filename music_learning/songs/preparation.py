@@ -75,8 +75,11 @@ def write_demo(paths: DataPaths, songs: pd.DataFrame, spectrograms: SpectrogramS
     ]
     chosen = drawn[~artist_groups(songs).reindex(drawn.index).duplicated()][:DEMO_SONGS].sort_index()
     demo = DataPaths(paths.demo)
-    for name in ("pipeline.json", "index.csv", "spectrograms.f16"):
-        (demo.spectrograms / name).unlink(missing_ok=True)
+    try:
+        for name in ("pipeline.json", "index.csv", "spectrograms.f16"):
+            (demo.spectrograms / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{demo.spectrograms} can't be written: {error.strerror}") from None
     demo_set = SpectrogramSet.create(demo.spectrograms, spectrograms.config)
     for row in text_rows(chosen[["preview_sha256"]]):
         demo_set.append([(row, spectrograms.spectrogram(row["song_id"]))])

@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,7 +255,7 @@ def test_single_file_is_explained_in_words_picture_and_json(trained, song, capsy
         (row,) = json.load(file)
     assert [len(moment["energy"]) for moment in row["explanation"]["moments"]] == [N_BANDS] * len(row["timeline"])
     assert len(row["explanation"]["edges_hz"]) == N_BANDS + 1
-    assert "explanation" not in read_table("a.csv", model_demo.PREDICTION_COLUMNS, "")[0]
+    assert "explanation" not in read_table(Path("a.csv"), model_demo.PREDICTION_COLUMNS, "")[0]
 
 
 def test_picture_is_coloured_where_the_attributions_are(predictor, tmp_path):
