@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,8 +28,9 @@ def atomic(path: Path) -> Iterator[Path]:
 
     A link is followed. Raises UserError where the file can't be written.
     """
-    path = path.resolve()
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    path = Path(os.path.realpath(path))
+    # A name of its own, since threads and processes write side by side, and short: a legal name may have no room left.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp{path.suffix[:16]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -36,9 +38,9 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}") from None
+        raise UserError(f"{path} can't be written: {error.strerror or error}") from None
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # it isn't there, for the most part
             temporary.unlink()
 
 
@@ -52,6 +54,8 @@ def only_writer(folder: Path, command: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / f".{Path(command).stem}.lock", "a")  # noqa: SIM115
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{folder} can't be written: there is a file in place of a folder; name another") from None
     except OSError as error:
         raise UserError(f"{folder} can't be written: {error.strerror}") from None
     with file:
@@ -75,8 +79,14 @@ def hold(file: IO, refusal: str) -> None:
 
 def check_output(path: Path) -> None:
     """Raise UserError unless `path` can become a file: before long work, so that it isn't done for nothing."""
-    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():
-        raise UserError(f"{path} can't be written: name a file in a folder that exists")
+    folder = path.absolute().parent
+    try:
+        if (path.exists() and not path.is_file()) or not folder.is_dir():
+            raise UserError(f"{path} can't be written: name a file in a folder that exists")
+    except OSError as error:  # its name is too long, say
+        raise UserError(f"{path} can't be written: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{path} can't be written: {folder} is read-only for you; name a file in another folder")
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
@@ -97,6 +107,13 @@ def csv_line(row: dict, columns: Sequence[str]) -> str:
     return line.getvalue()
 
 
+def missing_file(path: Path, made_by: str) -> UserError:
+    """The error of a file that another stage, `made_by`, writes; by a relative path it may only be elsewhere."""
+    folder = path.parts[0]
+    elsewhere = "" if path.is_absolute() or folder == ".." else f", or start this in the folder that holds {folder}/"
+    return UserError(f"{path.absolute()} is missing; run {made_by} first{elsewhere}")
+
+
 def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[str, str]]:
     """Read a CSV that another stage wrote; every value is text.
 
@@ -109,7 +126,7 @@ def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[st
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
             rows = list(reader)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run {made_by} first") from None
+        raise missing_file(path, made_by) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} can't be read as CSV ({error}); make it again with {made_by}") from None
     if missing:
@@ -131,7 +148,7 @@ def read_json(path: Path, made_by: str) -> dict:
             raise ValueError(f"larger than {MAX_JSON_BYTES // 1_000_000} MB")
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; run {made_by} first") from None
+        raise missing_file(path, made_by) from None
     except (OSError, RecursionError, ValueError) as error:  # nested a thousand times deep, too
         raise UserError(f"{path} is damaged ({error}); make it again with {made_by}") from None
     if not isinstance(value, dict):

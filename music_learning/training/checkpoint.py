@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from music_learning.columns import TARGETS
@@ -57,7 +57,7 @@ class TrainingRun:
             tensors |= {f"{prefix}/{name}": tensor.detach().clone().contiguous() for name, tensor in state.items()}
         progress = {"history": self.history, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
         with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={"progress": json.dumps(progress)})
+            temporary.write_bytes(to_safetensors(tensors, {"progress": json.dumps(progress)}))
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; one that is missing or damaged is no checkpoint."""
