@@ -21,6 +21,8 @@ Exit status: 0; 1 after an error; 75 when a service wants a longer rest than --m
 the same command again later); 130 after Ctrl-C. What was collected is saved in all cases.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 import re
 import sys

@@ -7,6 +7,8 @@ model_demo.py) and pictures of what was made in data/pictures/. Spectrograms tha
 stopped run goes on where it was, and added songs cost only their own time.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 from pathlib import Path
 
