@@ -7,6 +7,8 @@ Reads models/ and, for the examples, data/demo/. Writes nothing but temporary fi
 can reach the page unless `--host` says otherwise.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 from functools import partial
 
 from music_learning.errors import run

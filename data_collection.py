@@ -21,6 +21,8 @@ Exit status: 0; 1 after an error; 75 when a service wants a longer rest than --m
 the same command again later); 130 after Ctrl-C. What was collected is saved in all cases.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 import re
 import sys
@@ -32,6 +34,7 @@ from music_learning.collect.report import print_estimate, print_report
 from music_learning.collect.settings import DOWNLOADS, Settings
 from music_learning.collect.tables import save
 from music_learning.errors import UserError, run
+from music_learning.files import only_writer
 from music_learning.paths import DataPaths
 
 RETRY_LATER = 75  # the exit status that means "try again later" (EX_TEMPFAIL)
@@ -115,8 +118,18 @@ def fault_of(arguments: argparse.Namespace) -> str | None:
 def collect_local(arguments: argparse.Namespace, paths: DataPaths) -> None:
     from music_learning.collect.local import LocalCatalog, collect  # brings torch, which collecting online doesn't need
 
-    kept, rejected = collect(LocalCatalog(arguments.catalog, arguments.audio), paths, workers=arguments.workers)
-    print_report(paths, kept, rejected, save(paths, kept, rejected, online=False))
+    kept, rejected = [], []
+    with only_writer(paths.root, "data_collection.py"):
+        try:
+            source = LocalCatalog(arguments.catalog, arguments.audio)
+            for song, stage, reason in collect(source, paths, workers=arguments.workers):
+                if reason:
+                    rejected.append(song | {"stage": stage, "reason": reason})
+                else:
+                    kept.append(song)
+        finally:
+            if kept or rejected:
+                print_report(paths, kept, rejected, save(paths, kept, rejected, online=False))
     if not kept:
         raise UserError(f"no song could be used; {paths.rejected} says why")
 

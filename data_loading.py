@@ -8,6 +8,8 @@ stopped run goes on where it was, and added songs cost only their own time. A so
 left out, which makes the exit status 1.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 from pathlib import Path
 

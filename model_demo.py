@@ -18,6 +18,8 @@ after the other, 6 groups of frequencies times 3 to 4 seconds, and sees how far 
 It says where most, draws all of it over the spectrogram, and adds it to the JSON.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 from functools import partial
 
 from music_learning.__main__ import main

@@ -15,6 +15,8 @@ A checkpoint is kept after each epoch: a stopped run goes on where it was and en
 was trained with the same settings on the same data is not trained again.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 from functools import partial
 from pathlib import Path

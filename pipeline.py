@@ -6,6 +6,8 @@
 Of a longer file, the first window of 30 s with sound is drawn.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

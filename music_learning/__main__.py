@@ -16,6 +16,8 @@ groups of frequencies times 3 to 4 seconds, and sees how far the values of those
 draws all of it over the spectrogram, and adds it to the JSON.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 import sys
 from contextlib import ExitStack

@@ -58,9 +58,9 @@ def run(main) -> None:
     try:
         status = _status_of(main)
         lost = why_lost(sys.stdout)
-        if lost is not None and lost.errno not in (errno.EPIPE, errno.EBADF):
+        if lost and not status and lost.errno not in (errno.EPIPE, errno.EBADF):
             report(f"standard output can't be written: {lost.strerror}")
-            status = status or 1
+            status = 1
     finally:
         sys.stdout.flush()
         sys.stdout, sys.stderr = streams

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import stat
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,8 +31,9 @@ def atomic(path: Path) -> Iterator[Path]:
 
     A link is followed. Raises UserError where the file can't be written.
     """
-    path = path.resolve()
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    path = Path(os.path.realpath(path))
+    # A name of its own, since threads and processes write side by side, and short: a legal name may have no room left.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp{path.suffix[:16]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -39,9 +41,9 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}") from None
+        raise UserError(f"{path} can't be written: {error.strerror or error}") from None
     finally:
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # it isn't there, for the most part
             temporary.unlink()
 
 
@@ -55,6 +57,8 @@ def only_writer(folder: Path, command: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / f".{Path(command).stem}.lock", "a")  # noqa: SIM115
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{folder} can't be written: there is a file in place of a folder; name another") from None
     except OSError as error:
         raise UserError(f"{folder} can't be written: {error.strerror}") from None
     with file:
@@ -78,8 +82,14 @@ def hold(file: IO, refusal: str) -> None:
 
 def check_output(path: Path) -> None:
     """Raise UserError unless `path` can become a file: before long work, so that it isn't done for nothing."""
-    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():
-        raise UserError(f"{path} can't be written: name a file in a folder that exists")
+    folder = path.absolute().parent
+    try:
+        if (path.exists() and not path.is_file()) or not folder.is_dir():
+            raise UserError(f"{path} can't be written: name a file in a folder that exists")
+    except OSError as error:  # its name is too long, say
+        raise UserError(f"{path} can't be written: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{path} can't be written: {folder} is read-only for you; name a file in another folder")
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
@@ -110,7 +120,7 @@ def require_file(path: Path, made_by: str) -> None:
     try:
         is_file = stat.S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path} is missing; {remedy(path, f'run {made_by} first')}") from None
+        raise missing_file(path, made_by) from None
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}") from None
     if not is_file:
@@ -120,6 +130,13 @@ def require_file(path: Path, made_by: str) -> None:
 def damaged(path: Path, reason: object, made_by: str) -> UserError:
     """The error that says so of a file that another stage wrote, and names `made_by`, the command to run."""
     return UserError(f"{path} is damaged ({reason}); {remedy(path, f'delete it and make it again with {made_by}')}")
+
+
+def missing_file(path: Path, made_by: str) -> UserError:
+    """The error of a file that another stage, `made_by`, writes; by a relative path it may only be elsewhere."""
+    folder = path.parts[0]
+    elsewhere = "" if path.is_absolute() or folder == ".." else f", or start this in the folder that holds {folder}/"
+    return UserError(f"{path.absolute()} is missing; {remedy(path, f'run {made_by} first{elsewhere}')}")
 
 
 def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[str, str]]:

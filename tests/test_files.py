@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, run_python, start
@@ -8,6 +9,7 @@ from conftest import ROOT, run_python, start
 from music_learning.errors import UserError
 from music_learning.files import (
     atomic,
+    check_output,
     copy_atomically,
     damaged,
     only_writer,
@@ -53,6 +55,55 @@ def test_full_disk_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"a\.txt can't be written: No space left"), atomic(tmp_path / "a.txt"):
         raise OSError(28, "No space left on device")
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+    copyfile = shutil.copyfile
+
+    def half(source, destination):
+        copyfile(source, destination)
+        raise OSError(28, "No space left on device", str(source))
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    (tmp_path / "a").write_text("new")
+    (tmp_path / "b").write_text("old")
+    with pytest.raises(UserError, match=r"/b can't be written: No space left on device"):
+        copy_atomically(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "old"
+    assert names(tmp_path) == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "x" * 250 + ".csv", "." + "x" * 250, "é" * 127, "a." + "é" * 100])
+def test_longest_names_can_be_written(tmp_path, name):
+    write_table(tmp_path / name, ["a"], [{"a": 1}])
+    assert [os.fsencode(path.name) for path in tmp_path.iterdir()] == [os.fsencode(name)]
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "x" * 300 + ".csv", "x" * 300 + "/a.csv", "loop/a.csv"])
+def test_names_that_can_t_be_are_a_sentence(tmp_path, name):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    path = tmp_path / name
+    with pytest.raises(UserError, match="can't be written: "):
+        check_output(path)
+    with pytest.raises(UserError, match=r"can't be written: (File name too long|Too many levels|File exists)"):
+        write_table(path, ["a"], [])
+    assert names(tmp_path) == ["loop"]
+
+
+def test_read_only_folder_is_refused_before_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match=r"a\.csv can't be written: .* is read-only for you; name a file in another"):
+        check_output(tmp_path / "a.csv")
+
+
+def test_missing_file_is_named_whole_and_may_be_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    elsewhere = ", or start this in the folder that holds data/"
+    for path, ending in ((Path("data/a.csv"), elsewhere), (tmp_path / "data/a.csv", ""), (Path("../data/a.csv"), "")):
+        for read in (lambda path: read_table(path, ["id"], "make.py"), lambda path: read_json(path, "make.py")):
+            with pytest.raises(UserError) as caught:
+                read(path)
+            assert str(caught.value) == f"{path.absolute()} is missing; run make.py first{ending}"
 
 
 def test_file_in_place_of_a_folder_is_a_sentence(tmp_path):
@@ -223,7 +274,16 @@ def test_hold_ends_with_a_killed_process(tmp_path):
 
 def test_folder_that_can_t_be_written_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match="file can't be written"), only_writer(tmp_path / "file", "a.py"):
+    for name in ("file", "file/deeper"):
+        with (
+            pytest.raises(UserError, match=f"{name} can't be written: there is a file in place of a folder; name"),
+            only_writer(tmp_path / name, "a.py"),
+        ):
+            pass
+    with (
+        pytest.raises(UserError, match="can't be written: File name too long"),
+        only_writer(tmp_path / ("x" * 300), ""),
+    ):
         pass
 
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "music_learning"
 SCRIPTS = ("app", "data_collection", "data_loading", "model_demo", "model_train", "pipeline")
 # Each may import what stands before it, and what stands in its own row or folder.
 LAYERS = (
-    ("errors", "streams", "parallel", "pipeline_config", "columns"),
+    ("needs", "errors", "streams", "parallel", "pipeline_config", "columns"),
     ("files", "paths"),
     ("audio",),
     ("features", "songs"),

@@ -24,7 +24,7 @@ from music_learning.errors import UserError, run
 from music_learning.evaluation.cross_validation import make_folds, predict_folds
 from music_learning.evaluation.metrics import Metrics, evaluate
 from music_learning.features.config import FeatureConfig
-from music_learning.files import read_table, write_table
+from music_learning.files import check_output, read_table, write_table
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.style import TARGET_COLORS, save_figure
@@ -153,9 +153,10 @@ def main() -> int:
         for name, experiment in EXPERIMENTS.items():
             print(f"{name:14} {differences(asdict(experiment.config), asdict(TrainingConfig())) or ''}")
         return 0
+    table = arguments.docs / "experiments.csv"
+    check_output(table)
     device = select_device(arguments.device)
     corpus = read_corpus(DataPaths(arguments.data), arguments.extra)
-    table = arguments.docs / "experiments.csv"
     for name in arguments.names:
         new = run_experiment(name, corpus, seeds=arguments.seeds, device=device, paths=ModelPaths(arguments.models))
         rows = [*(read_table(table, COLUMNS, "tools/experiments.py") if table.exists() else []), *new]

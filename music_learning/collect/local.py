@@ -1,7 +1,7 @@
 """Songs that the user already has: a catalog with labels and a folder of clips."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -105,19 +105,18 @@ def check_clip(song: dict[str, str], *, source: LocalCatalog, paths: DataPaths, 
     return ""
 
 
-def collect(source: LocalCatalog, paths: DataPaths, *, workers: int | None) -> tuple[list[dict], list[dict]]:
+def collect(source: LocalCatalog, paths: DataPaths, *, workers: int | None) -> Iterator[tuple[dict, str, str]]:
     """Check every song that a source has, with all cores unless `workers` says otherwise.
 
-    Returns:
-        The kept songs, and the rejected ones with their stage and reason.
+    Yields:
+        Each song, with the stage and reason for which it is rejected; both empty where it is kept.
     """
-    kept, rejected, usable, seen = [], [], [], set()
+    usable, seen = [], set()
     for song, fault in source.songs():
         # Some file systems don't tell Ab from aB, and the id becomes a file's name.
         duplicate = song["song_id"].lower() in seen
-        reason = fault or check_song(song) or check_labels(song) or ("duplicate id" if duplicate else "")
-        if reason:
-            rejected.append(song | {"stage": "labels", "reason": reason})
+        if reason := fault or check_song(song) or check_labels(song) or ("duplicate id" if duplicate else ""):
+            yield song, "labels", reason
             continue
         seen.add(song["song_id"].lower())
         clear_unknown_features(song)
@@ -125,13 +124,9 @@ def collect(source: LocalCatalog, paths: DataPaths, *, workers: int | None) -> t
             source.preview(song)
             usable.append(song)
         except UserError as error:
-            rejected.append(song | {"stage": "clip", "reason": str(error)})
+            yield song, "clip", str(error)
 
     check = partial(check_clip, source=source, paths=paths, pipeline=AudioPipeline())
     checked = ordered_map(check, usable, workers=workers or cpu_count(), description="checking clips", unit="clip")
     for song, reason in zip(usable, checked, strict=True):
-        if reason:
-            rejected.append(song | {"stage": "clip", "reason": reason})
-        else:
-            kept.append(song)
-    return kept, rejected
+        yield song, "clip" if reason else "", reason

@@ -9,6 +9,8 @@ Reads songs.csv and spectrograms/ in the folder of the data, and the models. An 
 with; after training, build it again. The index of the songs that the models learned from is written by model_train.py.
 """
 
+import music_learning.needs  # noqa: F401  (first, since it says what is missing)
+
 import argparse
 from functools import partial
 from pathlib import Path

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
+from music_learning.files import missing_file
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import Analysis
@@ -25,10 +26,8 @@ class SavedSongs:
     def open(cls, paths: DataPaths) -> "SavedSongs":
         """Read a folder with songs.csv and spectrograms/. Raises UserError where something is missing or damaged."""
         if not paths.songs.exists():
-            raise UserError(
-                "name an audio file or a folder; or, for one of the saved songs, run data_loading.py first "
-                f"({paths.songs} is missing)"
-            )
+            reason = missing_file(paths.songs, "data_loading.py")
+            raise UserError(f"name an audio file or a folder; or, for one of the saved songs: {reason}")
         spectrograms = SpectrogramSet.open(paths.spectrograms)
         return cls(paths, read_song_rows(paths, "data_loading.py"), spectrograms)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from music_learning.columns import TARGETS
@@ -55,7 +55,7 @@ class TrainingRun:
     def save(self, path: Path) -> None:
         progress = {"history": self.history, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
         with atomic(path) as temporary:
-            save_file(self._tensors(), temporary, metadata={"progress": json.dumps(progress)})
+            temporary.write_bytes(to_safetensors(self._tensors(), {"progress": json.dumps(progress)}))
 
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors of a checkpoint, by the state that each belongs to: `average/output.bias`, say."""

@@ -12,7 +12,7 @@ from music_learning.collect import local
 from music_learning.collect.local import LocalCatalog
 from music_learning.columns import OTHER_FEATURES, REJECTED_COLUMNS, SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import sha256_of, write_table
+from music_learning.files import only_writer, sha256_of, write_table
 from music_learning.paths import DataPaths
 from music_learning.songs.table import read_song_rows
 
@@ -288,6 +288,35 @@ def test_no_usable_song_is_an_error_that_names_the_list(folder):
     with pytest.raises(UserError, match=r"no song could be used; .*rejected\.csv says why"):
         collect(folder)
     assert len(read_rows(folder / "data" / "rejected.csv")) == 2
+
+
+def test_what_was_checked_before_the_disk_was_full_is_saved(folder, monkeypatch):
+    copy = local.copy_atomically
+
+    def copy_or_fail(source, destination):
+        if source.name == "c.wav":
+            raise UserError("c.wav can't be written: No space left on device")
+        copy(source, destination)
+
+    monkeypatch.setattr(local, "copy_atomically", copy_or_fail)
+    write_catalog(folder / "catalog.csv", [good("a"), good("gone"), good("b"), good("c")])
+    with pytest.raises(UserError, match=r"c\.wav can't be written: No space left"):
+        collect(folder)
+    paths = DataPaths(folder / "data")
+    assert [song["song_id"] for song in read_rows(paths.songs)] == ["a", "b"]
+    assert [row["song_id"] for row in read_rows(paths.rejected)] == ["gone"]
+    monkeypatch.setattr(local, "copy_atomically", copy)
+    collect(folder)
+    assert [song["song_id"] for song in read_rows(paths.songs)] == ["a", "b", "c"]
+
+
+def test_second_run_on_the_same_folder_is_refused(folder):
+    write_catalog(folder / "catalog.csv", [good("a")])
+    with (
+        only_writer(folder / "data", "data_collection.py"),
+        pytest.raises(UserError, match=r"another run of data_collection\.py writes to"),
+    ):
+        collect(folder)
 
 
 def test_data_folder_that_is_a_file_is_a_sentence(folder):
