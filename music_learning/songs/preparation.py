@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from music_learning.audio import AudioPipeline
-from music_learning.errors import AudioError, unexpected
+from music_learning.errors import AudioError, UserError, unexpected
 from music_learning.parallel import ordered_map
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
