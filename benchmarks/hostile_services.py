@@ -6,7 +6,7 @@
 Each answer is given by tools/fake_services.py on this machine to data_collection.py in a process of its own, with
 shorter limits than a user's: a second for an answer, three tries, --max-wait 3. Printed are how the run ended, after
 how many seconds, and what it said last. A run is at fault that shows a traceback, lasts longer than 20 s, takes more
-than 500 MB (the servers included), or leaves tables that can't be read.
+than 500 MB (the servers included), leaves tables that can't be read, or never asks for what is hostile.
 """
 
 import argparse
@@ -436,6 +436,7 @@ class Ended:
     seconds: float
     memory_mb: float
     printed: str = ""
+    asked: bool = True  # the run came as far as the hostile answer
     unreadable: str = ""  # why the tables can't be read
 
     def fault(self) -> str:
@@ -445,7 +446,7 @@ class Ended:
             return "ENDLESS"
         if self.memory_mb > BOUND_MB:
             return "MEMORY"
-        return "TABLES" if self.unreadable else ""
+        return "TABLES" if self.unreadable else "" if self.asked else "UNASKED"
 
 
 def run(hostile: Hostile, folder: Path, results: Connection) -> None:
@@ -471,7 +472,8 @@ def run(hostile: Hostile, folder: Path, results: Connection) -> None:
             traceback.print_exc()
     megabyte = 1024 if sys.platform != "darwin" else 1024**2
     ended = Ended(status, time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / megabyte)
-    if paths.rejected.exists():
+    ended.asked = not hostile.changed or any(outcome == "changed" for _, _, outcome in server.services.log)
+    if status == 0 or paths.rejected.exists():
         try:
             read_songs(paths)
             read_table(paths.rejected, REJECTED_COLUMNS, "")
@@ -524,7 +526,8 @@ def main() -> None:
         )
     print(
         f"{len(chosen)} hostile answers: {faults['TRACEBACK']} tracebacks, {faults['ENDLESS']} over {BOUND_S} s, "
-        f"{faults['MEMORY']} above {BOUND_MB} MB, {faults['TABLES']} tables that can't be read; longest {longest:.0f} s"
+        f"{faults['MEMORY']} above {BOUND_MB} MB, {faults['TABLES']} tables that can't be read, {faults['UNASKED']} "
+        f"not asked for; longest {longest:.0f} s"
     )
     sys.exit(1 if faults.total() > faults[""] else 0)
 
