@@ -33,7 +33,7 @@ from music_learning.collect.http import RetryLater
 from music_learning.collect.report import print_estimate, print_report
 from music_learning.collect.settings import DOWNLOADS, Settings
 from music_learning.collect.tables import save
-from music_learning.errors import UserError, run
+from music_learning.errors import UserError, printable, run
 from music_learning.files import only_writer
 from music_learning.paths import DataPaths
 
@@ -59,7 +59,7 @@ def parse_arguments() -> argparse.Namespace:
         if getattr(arguments, action.dest) != action.default:
             parser.error(f"{action.option_strings[0]} has no effect with --source {arguments.source}")
     if fault := fault_of(arguments):
-        parser.error(fault)
+        parser.error(printable(fault))
     arguments.labels = arguments.labels or ("spotify" if arguments.source == "spotify" else "reccobeats")
     return arguments
 
@@ -158,7 +158,7 @@ def main() -> int:
     try:
         collect_online(settings, paths)
     except RetryLater as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        print(printable(f"stopped: {error}"), file=sys.stderr)
         return RETRY_LATER
     return 0
 

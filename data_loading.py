@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from music_learning.columns import SPLITS
-from music_learning.errors import UserError, run
+from music_learning.errors import UserError, printable, run
 from music_learning.files import only_writer
 from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths
@@ -49,7 +49,7 @@ def split_songs(paths: DataPaths, *, seed: int) -> pd.DataFrame:
     placed = read_splits(paths) if paths.splits.exists() else {}
     songs["split"] = assign_splits(songs, placed, seed=seed)
     for title, artist in songs.loc[songs["split"].isna(), ["title", "artist"]].fillna("").itertuples(index=False):
-        print(f"left out: {title} by {artist}, whose artists are in two splits already")
+        print(printable(f"left out: {title} by {artist}, whose artists are in two splits already"))
     songs = songs.dropna(subset=["split"])
     write_frame(paths.splits, songs[["split"]])
     print("split: " + ", ".join(f"{(songs['split'] == split).sum():,} {split}" for split in SPLITS))
@@ -62,11 +62,11 @@ def load(paths: DataPaths, *, seed: int, workers: int) -> None:
 
     spectrograms = compute_spectrograms(songs, paths, PipelineConfig(), workers=workers)
     n_demo = write_demo(paths, songs[songs["split"] == "test"], spectrograms, seed=seed)
-    print(f"demo: {n_demo} test songs in {paths.demo}")
+    print(printable(f"demo: {n_demo} test songs in {paths.demo}"))
 
     draw_spectrograms(songs, spectrograms, paths.picture("spectrograms"))
     draw_labels(songs, paths.picture("labels"))
-    print(f"pictures: {paths.picture('spectrograms')}, {paths.picture('labels')}")
+    print(printable(f"pictures: {paths.picture('spectrograms')}, {paths.picture('labels')}"))
 
 
 def main() -> int:
