@@ -118,10 +118,10 @@ def fault_of(arguments: argparse.Namespace) -> str | None:
 def collect_local(arguments: argparse.Namespace, paths: DataPaths) -> None:
     from music_learning.collect.local import LocalCatalog, collect  # brings torch, which collecting online doesn't need
 
+    source = LocalCatalog(arguments.catalog, arguments.audio)
     kept, rejected = [], []
     with only_writer(paths.root, "data_collection.py"):
         try:
-            source = LocalCatalog(arguments.catalog, arguments.audio)
             for song, stage, reason in collect(source, paths, workers=arguments.workers):
                 if reason:
                     rejected.append(song | {"stage": stage, "reason": reason})

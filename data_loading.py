@@ -16,7 +16,7 @@ import pandas as pd
 
 from music_learning.columns import SPLITS
 from music_learning.errors import UserError, printable, run
-from music_learning.files import only_writer
+from music_learning.files import missing_file, only_writer
 from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
@@ -72,6 +72,8 @@ def load(paths: DataPaths, *, seed: int, workers: int) -> None:
 def main() -> int:
     arguments = parse_arguments()
     paths = DataPaths(arguments.data)
+    if not paths.songs.exists():  # before anything is made, as in a folder where nothing belongs
+        raise missing_file(paths.songs, "data_collection.py")
     with only_writer(paths.root, "data_loading.py"):
         load(paths, seed=arguments.seed, workers=arguments.workers)
     return 0

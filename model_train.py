@@ -37,7 +37,7 @@ from music_learning.evaluation.cross_validation import (
 from music_learning.evaluation.predictions import write_predictions
 from music_learning.evaluation.report import Report, warn_of_few_songs
 from music_learning.features.config import FeatureConfig
-from music_learning.files import only_writer, read_json
+from music_learning.files import missing_file, only_writer, read_json
 from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, save_model
 from music_learning.paths import DataPaths, ModelPaths
@@ -257,6 +257,8 @@ def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, path
 def main() -> int:
     arguments = parse_arguments()
     data, paths = DataPaths(arguments.data), ModelPaths(arguments.models)
+    if not data.splits.exists():  # before anything is made, as in a folder where nothing belongs
+        raise missing_file(data.splits, "data_loading.py")
     with only_writer(paths.root, "model_train.py"):
         train_or_cross_validate(arguments, data, paths)
     return 0
