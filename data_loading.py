@@ -4,7 +4,8 @@
 
 Reads data/songs.csv and data/previews/. Writes, besides the above, data/demo/ (a few songs of the test split, for
 model_demo.py) and pictures of what was made in data/pictures/. Spectrograms that are there already are kept, so that a
-stopped run goes on where it was, and added songs cost only their own time.
+stopped run goes on where it was, and added songs cost only their own time. A song whose clip can't be used any more is
+left out, which makes the exit status 1.
 """
 
 import music_learning.needs  # noqa: F401  (first, since it says what is missing)
@@ -15,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from music_learning.columns import SPLITS
-from music_learning.errors import UserError, printable, run
+from music_learning.errors import UserError, printable, report, run
 from music_learning.files import missing_file, only_writer
 from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths
@@ -38,11 +39,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def split_songs(paths: DataPaths, *, seed: int) -> pd.DataFrame:
-    """Give each song of songs.csv its split, and write data/splits.csv.
-
-    Returns:
-        The songs that can be used, with their split as one more column.
-    """
+    """The songs of songs.csv that can be used, with their split as one more column."""
     songs = read_songs(paths)
     if songs.empty:
         raise UserError(f"{paths.songs} holds no song; run data_collection.py first")
@@ -50,23 +47,27 @@ def split_songs(paths: DataPaths, *, seed: int) -> pd.DataFrame:
     songs["split"] = assign_splits(songs, placed, seed=seed)
     for title, artist in songs.loc[songs["split"].isna(), ["title", "artist"]].fillna("").itertuples(index=False):
         print(printable(f"left out: {title} by {artist}, whose artists are in two splits already"))
-    songs = songs.dropna(subset=["split"])
+    return songs.dropna(subset=["split"])
+
+
+def load(paths: DataPaths, *, seed: int, workers: int) -> int:
+    """Split the songs, make their spectrograms, and draw them. Returns how many songs have none."""
+    songs = split_songs(paths, seed=seed)
+    spectrograms, failed = compute_spectrograms(songs, paths, PipelineConfig(), workers=workers)
+    for reason in failed.values():
+        print(printable(f"left out: {reason}"))
+    songs = songs.drop(index=list(failed))
+    if songs.empty:
+        raise UserError("none of the clips can be used; run data_collection.py again")
     write_frame(paths.splits, songs[["split"]])
     print("split: " + ", ".join(f"{(songs['split'] == split).sum():,} {split}" for split in SPLITS))
-    return songs
-
-
-def load(paths: DataPaths, *, seed: int, workers: int) -> None:
-    """Split the songs, make their spectrograms, and draw them."""
-    songs = split_songs(paths, seed=seed)
-
-    spectrograms = compute_spectrograms(songs, paths, PipelineConfig(), workers=workers)
     n_demo = write_demo(paths, songs[songs["split"] == "test"], spectrograms, seed=seed)
     print(printable(f"demo: {n_demo} test songs in {paths.demo}"))
 
     draw_spectrograms(songs, spectrograms, paths.picture("spectrograms"))
     draw_labels(songs, paths.picture("labels"))
     print(printable(f"pictures: {paths.picture('spectrograms')}, {paths.picture('labels')}"))
+    return len(failed)
 
 
 def main() -> int:
@@ -75,8 +76,10 @@ def main() -> int:
     if not paths.songs.exists():  # before anything is made, as in a folder where nothing belongs
         raise missing_file(paths.songs, "data_collection.py")
     with only_writer(paths.root, "data_loading.py"):
-        load(paths, seed=arguments.seed, workers=arguments.workers)
-    return 0
+        n_failed = load(paths, seed=arguments.seed, workers=arguments.workers)
+    if n_failed:
+        report(f"{n_failed:,} of the clips can't be used, see above; run data_collection.py again")
+    return 1 if n_failed else 0
 
 
 if __name__ == "__main__":

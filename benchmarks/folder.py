@@ -51,10 +51,11 @@ def main() -> None:
             make_clips(Path(folder), N_DIFFERENT)
         clips = find_files([arguments.audio or Path(folder)])
         clips = (clips * -(-N_CLIPS // len(clips)))[:N_CLIPS]
-        rows, table = Rows(), Table(Path(results, "moods.csv"), CSV)
-        start = time.perf_counter()
-        hear([AudioFile.at(clip) for clip in clips], predictor, [rows, table])
-        took_s = time.perf_counter() - start
+        rows = Rows()
+        with Table(Path(results, "moods.csv"), CSV) as table:
+            start = time.perf_counter()
+            hear([AudioFile.at(clip) for clip in clips], predictor, [rows, table])
+            took_s = time.perf_counter() - start
         alone = [predictor.predict(clip).values for clip in clips[:N_ALONE]]
     apart = max(
         abs(row[target] - values[target])

@@ -8,7 +8,8 @@
 
 Writes a picture (demo.png) of a single song, and the tables you ask for. Each of your files gets its row, in the order
 given and folders in sorted order; a file that can't be used has the reason in its `error` column, does not stop the
-rest, and makes the exit status 1.
+rest, and makes the exit status 1. A row is written as soon as it is known, and the same command goes on where a stopped
+run was: files with a row are heard again only if they have changed since (by size and time of change), or the models.
 
 `--explain` takes about a second for each 30 s of a single song: it masks one cell of the spectrogram after the other, 6
 groups of frequencies times 3 to 4 seconds, and sees how far the values of those 30 s fall or rise. It says where most,
@@ -19,7 +20,7 @@ import music_learning.needs  # noqa: F401  (first, since it says what is missing
 
 import argparse
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from music_learning import __version__
@@ -119,7 +120,7 @@ def open_tables(arguments: argparse.Namespace, stack: ExitStack) -> tuple[list[T
     for name, form in ((arguments.csv, CSV), (arguments.json, json_format(arguments.json))):
         if name is not None:
             try:
-                tables.append(Stream(form) if name == STREAM else stack.enter_context(closing(Table(Path(name), form))))
+                tables.append(Stream(form) if name == STREAM else stack.enter_context(Table(Path(name), form)))
             except UserError as error:
                 refused.append(error)
     if refused and not tables:

@@ -10,16 +10,19 @@ import io
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 
 from music_learning.errors import UserError
+from music_learning.paths import RELEASED_MODELS, RESTORE_MODELS
 from music_learning.pipeline_config import PipelineConfig
 
-MAX_JSON_BYTES = 20_000_000
+MAX_JSON_BYTES = 2_000_000
+MAX_LINE = 1_000_000  # letters of a table
 
 
 @contextmanager
@@ -107,11 +110,33 @@ def csv_line(row: dict, columns: Sequence[str]) -> str:
     return line.getvalue()
 
 
+def remedy(path: Path, otherwise: str) -> str:
+    """What to do about a file that is missing or damaged: a released model is restored, anything else made again."""
+    return RESTORE_MODELS if path.resolve().is_relative_to(RELEASED_MODELS.resolve()) else otherwise
+
+
+def require_file(path: Path, made_by: str) -> None:
+    """Raise UserError unless there is a file. Whoever opened a pipe in its place would wait for ever."""
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise missing_file(path, made_by) from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from None
+    if not is_file:
+        raise damaged(path, "it is no file", made_by)
+
+
+def damaged(path: Path, reason: object, made_by: str) -> UserError:
+    """The error that says so of a file that another stage wrote, and names `made_by`, the command to run."""
+    return UserError(f"{path} is damaged ({reason}); {remedy(path, f'delete it and make it again with {made_by}')}")
+
+
 def missing_file(path: Path, made_by: str) -> UserError:
     """The error of a file that another stage, `made_by`, writes; by a relative path it may only be elsewhere."""
     folder = path.parts[0]
     elsewhere = "" if path.is_absolute() or folder == ".." else f", or start this in the folder that holds {folder}/"
-    return UserError(f"{path.absolute()} is missing; run {made_by} first{elsewhere}")
+    return UserError(f"{path.absolute()} is missing; {remedy(path, f'run {made_by} first{elsewhere}')}")
 
 
 def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[str, str]]:
@@ -120,20 +145,31 @@ def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[st
     Raises:
         UserError: it is missing, no CSV, or lacks one of `columns`; the message names `made_by`, the command to run.
     """
+    require_file(path, made_by)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            reader = csv.DictReader(_lines(file))
+            names = reader.fieldnames or ()
             rows = list(reader)
-    except FileNotFoundError:
-        raise missing_file(path, made_by) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} can't be read as CSV ({error}); make it again with {made_by}") from None
-    if missing:
-        raise UserError(f"{path} has no column {', '.join(missing)}; make it again with {made_by}")
+        raise damaged(path, f"no CSV: {error}", made_by) from None
+    if missing := [column for column in columns if column not in names]:
+        raise damaged(path, f"it has no column {', '.join(missing)}", made_by)
+    if len(set(names)) < len(names):
+        raise damaged(path, "it has a column twice", made_by)
     if any(None in row or None in row.values() for row in rows):
-        raise UserError(f"{path} has a row with too few or too many values; make it again with {made_by}")
+        raise damaged(path, "it has a row with too few or too many values", made_by)
     return rows
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a table, none of which can fill the memory. Raises csv.Error for what no table holds."""
+    while line := file.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            raise csv.Error(f"a line of {MAX_LINE:,} letters")
+        if "\0" in line:
+            raise csv.Error("a zero byte")
+        yield line
 
 
 def write_json(path: Path, value: dict | list[dict]) -> None:
@@ -143,16 +179,15 @@ def write_json(path: Path, value: dict | list[dict]) -> None:
 
 def read_json(path: Path, made_by: str) -> dict:
     """Read a JSON object that another stage wrote. Raises UserError where it is missing or damaged."""
+    require_file(path, made_by)
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ValueError(f"larger than {MAX_JSON_BYTES // 1_000_000} MB")
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise missing_file(path, made_by) from None
     except (OSError, RecursionError, ValueError) as error:  # nested a thousand times deep, too
-        raise UserError(f"{path} is damaged ({error}); make it again with {made_by}") from None
+        raise damaged(path, error, made_by) from None
     if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged (not a JSON object); make it again with {made_by}")
+        raise damaged(path, "not a JSON object", made_by)
     return value
 
 
@@ -161,9 +196,7 @@ def read_pipeline_config(values: object, path: Path, made_by: str) -> PipelineCo
     try:
         return PipelineConfig.from_dict(values)
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged or of another version ({error}); delete it and make it again with {made_by}"
-        ) from None
+        raise damaged(path, error, made_by) from None
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,8 @@ from music_learning.errors import UserError
 # An installed package has the released models inside; in a checkout they lie beside it.
 _INSTALLED = Path(__file__).parent / "released"
 RELEASED_MODELS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "models"
+# What to do where one of them is missing or damaged.
+RESTORE_MODELS = "reinstall the package music-learning" if _INSTALLED.is_dir() else "restore it: git checkout models"
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,39 @@ SUFFIXES = frozenset(
 PREVIEW_FORMATS = "aac,mov,mp4,m4a,mp3"  # what services send
 FFMPEG_FORMATS = "aac,ac3,aiff,amr,ape,asf,caf,flac,matroska,webm,mov,mp4,m4a,mp3,ogg,tta,wav,w64,wv"
 
+# From where to where each setting makes sense. What lies outside is of a damaged file, and might ask for gigabytes.
+WHOLE = {
+    "sample_rate_hz": (1_000, 1_000_000),
+    **dict.fromkeys(("n_fft", "hop_samples", "pitch_n_fft", "pitch_hop_samples"), (1, 1_000_000)),
+    "n_mels": (1, 1_000),
+    "n_pitches": (1, 128),
+    "lowest_midi": (0, 127),
+}
+REAL = {
+    "semitone_width": (0.01, 12),
+    "f_min_hz": (0, 500_000),
+    "f_max_hz": (1, 500_000),
+    "clip_s": (1, 600),
+    "min_s": (2, 600),
+    **dict.fromkeys(("floor_db", "pitch_floor_db", "silence_db"), (-1_000, 0)),
+    "silence_chunk_s": (0.001, 10),
+}
 
-WHOLE = ("sample_rate_hz", "n_fft", "hop_samples", "n_mels", "pitch_n_fft", "pitch_hop_samples", "n_pitches")
-POSITIVE = ("semitone_width", "f_max_hz", "clip_s", "min_s", "silence_chunk_s")
+
+def is_number(value: object) -> bool:
+    """Whether a value from JSON is a finite number that a float can hold."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+
+
+def is_whole(value: object, low: int, high: int) -> bool:
+    """Whether a value from JSON is a whole number from `low` to `high`."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def shown(value: object) -> str:
+    """A value from JSON as an error shows it, however long it is."""
+    text = "a huge number" if isinstance(value, int) and not is_number(value) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True)
@@ -40,11 +70,15 @@ class PipelineConfig:
     silence_chunk_s: float = 0.1  # what the level of sound and silence is taken over
 
     def __post_init__(self) -> None:
-        for name in WHOLE + POSITIVE:
-            value = getattr(self, name)
-            if not value > 0 or (name in WHOLE and value != int(value)):
-                kind = "whole number above 0" if name in WHOLE else "number above 0"
-                raise ValueError(f"pipeline setting {name} is {value:g}, no {kind}")
+        for name, (low, high) in (WHOLE | REAL).items():
+            value, kind = getattr(self, name), "whole number" if name in WHOLE else "number"
+            if not low <= value <= high or (name in WHOLE and value != int(value)):
+                raise ValueError(f"pipeline setting {name} is {shown(value)}, no {kind} from {low:,} to {high:,}")
+        for low, high in (("min_s", "clip_s"), ("silence_chunk_s", "min_s"), ("f_min_hz", "f_max_hz")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"pipeline setting {low} is larger than {high}")
+        if max(self.n_fft, self.pitch_n_fft) > self.min_s * self.sample_rate_hz:
+            raise ValueError("pipeline settings n_fft and pitch_n_fft are longer than min_s")
 
     @property
     def clip_samples(self) -> int:
@@ -54,6 +88,11 @@ class PipelineConfig:
     def clip_frames(self) -> int:
         """Frames of a full clip: only windows that lie wholly inside the audio (936 with the defaults)."""
         return 1 + (self.clip_samples - self.n_fft) // self.hop_samples
+
+    @property
+    def min_frames(self) -> int:
+        """Frames of the shortest clip that isn't refused (92 with the defaults)."""
+        return 1 + (round(self.min_s * self.sample_rate_hz) - self.n_fft) // self.hop_samples
 
     @property
     def n_rows(self) -> int:
@@ -82,16 +121,18 @@ class PipelineConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "PipelineConfig":
+    def from_dict(cls, values: object) -> "PipelineConfig":
         """Rebuild a config from JSON.
 
         Raises:
             TypeError: a setting is missing, unknown or of the wrong type; ValueError: it has no such value.
         """
-        for field in fields(cls):
-            value = values.get(field.name) if isinstance(values, dict) else None
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"pipeline setting {field.name} is missing or not a number")
+        values = values if isinstance(values, dict) else {}
+        for name in (f.name for f in fields(cls)):
+            if not is_number(values.get(name)):
+                raise TypeError(f"pipeline setting {name} is missing or not a number")
+        if unknown := values.keys() - {f.name for f in fields(cls)}:
+            raise TypeError(f"pipeline setting {min(unknown)[:60]} is unknown")
         return cls(**values)
 
     def differences(self, other: "PipelineConfig") -> str:

@@ -1,15 +1,17 @@
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from conftest import start
+from conftest import ROOT, run_python, start
 
 from music_learning.errors import UserError
 from music_learning.files import (
     atomic,
     check_output,
     copy_atomically,
+    damaged,
     only_writer,
     read_json,
     read_pipeline_config,
@@ -18,6 +20,7 @@ from music_learning.files import (
     write_json,
     write_table,
 )
+from music_learning.paths import RELEASED_MODELS
 from music_learning.pipeline_config import PipelineConfig
 
 CONFIG = PipelineConfig(clip_s=4.0, n_mels=8)
@@ -155,7 +158,15 @@ DAMAGED_TABLES = {
     "empty file": (b"", "has no column id, title"),
     "short row": (b"id,title\n1\n", "too few or too many values"),
     "long row": (b"id,title\n1,2,3\n", "too few or too many values"),
-    "not UTF-8": (b"id,title\n1,\xff\xfe\n", "can't be read as CSV"),
+    "zero byte": (b"id,title\n1,a\0b\n", "a zero byte"),
+    "nothing but zeros": (bytes(3_000_000), "a line of 1,000,000 letters"),
+    "endless line": (b"id,title\n1," + b"x" * 2_000_000, "a line of 1,000,000 letters"),
+    "endless field": (b"id,title\n1," + b"x" * 200_000 + b"\n", "field larger than field limit"),
+    "open quote": (b'id,title\n1,"x\n' + b"2,y\n" * 50_000, "field larger than field limit"),
+    "column twice": (b"id,title,id\n1,2,3\n", "it has a column twice"),
+    "UTF-16": ("id,title\n1,2\n".encode("utf-16"), "no CSV"),
+    "semicolons": (b"id;title\n1;2\n", "has no column id, title"),
+    "not UTF-8": (b"id,title\n1,\xff\xfe\n", "no CSV"),
 }
 
 
@@ -177,6 +188,34 @@ def test_folder_in_place_of_a_file_is_a_sentence(tmp_path):
     for read in (lambda path: read_table(path, ["id"], "make.py"), lambda path: read_json(path, "make.py")):
         with pytest.raises(UserError, match=r"make it again with make\.py"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_would_never_end_in_place_of_a_file_is_a_sentence(tmp_path, make):
+    make(tmp_path / "a")
+    for read in (lambda path: read_table(path, ["id"], "make.py"), lambda path: read_json(path, "make.py")):
+        with pytest.raises(UserError, match=r"is damaged .it is no file.; delete it and make it again with make\.py"):
+            read(tmp_path / "a")
+
+
+def test_released_file_is_restored_and_not_made_again():
+    gone = RELEASED_MODELS / "gone.json"
+    with pytest.raises(UserError, match=r"gone\.json is missing; restore it: git checkout models$"):
+        read_json(gone, "model_train.py")
+    assert str(damaged(gone, "why", "model_train.py")) == f"{gone} is damaged (why); restore it: git checkout models"
+
+
+def test_released_file_of_an_installed_package_comes_with_the_package(tmp_path):
+    shutil.copytree(ROOT / "music_learning", tmp_path / "music_learning", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "music_learning" / "released").mkdir()
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from music_learning import errors, files, paths\n"
+        "errors.run(lambda: files.read_json(paths.RELEASED_MODELS / 'energy.json', 'model_train.py'))"
+    )
+    done = run_python("-c", program)
+    sentence = rf"error: {tmp_path}\S+released/energy\.json is missing; reinstall the package music-learning\n"
+    assert done.returncode == 1 and re.fullmatch(sentence, done.stderr)
 
 
 def test_table_of_a_spreadsheet_program_is_read(tmp_path):
@@ -248,7 +287,7 @@ def test_folder_that_can_t_be_written_is_named(tmp_path):
         pass
 
 
-@pytest.mark.parametrize(("text", "reason"), [("[" * 100_000, "is damaged"), (" " * 20_000_001, "larger than 20 MB")])
+@pytest.mark.parametrize(("text", "reason"), [("[" * 100_000, "is damaged"), (" " * 2_000_001, "larger than 2 MB")])
 def test_json_that_is_too_deep_or_too_large_is_refused(tmp_path, text, reason):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UserError, match=reason):

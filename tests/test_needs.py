@@ -70,6 +70,7 @@ def test_commands_that_help(tmp_path, monkeypatch):
     monkeypatch.setattr(needs, "PROJECT", str(project))
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     assert needs.remedy("sklearn") == "install it: /usr/bin/python3 -m pip install scikit-learn"
+    assert needs.remedy() == "install music-learning with a newer one"
     (project / "pyproject.toml").touch()
     make = f"make -C '{project}' demo, then start the same command with '{own}'"
     pip = "install what is needed: /usr/bin/python3 -m pip install"

@@ -23,6 +23,7 @@ from music_learning.files import sha256_of, write_table
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.songs import preparation
+from music_learning.songs.corpus import read_corpus
 from music_learning.songs.preparation import compute_spectrograms, write_demo
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_song_rows, read_splits
@@ -64,7 +65,8 @@ def test_long_clip_is_represented_by_its_middle_window(tmp_path, seconds, middle
     song = preview_song(paths, "a", np.concatenate([chord(seconds=1, level=0.9 - 0.006 * k) for k in range(seconds)]))
     if seconds == 125:
         middle = 1 if len(AudioPipeline().log_mels(paths.preview(song))[0]) == 4 else 2
-    spectrograms = compute_spectrograms(song_frame(song), paths, PipelineConfig(), workers=1)
+    spectrograms, failed = compute_spectrograms(song_frame(song), paths, PipelineConfig(), workers=1)
+    assert failed == {}
     windows, _ = AudioPipeline().log_mels(paths.preview(song))
     np.testing.assert_allclose(spectrograms.memory_map()[0], windows[middle].numpy(), atol=0.04)
 
@@ -102,13 +104,42 @@ def test_workers_do_not_matter(loaded, own_data, no_pictures):
 
 
 @pytest.mark.parametrize("damage", [lambda clip: clip.unlink(), lambda clip: clip.write_bytes(b"no audio" * 99)])
-def test_bad_preview_is_named_and_what_was_done_is_kept(own_data, damage):
+def test_bad_preview_costs_its_song(own_data, damage, no_pictures, capsys):
     paths = DataPaths(own_data)
     shutil.rmtree(paths.spectrograms)
     damage(paths.previews / "song09.wav")
-    with pytest.raises(UserError, match=r"song09\.wav: .*; run data_collection\.py again"):
+    others = [f"song{k:02}" for k in range(18) if k != 9]
+    for _ in range(2):
+        assert call_main(data_loading, "--data", own_data) == 1
+        captured = capsys.readouterr()
+        assert captured.out.count("left out: ") == 1
+        assert f"left out: {paths.previews / 'song09.wav'}: " in captured.out
+        assert captured.err.startswith("error: 1 of the clips can't be used, see above")
+        assert list(SpectrogramSet.open(paths.spectrograms).rows) == others
+        assert list(read_splits(paths).index) == others
+    assert len(read_corpus(paths).songs) == 17
+
+
+def test_unforeseen_error_costs_its_song(own_data, monkeypatch, no_pictures, capsys):
+    paths, log_mels = DataPaths(own_data), AudioPipeline.log_mels
+    shutil.rmtree(paths.spectrograms)
+
+    def fail(self, path):
+        return 1 / 0 if path.stem == "song09" else log_mels(self, path)
+
+    monkeypatch.setattr(AudioPipeline, "log_mels", fail)
+    assert call_main(data_loading, "--data", own_data) == 1
+    assert "left out: unexpected: ZeroDivisionError" in capsys.readouterr().out
+    assert len(read_splits(paths)) == 17
+
+
+def test_no_clip_left_changes_no_table(own_data):
+    paths = DataPaths(own_data)
+    shutil.rmtree(paths.spectrograms)
+    shutil.rmtree(paths.previews)
+    with pytest.raises(UserError, match=r"none of the clips can be used; run data_collection\.py again"):
         call_main(data_loading, "--data", own_data)
-    assert list(SpectrogramSet.open(paths.spectrograms).rows) == [f"song{k:02}" for k in range(9)]
+    assert read_rows(paths.splits) == library_splits()
 
 
 def test_set_of_other_settings_is_refused(own_data):
@@ -123,6 +154,7 @@ KILLED_WHILE_WRITING = """
 import os, signal, sys
 import data_loading
 from music_learning.songs import preparation
+from music_learning.songs.corpus import read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
 
 append, calls = SpectrogramSet.append, []
@@ -173,7 +205,7 @@ def test_demo_is_limited_and_drawn_by_the_seed(tmp_path, monkeypatch):
     config = PipelineConfig(clip_s=4.0, n_mels=8)
     spectrograms = SpectrogramSet.create(tmp_path / "set", config)
     rows = [song_row(song_id, artist=song_id, preview_sha256="x") for song_id in "abc"]
-    spectrograms.append([(row, np.zeros((config.n_rows, 60), np.float32)) for row in rows])
+    spectrograms.append([(row, np.zeros((config.n_rows, 100), np.float32)) for row in rows])
     songs = song_frame(*rows)
     monkeypatch.setattr(preparation, "DEMO_SONGS", 1)
     drawn = set()

@@ -2,12 +2,14 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, call_main, chord, read_rows, run_python, write_audio, write_with_ffmpeg
+from conftest import ROOT, call_main, chord, read_rows, run_python, start, write_audio, write_with_ffmpeg
 from matplotlib.image import imread
 
 import music_learning
@@ -269,6 +271,121 @@ def test_table_that_can_t_be_written_is_refused_before_work(album, trained, flag
     monkeypatch.setattr(model_demo.Predictor, "load", fail)
     with pytest.raises(UserError, match="can't be written: name a file in a folder that exists"):
         call_main(model_demo, album, "--models", trained, flag, path)
+
+
+def test_output_that_can_t_be_written_costs_that_output(trained, album, tmp_path, capsys):
+    assert call_main(model_demo, album, "--models", trained, "--csv", "gone/moods.csv", "--json", "rows.json") == 1
+    captured = capsys.readouterr()
+    assert captured.err == "error: gone/moods.csv can't be written: name a file in a folder that exists\n"
+    assert len(captured.out.splitlines()) == 5
+    assert len(json.loads((tmp_path / "rows.json").read_text())) == 4
+
+
+def test_single_song_is_told_of_where_its_picture_can_t_be_drawn(trained, album, capsys):
+    status, rows = predict(trained, album / "b.wav", "--picture", "gone/b.png")
+    captured = capsys.readouterr()
+    assert (status, len(rows)) == (1, 1)
+    assert captured.out.startswith("b\n")
+    assert "picture" not in captured.out
+    assert captured.err.startswith("error: gone/b.png can't be written")
+
+
+def test_other_table_is_not_overwritten(trained, album, tmp_path):
+    (tmp_path / "songs.csv").write_text("song_id,title\n")
+    with pytest.raises(UserError, match=r"songs\.csv holds something else .* name another file"):
+        call_main(model_demo, album, "--models", trained, "--csv", "songs.csv")
+    assert (tmp_path / "songs.csv").read_text() == "song_id,title\n"
+
+
+def test_second_run_goes_on(trained, album, tmp_path, capsys):
+    for n, name in enumerate(["a.FLAC", "b.wav"]):
+        shutil.copy(album / name, tmp_path)
+        status = call_main(model_demo, tmp_path, "--models", trained, "--csv", "moods.csv", "--no-picture")
+        captured = capsys.readouterr()
+        assert status == 0
+        assert [row["file"] for row in read_rows(tmp_path / "moods.csv")] == [
+            str(tmp_path / known) for known in ["a.FLAC", "b.wav"][: n + 1]
+        ]
+    assert captured.err == "1 of 2 files were heard before and have not changed\n"
+    assert captured.out.splitlines()[1].split()[0].endswith("b.wav")
+    assert len(captured.out.splitlines()) == 2
+    assert not (tmp_path / "demo.png").exists()
+
+
+@pytest.mark.parametrize("flag", ["--json", "--csv"])
+def test_rows_alone_on_standard_output(trained, album, flag, tmp_path):
+    done = run_python("model_demo.py", album, "--models", trained, flag, "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, rows = predict(trained, album, "--csv", "moods.csv")
+    if flag == "--json":
+        assert [json.loads(line) for line in done.stdout.splitlines()] == rows
+    else:
+        assert done.stdout == (tmp_path / "moods.csv").read_text(encoding="utf-8")
+
+
+def test_standard_input_is_heard(trained, album, tmp_path):
+    with open(album / "disc 2" / "c.mp3", "rb") as song:
+        command = ["model_demo.py", "-", album / "b.wav", "--models", trained, "--json", tmp_path / "rows.json"]
+        with start(*command, stdin=song) as process:
+            stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (0, "")
+    assert stdout.splitlines()[1].startswith("-   ")
+    row, _ = json.loads((tmp_path / "rows.json").read_text())
+    _, (expected,) = predict(trained, album / "disc 2" / "c.mp3")
+    assert row == expected | {name: row[name] for name in ("file", "modified")}
+    assert row["file"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["a.wav", "--csv", "-", "--json", "-"], "would write to the same place"),
+        (["-", "-"], "can be heard once"),
+        (["a.wav", "b.wav", "--quiet"], "--quiet leaves nothing to do"),
+        (["a.wav", "--picture", "a.png", "--no-picture"], "not allowed with"),
+    ],
+)
+def test_flags_that_do_not_go_together(arguments, sentence, capsys):
+    with pytest.raises(SystemExit) as caught:
+        call_main(model_demo, *arguments)
+    assert caught.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_quiet_prints_errors_alone(trained, album, tmp_path, capsys):
+    (tmp_path / "broken.mp3").write_bytes(b"no audio" * 100)
+    files = (album, tmp_path / "broken.mp3")
+    assert call_main(model_demo, *files, "--models", trained, "--csv", "moods.csv", "--quiet") == 1
+    assert capsys.readouterr() == ("", "error: 1 of 5 files could not be used; the table says why\n")
+    assert len(read_rows(tmp_path / "moods.csv")) == 5
+
+
+def in_shell(command: str, **names) -> subprocess.CompletedProcess:
+    """Run `$demo` and what stands around it in a shell."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "demo": f"{sys.executable} {ROOT / 'model_demo.py'}"}
+    environment |= {name: str(value) for name, value in names.items()}
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=environment)
+
+
+STREAMS = {
+    "head": ("$demo $album --models $models --csv moods.csv | head -1; exit ${PIPESTATUS[0]}", 0, ""),
+    "full": (
+        "$demo $album --models $models --csv moods.csv >/dev/full",
+        1,
+        "error: standard output can't be written: No space left on device\n",
+    ),
+    "closed": ("$demo $album --models $models --csv moods.csv >&-", 0, ""),
+    "all closed": ("$demo $album --models $models --csv moods.csv >&- 2>&- <&-", 0, ""),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_tables_are_whole_whatever_becomes_of_the_printing(trained, album, tmp_path, stream):
+    command, status, stderr = STREAMS[stream]
+    done = in_shell(command, album=album, models=trained)
+    assert (done.returncode, done.stderr) == (status, stderr)
+    predict(trained, album, "--csv", "expected.csv")
+    assert (tmp_path / "moods.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
 
 
 @pytest.mark.parametrize("flag", ["--csv", "--json"])

@@ -18,11 +18,11 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError, printable, run
 from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic, read_json, write_json
+from music_learning.model.tensors import read_metadata, read_tensors
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.novelty import settings_of
-from music_learning.predict.similarity import TENSORS as TENSORS_OF_INDEX
-from music_learning.predict.tensors import read_tensors
+from music_learning.predict.similarity import expected_tensors
 
 ADDED_TO_PIPELINE = ("semitone_width", "pitch_floor_db", "silence_chunk_s")
 TENSORS = {
@@ -135,9 +135,10 @@ def converted_model(paths: ModelPaths, target: str, description: dict) -> tuple[
 def convert_index(folder: Path, hashes: dict[str, tuple[str, str]]) -> None:
     """Tie an index of songs to the converted weights."""
     path = folder / "embeddings.safetensors"
-    tensors, metadata = read_tensors(path, TENSORS_OF_INDEX, "model_train.py")
+    tensors = read_tensors(path, expected_tensors("songs", "embedding"), "model_train.py")
+    metadata = read_metadata(path, "model_train.py")
     for target, (before, after) in hashes.items():
-        if metadata[target] != before:
+        if metadata.get(target) != before:
             raise UserError(f"{folder} was made with another model of {target}")
         metadata[target] = after
     with atomic(path) as temporary:

@@ -3,8 +3,8 @@
     python tools/fake_services.py --artists 4000 --speed 100
 
 Serves an invented world, in which everything follows from a song's number: half of the songs have labels, one in thirty
-has no preview. Prints the environment variables that point data_collection.py at it. The tests and
-benchmarks/collection.py import it or run it so.
+has no preview. Prints the environment variables that point data_collection.py at it. The tests and the benchmarks of
+collecting import it or run it so.
 """
 
 import argparse
@@ -20,7 +20,9 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -37,7 +39,11 @@ ODD_NAMES = ['Quo"te', "夜の歌", "Ночь", "Line\nbreak", "=cmd()", "A, B &
 
 @dataclass
 class World:
-    """What there is. `changed` overrides answers: path -> (status, content type, body) or a function of the handler."""
+    """What there is.
+
+    `changed` overrides answers: path -> (status, content type, body, headers) or a function of the handler. A path may
+    hold `*`, as file names do.
+    """
 
     artists: int = 500
     labelled: float = 0.5
@@ -48,6 +54,13 @@ class World:
     spotify_previews: bool = True
     kind: str = "mp3"  # or "small": previews that cost little to make and to decode
     changed: dict = field(default_factory=dict)
+
+    def change_of(self, path: str):
+        """What answers instead, if anything."""
+        for pattern, change in self.changed.items():
+            if fnmatchcase(path, pattern):
+                return change
+        return None
 
     def name(self, artist: int) -> str:
         odd = ODD_NAMES[artist // 7 % len(ODD_NAMES)] if artist % 7 == 3 else ""
@@ -221,7 +234,7 @@ class Handler(BaseHTTPRequestHandler):
         self.truncated = self.reset = False
         if services.faults.delay_s:
             time.sleep(services.faults.delay_s)
-        if (changed := services.world.changed.get(parts.path)) is not None:
+        if (changed := services.world.change_of(parts.path)) is not None:
             services.note(service, self.path, "changed")
             if callable(changed):
                 changed(self)
@@ -512,6 +525,21 @@ class Handler(BaseHTTPRequestHandler):
         with services.lock:
             log = list(services.log)
         self.json(log)
+
+
+def raw(*parts: bytes, then: bytes = b"", pause_s: float = 0.0):
+    """An answer of bytes as they are, and of `then` again and again, until the client hangs up or a minute is over."""
+
+    def answer(handler: Handler) -> None:
+        handler.close_connection = True
+        end = time.monotonic() + 60
+        with suppress(OSError):
+            handler.wfile.write(b"".join(parts))
+            while then and time.monotonic() < end:
+                handler.wfile.write(then)
+                time.sleep(pause_s)
+
+    return answer
 
 
 def repeated_requests(log: list) -> int:

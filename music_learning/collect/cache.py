@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from music_learning.collect.answers import fits
 from music_learning.errors import UserError
 
 MAX_AGE_S = 30 * 24 * 3600  # charts, top songs and labels change: what is older is asked again
+MAX_ANSWER_BYTES = 100_000_000  # unpacked; no answer has a tenth of that
+COLUMNS = ["service", "request", "answer", "asked_at"]
 
 
 class ResponseCache:
@@ -29,15 +32,11 @@ class ResponseCache:
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self.database = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
-            self.database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self.database.execute("PRAGMA journal_mode = WAL")
-            self.database.execute("PRAGMA synchronous = FULL")
-            self.database.execute(
-                "CREATE TABLE IF NOT EXISTS answers (service TEXT, request TEXT, answer BLOB, asked_at REAL,"
-                " PRIMARY KEY (service, request)) WITHOUT ROWID"
-            )
-            self.database.execute("BEGIN IMMEDIATE")  # takes the lock now rather than at the first answer
-            self.database.execute("COMMIT")
+        try:
+            self._prepare()
+        except UserError:
+            self.database.close()
+            raise
 
     def close(self) -> None:
         self.database.close()
@@ -46,8 +45,14 @@ class ResponseCache:
         with self.lock, self._explained():
             return self.database.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
 
-    def get(self, service: str, requests: Iterable[str], *, max_age_s: float = MAX_AGE_S) -> dict[str, Any]:
-        """The answers that are there and not too old, by request. An answer may be None: the service has none."""
+    def get(
+        self, service: str, requests: Iterable[str], *, shape: Any = object, max_age_s: float = MAX_AGE_S
+    ) -> dict[str, Any]:
+        """The answers that are there and not too old, by request. An answer may be None: the service has none.
+
+        Args:
+            shape: what an answer must be, see `fits`; others are left out, and so are asked for again.
+        """
         oldest, answers = time.time() - max_age_s, {}
         with self.lock, self._explained():
             for request in requests:
@@ -56,7 +61,9 @@ class ResponseCache:
                     (service, request, oldest),
                 ).fetchone()
                 if row is not None:
-                    answers[request] = json.loads(zlib.decompress(row[0]))
+                    answer = json.loads(zlib.decompressobj().decompress(row[0], MAX_ANSWER_BYTES))
+                    if answer is None or fits(answer, shape):
+                        answers[request] = answer
         return answers
 
     def put(self, service: str, answers: dict[str, Any]) -> None:
@@ -76,6 +83,23 @@ class ResponseCache:
                     self.database.execute("ROLLBACK")
                 raise
 
+    def _prepare(self) -> None:
+        """Take the file for this run. Raises UserError where another has it, or where it is none of ours."""
+        with self._explained():
+            self.database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self.database.execute("PRAGMA journal_mode = WAL")
+            self.database.execute("PRAGMA synchronous = FULL")
+            self.database.execute(
+                "CREATE TABLE IF NOT EXISTS answers (service TEXT, request TEXT, answer BLOB, asked_at REAL,"
+                " PRIMARY KEY (service, request)) WITHOUT ROWID"
+            )
+            self.database.execute("BEGIN IMMEDIATE")  # takes the lock now rather than at the first answer
+            self.database.execute("COMMIT")
+            columns = [row[1] for row in self.database.execute("PRAGMA table_info(answers)")]
+            kind = self.database.execute("SELECT type FROM sqlite_master WHERE name = 'answers'").fetchone()
+        if columns != COLUMNS or kind != ("table",):
+            raise self._damaged("is of another program or version")
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
@@ -88,7 +112,8 @@ class ResponseCache:
             if "locked" in str(error):
                 raise UserError(f"{self.path} is in use: another run collects into the same folder") from None
             raise UserError(f"{self.path} can't be written: {error}; the same command goes on from here") from None
-        except (sqlite3.DatabaseError, zlib.error, ValueError):
-            raise UserError(
-                f"{self.path} is damaged; delete it and run the same command again (only requests are repeated)"
-            ) from None
+        except (sqlite3.DatabaseError, zlib.error, TypeError, ValueError, RecursionError):
+            raise self._damaged("is damaged") from None
+
+    def _damaged(self, what: str) -> UserError:
+        return UserError(f"{self.path} {what}; delete it and run the same command again (only requests are repeated)")

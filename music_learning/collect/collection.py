@@ -3,7 +3,6 @@
 Needs neither torch nor pandas, which would take more memory than everything else here.
 """
 
-import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +14,8 @@ from tqdm import tqdm
 
 from music_learning.collect.cache import ResponseCache
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import HttpSession, Skip
+from music_learning.collect.failures import RetryLater, Skip, Stopped
+from music_learning.collect.http import HttpSession
 from music_learning.collect.itunes import ITunes
 from music_learning.collect.label_table import LabelTable
 from music_learning.collect.matching import check_labels, check_song, clear_unknown_features, empty_song, same_song_keys
@@ -24,15 +24,17 @@ from music_learning.collect.reccobeats import ReccoBeats
 from music_learning.collect.report import print_report, print_requests
 from music_learning.collect.settings import Settings
 from music_learning.collect.spotify import Spotify
-from music_learning.collect.tables import save
+from music_learning.collect.tables import read_earlier, save
 from music_learning.columns import REJECTED_COLUMNS, SONG_COLUMNS
-from music_learning.errors import UserError, printable
+from music_learning.errors import UserError, printable, unexpected
 from music_learning.parallel import ahead
 from music_learning.paths import DataPaths
 
 ASKING = 8  # requests for lists and labels under way at a time; their pace is the services'
 AHEAD = 32  # artists looked up, and previews fetched, before it is their turn
-GIVE_UP = 2_000  # songs rejected one after the other: something is wrong, and there are millions more
+GIVE_UP = 2_000  # songs rejected, or artists without songs, one after the other: there are millions more of them
+GIVE_UP_LISTS = 25  # of one kind that fail one after the other, each after more than a minute of trying
+MAX_REASON = 500
 
 # iTunes bears 20 requests a minute. One labelled song in 30 at most is looked up there (and 20 to begin with), which
 # holds 3,000 songs up by six minutes at most. Which ones is decided by order, so that the result doesn't hang on time.
@@ -72,6 +74,7 @@ class Collection:
         self.rejected: list[tuple[str, ...]] = []
         self.fetching = 0  # good songs whose preview is under way
         self.artists_skipped = 0
+        self.failed_in_a_row: Counter[str] = Counter()  # lists about an artist, by their kind
         self.asking = ThreadPoolExecutor(ASKING)
         self.fetchers = ThreadPoolExecutor(settings.downloads)
 
@@ -120,7 +123,7 @@ class Collection:
         while parents or lists:
             while parents and len(lists) < 2:
                 lists.append(self.asking.submit(self.source.related, parents.popleft()))
-            yield from new(self._answer(lists.popleft()))
+            yield from new(self._answer("related artists", lists.popleft()))
 
     def _seeds(self) -> Iterator[tuple[str, str]]:
         """The artists to begin with, asked for in a thread: Ctrl-C, which reaches the main one, loses no answer."""
@@ -131,6 +134,7 @@ class Collection:
     def _found(self) -> Iterator[Found]:
         """The top songs of each artist."""
         seen: set[str] = set()
+        artists_without = 0  # one after the other
         lists = ahead(
             lambda artist: self.asking.submit(self.source.top_songs, artist),
             self._artists(),
@@ -138,7 +142,11 @@ class Collection:
         )
         for _, songs in lists:
             taken = 0
-            for song in self._answer(songs):
+            songs = self._answer("top songs", songs)
+            artists_without = 0 if songs else artists_without + 1
+            if artists_without == GIVE_UP:
+                raise UserError(f"the last {GIVE_UP:,} artists have no songs; begin with others")
+            for song in songs:
                 if taken == self.songs_per_artist:
                     break
                 url = song.pop("preview_url")
@@ -160,7 +168,7 @@ class Collection:
             for found in self._found():
                 batch.append(found)
                 good += not found.reason
-                if good >= min(self.labels.batch, max(2 * self.wanted(), 1)):
+                if good >= min(self.labels.batch, max(2 * self.wanted(), 1)) or len(batch) == GIVE_UP:
                     yield batch
                     batch, good = [], 0
             if batch:
@@ -173,7 +181,9 @@ class Collection:
             try:
                 known, reason = iter(answer.result()), f"{self.labels.name} has no labels"
             except Skip as error:
-                known, reason = None, str(error)
+                known, reason = None, str(error)[:MAX_REASON]
+            except Exception as error:
+                known, reason = None, _row_of(error, "labels")
             for found in batch:
                 if found.reason:
                     yield found
@@ -201,24 +211,46 @@ class Collection:
                 self.previews.fetch, found.song, listed_url=found.preview_url, allow_itunes=allow_itunes
             )
 
-        def depth() -> float:
-            """Rejected songs cost nothing: only the previews under way are limited."""
-            return math.inf if self.wanted() > 0 and self.fetching < AHEAD else 0
+        def depth() -> int:
+            """Few previews at a time; rejected songs cost nothing, and may be as many as it takes to give up."""
+            return GIVE_UP if self.wanted() > 0 and self.fetching < AHEAD else 0
 
         for found, preview in ahead(fetch, self._labelled(), depth=depth):
             if preview is not None:
-                reason = preview.result()
+                try:
+                    reason = preview.result()[:MAX_REASON]
+                except Exception as error:
+                    reason = _row_of(error, f"preview of {found.song['song_id']}")
                 self.fetching -= 1
                 found = found._replace(stage="preview" if reason else "", reason=reason)
             yield found
 
-    def _answer(self, future: Future) -> list:
-        """A list about an artist; empty where its service can't tell."""
+    def _answer(self, kind: str, future: Future) -> list:
+        """A list about an artist; empty where its service can't tell. Raises RetryLater where it can't for many."""
         try:
-            return future.result()
-        except Skip:
-            self.artists_skipped += 1
-            return []
+            answer = future.result()
+        except Skip as error:
+            reason = str(error)
+        except Exception as error:
+            reason = _row_of(error, kind)
+        else:
+            self.failed_in_a_row[kind] = 0
+            return answer
+        self.artists_skipped += 1
+        self.failed_in_a_row[kind] += 1
+        if self.failed_in_a_row[kind] == GIVE_UP_LISTS:
+            raise RetryLater(
+                f"the {kind} of {GIVE_UP_LISTS} artists could not be had, one after the other ({reason}); what was "
+                "collected is saved, run the same command again later"
+            )
+        return []
+
+
+def _row_of(error: Exception, about: str) -> str:
+    """What stands in the row of the one item that an unforeseen error happened to; others end the run."""
+    if isinstance(error, (UserError, Stopped)):
+        raise error
+    return unexpected(error, about)
 
 
 def prepare(settings: Settings, paths: DataPaths, http: HttpSession) -> Collection:
@@ -243,6 +275,7 @@ def collect_online(settings: Settings, paths: DataPaths) -> None:
         RetryLater: a service wants a longer rest than `max_wait_s`, or has stopped answering.
         UserError: a service refuses, or no song could be used.
     """
+    read_earlier(paths)  # before an hour of requests: what can't be read can't be added to
     cache = ResponseCache(paths.answers)
     for leftover in paths.previews.glob(".*.tmp.*"):  # of a killed run; nobody uses it, since the cache is ours alone
         leftover.unlink(missing_ok=True)

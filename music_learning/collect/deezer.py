@@ -5,18 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from music_learning.collect.answers import clean_text, object_in, objects_in, one_line, text_of
 from music_learning.collect.cache import MAX_AGE_S
-from music_learning.collect.http import (
-    HttpSession,
-    Malformed,
-    Service,
-    Skip,
-    Throttled,
-    address,
-    object_in,
-    objects_in,
-    text_of,
-)
+from music_learning.collect.failures import Malformed, Skip, Throttled
+from music_learning.collect.http import HttpSession, Service, address
 from music_learning.collect.matching import clean_isrc, plain
 from music_learning.errors import UserError
 
@@ -26,8 +18,14 @@ PAGE = 100
 SEARCHED = 50  # results a search brings: the artist's songs among them, and those of others by a similar name
 FALLBACK_SONGS = 5
 CHART_PLAYLISTS = 10
+MAX_PAGES = 100  # of a playlist: five times what Deezer allows one
 
 Artist = tuple[str, str]  # id, name
+
+# What is kept of answers.
+ARTISTS = [(str, str)]
+SONG = dict.fromkeys(("song_id", "title", "artist", "artist_id", "album", "isrc", "source", "preview_url"), str)
+PLAYLIST = {"artists": ARTISTS, "count": int, "more": bool}
 
 
 class Deezer:
@@ -53,11 +51,13 @@ class Deezer:
         if chart is not None or not (playlists or names):
             chart = chart or 0
             yield from self._artists(f"/chart/{chart}/tracks", limit=PAGE)
-            for playlist in self._get(f"/chart/{chart}/playlists", _ids, limit=CHART_PLAYLISTS) or []:
+            playlists = self._get(f"/chart/{chart}/playlists", _ids, [str], limit=CHART_PLAYLISTS) or []
+            for playlist in playlists[:CHART_PLAYLISTS]:
                 yield from self._playlist(playlist)
 
     def related(self, artist: Artist) -> list[Artist]:
-        return [tuple(other) for other in self._get(f"/artist/{quote(artist[0], safe='')}/related", _artists) or []]
+        others = self._get(f"/artist/{quote(artist[0], safe='')}/related", _artists, ARTISTS) or []
+        return [tuple(other) for other in others]
 
     def top_songs(self, artist: Artist) -> list[dict[str, str]]:
         """An artist's songs with their ISRC, most popular first.
@@ -73,7 +73,7 @@ class Deezer:
             tracks.sort(key=lambda track: (-_rank(track), text_of(track.get("id"))))
             return [_song(track) for track in tracks]
 
-        songs = self._get("/search", parse, q=query, limit=SEARCHED) or []
+        songs = self._get("/search", parse, [SONG], q=query, limit=SEARCHED) or []
         return songs or [self._with_isrc(song) for song in self._top(artist_id)]
 
     def preview_url(self, song: dict[str, str], *, refresh: bool = False) -> str:
@@ -85,43 +85,60 @@ class Deezer:
         track = song["song_id"].removeprefix("deezer-") if song["source"] == self.name else f"isrc:{song['isrc']}"
         if track == "isrc:":
             return ""
-        return (self._get(f"/track/{track}", _song, max_age_s=0 if refresh else MAX_AGE_S) or {}).get("preview_url", "")
+        path, max_age_s = f"/track/{quote(track, safe=':')}", 0 if refresh else MAX_AGE_S
+        return (self._get(path, _song, SONG, max_age_s=max_age_s) or {}).get("preview_url", "")
 
     def _top(self, artist_id: str) -> list[dict[str, str]]:
         def parse(answer: Any) -> list[dict[str, str]]:
-            return [_song(track) for track in objects_in(answer, "data")]
+            return [_song(track) for track in objects_in(answer, "data")[:FALLBACK_SONGS]]
 
-        return self._get(f"/artist/{quote(artist_id, safe='')}/top", parse, limit=FALLBACK_SONGS) or []
+        return self._get(f"/artist/{quote(artist_id, safe='')}/top", parse, [SONG], limit=FALLBACK_SONGS) or []
 
     def _with_isrc(self, song: dict[str, str]) -> dict[str, str]:
         track = quote(song["song_id"].removeprefix("deezer-"), safe="")
-        return song | {"isrc": (self._get(f"/track/{track}", _song) or song)["isrc"]}
+        return song | {"isrc": (self._get(f"/track/{track}", _song, SONG) or song)["isrc"]}
 
     def _artist(self, name: str) -> Artist:
+        name = clean_text(name)
         if name.isdecimal():
-            found = self._get(f"/artist/{name}", lambda answer: [_artist(answer)]) or []
+            found = self._get(f"/artist/{name}", lambda answer: [_artist(answer)], ARTISTS)
         else:
-            found = self._get("/search", _artists_of_tracks, q='artist:"{}"'.format(name.replace('"', " ")), limit=PAGE)
+            query = 'artist:"{}"'.format(name.replace('"', " "))
+            found = self._get("/search", _artists_of_tracks, ARTISTS, q=query, limit=PAGE)
         by_name = [artist for artist in found or [] if name.isdecimal() or plain(artist[1]) == plain(name)]
         if not by_name:
-            others = ", ".join(dict.fromkeys(artist[1] for artist in found or []))[:200]
+            others = ", ".join(dict.fromkeys(one_line(artist[1]) for artist in found or []))[:200]
             raise UserError(f"Deezer knows no artist {name!r}" + (f"; it knows: {others}" if others else ""))
         return tuple(by_name[0])
 
     def _playlist(self, playlist: str) -> Iterator[Artist]:
-        index, tracks = 0, None
-        while tracks is None or (tracks["more"] and tracks["count"]):
-            tracks = self._get(f"/playlist/{playlist}/tracks", _page, limit=PAGE, index=index)
+        for index in range(0, MAX_PAGES * PAGE, PAGE):
+            tracks = self._get(f"/playlist/{playlist}/tracks", _page, PLAYLIST, limit=PAGE, index=index)
             if tracks is None:
                 raise UserError(f"Deezer has no playlist {playlist}; look at its address on deezer.com")
-            index += PAGE
             yield from (tuple(artist) for artist in tracks["artists"])
+            if not (tracks["more"] and tracks["count"]):
+                return
+        most = f"{MAX_PAGES * PAGE:,}"
+        self.service.http.note(f"Deezer's playlist {playlist} has no end; its first {most} songs are looked at")
 
     def _artists(self, path: str, **params: int) -> list[Artist]:
-        return [tuple(artist) for artist in self._get(path, _artists_of_tracks, **params) or []]
+        return [tuple(artist) for artist in self._get(path, _artists_of_tracks, ARTISTS, **params) or []]
 
-    def _get(self, path: str, parse: Callable[[Any], Any], *, max_age_s: float = MAX_AGE_S, **params: str | int) -> Any:
-        """What `parse` makes of an answer; None where Deezer has no data. Raises Skip where it objects."""
+    def _get(
+        self,
+        path: str,
+        parse: Callable[[Any], Any],
+        shape: Any,
+        *,
+        max_age_s: float = MAX_AGE_S,
+        **params: str | int,
+    ) -> Any:
+        """What `parse` makes of an answer; None where Deezer has no data. Raises Skip where it objects.
+
+        Args:
+            shape: what `parse` returns, see `answers.fits`.
+        """
 
         def attempt() -> Any:
             answer = self.service.get_json(path, params)
@@ -132,10 +149,11 @@ class Deezer:
             if code == NO_DATA or answer is None:
                 return None
             if error:
-                raise Skip(f"Deezer answers {text_of(error.get('message'))[:100]} (code {code}) to {path}")
+                raise Skip(f"Deezer answers {one_line(error.get('message'))} (code {one_line(code)}) to {path[:200]}")
             return parse(answer)
 
-        return self.service.ask(f"{path}?{urlencode(params)}" if params else path, attempt, max_age_s=max_age_s)
+        request = f"{path}?{urlencode(params)}" if params else path
+        return self.service.ask(request, attempt, shape=shape, max_age_s=max_age_s)
 
 
 def playlist_id(text: str) -> str:

@@ -1,81 +1,45 @@
-"""What all clients share: one session, a pace per service, bounded retries, bounded downloads, answers that are kept.
+"""What all clients share: one session, a pace per service, bounded retries, answers that are kept.
 
-A client makes one attempt at a time and says how it failed with one of the exceptions below; `Service` decides whether
+A client makes one attempt at a time and says how it failed with an exception of `failures`; `Service` decides whether
 to try again, when, and when to stop.
 """
 
 import json
+import math
 import os
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
 
-from music_learning import __version__
 from music_learning.collect.cache import MAX_AGE_S, ResponseCache
+from music_learning.collect.failures import (
+    TRIES,
+    BadDownload,
+    Failed,
+    Malformed,
+    RetryLater,
+    Skip,
+    Stopped,
+    Throttled,
+)
+from music_learning.collect.session import LEADS_NOWHERE, MAX_JSON_BYTES, Session, describe, read
 from music_learning.errors import UserError
 
-USER_AGENT = (
-    f"music-learning/{__version__} (data_collection.py; python-requests)"  # ReccoBeats refuses Python's usual ones
-)
-TIMEOUT_S = (10, 20)  # to connect; between two parts of an answer
-CHUNK_BYTES = 65_536
-MAX_JSON_BYTES = 5_000_000
-MAX_JSON_S = 60
-TRIES = 8  # with the waits between them a minute and a half: a service that is down for a minute ends no run
 TRIES_AT_FIRST = 4  # until a service has answered once: without a network, the user hears so after seconds
 MAX_BACKOFF_S = 30
+MIN_WAIT_S = 1  # that a pause counts at least: a service that asks for none, again and again, ends the run, too
+MAX_ASKED_S = 366 * 24 * 3600  # of what a service asks for: more has no date
 SPOKEN_OF_S = 5  # shorter waits aren't worth a line
-
-
-class Throttled(Exception):
-    """The service wants a pause: `seconds`, or as long as we see fit. Never a reason to do without its answer."""
-
-    def __init__(self, seconds: float | None = None) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-
-class Failed(Exception):
-    """An attempt that may go well next time: no connection, a broken answer, a server's own error."""
-
-    tries = TRIES
-
-
-class Malformed(Failed):
-    """An answer that is not what the service's documentation says."""
-
-    tries = 4
-
-
-class BadDownload(Failed):
-    """A download that arrived and can't be used. Tried again, since a transfer may be cut short unnoticed."""
-
-    def __init__(self, reason: str, *, tries: int = 5, remember: bool = True) -> None:
-        super().__init__(reason)
-        self.tries = tries
-        self.remember = remember  # so that the next run doesn't try again
-
-
-class Skip(Exception):
-    """Do without the answer to this one request: the service works, but can't give it. The next run asks again."""
-
-
-class RetryLater(UserError):
-    """End the run: a service needs a longer rest than the user wants to wait for. The same command goes on later."""
-
-
-class Stopped(Exception):
-    """The run is ending; raised in the threads that wait."""
 
 
 class Limiter:
@@ -122,12 +86,7 @@ class HttpSession:
         self.note = note
         self.stop = threading.Event()
         self.services: list[Service] = []
-        self.session = requests.Session()
-        self.session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json"})
-        self.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=connections)
-        self.session.mount("https://", adapter)
-        self.session.mount("http://", adapter)
+        self.session = Session(connections=connections)
 
     def close(self) -> None:
         self.session.close()
@@ -171,9 +130,15 @@ class Service:
         self.last_success: float | None = None
         http.services.append(self)
 
-    def ask(self, request: str, attempt: Callable[[], Any], *, max_age_s: float = MAX_AGE_S) -> Any:
-        """The kept answer to a request, or else that of `attempt()`, which is then kept; it must fit into JSON."""
-        return self.ask_many([request], lambda _: {request: attempt()}, max_age_s=max_age_s)[0]
+    def ask(
+        self, request: str, attempt: Callable[[], Any], *, shape: Any = object, max_age_s: float = MAX_AGE_S
+    ) -> Any:
+        """The kept answer to a request, or else that of `attempt()`, which is then kept; it must fit into JSON.
+
+        Args:
+            shape: what a kept answer must be, see `answers.fits`; else it is asked for again.
+        """
+        return self.ask_many([request], lambda _: {request: attempt()}, shape=shape, max_age_s=max_age_s)[0]
 
     def ask_many(
         self,
@@ -181,6 +146,7 @@ class Service:
         attempt: Callable[[list[str]], dict[str, Any]],
         *,
         kept_as: str = "",
+        shape: Any = object,
         max_age_s: float = MAX_AGE_S,
     ) -> list[Any]:
         """The answers to many requests, of which `attempt(new ones)` gets those that aren't kept with one call.
@@ -190,7 +156,7 @@ class Service:
             kept_as: whose answers they are, where a service keeps several kinds (default: the service's name).
         """
         name = kept_as or self.name
-        answers = self.http.cache.get(name, filter(None, requests), max_age_s=max_age_s)
+        answers = self.http.cache.get(name, filter(None, requests), shape=shape, max_age_s=max_age_s)
         if new := [request for request in dict.fromkeys(requests) if request and request not in answers]:
             found = self.attempt(lambda: attempt(new))
             self.http.cache.put(name, found)
@@ -227,7 +193,8 @@ class Service:
         """Hold all requests back for as long as the service asked for. Raises RetryLater where that is too long."""
         pauses.n += 1
         delay_s = self._backoff_s(pauses.n) if throttle.seconds is None else throttle.seconds
-        pauses.waited_s += delay_s
+        delay_s = max(delay_s, MIN_WAIT_S / self.speed)
+        pauses.waited_s += max(delay_s, MIN_WAIT_S)
         if pauses.waited_s > self.http.max_wait_s:
             raise self._retry_later(pauses.waited_s) from None
         self.limiter.pause(delay_s)
@@ -261,12 +228,16 @@ class Service:
             Throttled, Failed, Malformed, Skip: see there.
             UserError: the service won't talk to us at all.
         """
-        with self.open(self.url + path, params) as response:
+        try:
+            response = self.open(self.url + path, params)
+        except BadDownload as error:
+            raise Malformed(str(error)) from None
+        with response:
             self.check_status(response, throttles=throttles)
             if response.status_code == 404:
                 return None
             try:
-                body = b"".join(read(response, max_bytes=MAX_JSON_BYTES, max_s=MAX_JSON_S))
+                body = b"".join(read(response, max_bytes=MAX_JSON_BYTES))
             except BadDownload as error:
                 raise Malformed(f"answered with something {error}") from None
         try:
@@ -278,12 +249,12 @@ class Service:
         raise Malformed(f"answered with {what} instead of JSON (is there a proxy in between?)")
 
     def open(self, url: str, params: dict[str, str | int] | None = None) -> requests.Response:
-        """Begin one GET. Raises Failed."""
+        """Begin one GET. Raises Failed, or BadDownload where the address is none or leads to none."""
         try:
-            response = self.http.session.get(url, params=params, timeout=TIMEOUT_S, stream=True)
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
-            raise BadDownload("its address is no web address", tries=1) from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
+            response = self.http.session.get(url, params=params, stream=True)
+        except LEADS_NOWHERE as error:
+            raise BadDownload(describe(error), tries=1, remember=False) from None
+        except requests.RequestException as error:
             raise Failed(describe(error)) from None
         self.reached = True
         return response
@@ -319,7 +290,7 @@ class Service:
         )
 
     def _retry_later(self, wait_s: float) -> RetryLater:
-        when = time.strftime("%d %b %H:%M", time.localtime(time.time() + wait_s))
+        when = time.strftime("%d %b %Y %H:%M", time.localtime(time.time() + wait_s))
         return RetryLater(
             f"{self.name} asks to wait {wait_s:.0f} s, more than --max-wait {self.http.max_wait_s:g}; what was "
             f"collected is saved, run the same command again after {when}"
@@ -333,9 +304,10 @@ class Service:
 def address(variable: str, default: str) -> str:
     """A service's address: the default, unless an environment variable gives another."""
     url = os.environ.get(variable, default).rstrip("/")
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise UserError(f"{variable} is {url!r}; expected an address that begins with https://")
-    return url
+    with suppress(ValueError):  # as of a bracket without its other half
+        if urlsplit(url).scheme in ("http", "https"):
+            return url
+    raise UserError(f"{variable} is {url!r}; expected an address that begins with https://")
 
 
 def local_speed(url: str) -> float:
@@ -344,68 +316,16 @@ def local_speed(url: str) -> float:
     return float(os.environ.get("COLLECTION_SPEED", "1")) if on_this_machine else 1.0
 
 
-def read(response: requests.Response, *, max_bytes: int, max_s: float) -> Iterator[bytes]:
-    """The body in parts. Raises Failed where it breaks off, BadDownload where it is too large or too slow.
-
-    When the run ends, what is under way is still read, so that the next run need not ask for it again.
-    """
-    end, size = time.monotonic() + max_s, 0
-    while True:
-        try:
-            # Returns what has come; a read of a fixed size could be kept waiting for hours by a trickle.
-            part = response.raw.read1(CHUNK_BYTES, decode_content=True)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Failed(describe(error)) from None
-        if not part:
-            return
-        size += len(part)
-        if size > max_bytes:
-            raise BadDownload(f"larger than {max_bytes / 1e6:.0f} MB", tries=1)
-        if time.monotonic() > end:
-            raise BadDownload(f"not finished after {max_s:.0f} s", tries=2)
-        yield part
-
-
-def describe(error: Exception) -> str:
-    """What went wrong, in words. The library's own text is left out: it may hold a proxy's password."""
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy can't be used"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no secure connection"
-    if "NameResolutionError" in repr(error):
-        return "its name can't be resolved"
-    if isinstance(error, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError)):
-        return "no answer in time"
-    return "the connection failed"
-
-
 def retry_after_s(text: str | None) -> float | None:
     """A Retry-After header, in seconds or as a date. None where there is none or it can't be read."""
     if text is None:
         return None
     try:
-        return (
-            max(0.0, float(text)) if text.strip().isdigit() else parsedate_to_datetime(text).timestamp() - time.time()
-        )
-    except (ValueError, OverflowError):
+        try:
+            seconds = float(text)
+        except ValueError:
+            when = parsedate_to_datetime(text)
+            seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def text_of(value: Any) -> str:
-    """A field as text; whatever isn't text or a whole number is empty."""
-    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def objects_in(answer: Any, *keys: str) -> list[dict]:
-    """The objects of the list that lies below the given keys of an answer. Raises Malformed where there is no list."""
-    for key in keys:
-        answer = answer.get(key) if isinstance(answer, dict) else None
-    if not isinstance(answer, list):
-        raise Malformed(f"answered without a list of {'.'.join(keys)}")
-    return [entry for entry in answer if isinstance(entry, dict)]
-
-
-def object_in(answer: Any, key: str) -> dict:
-    """The object below a key; empty where there is none."""
-    value = answer.get(key) if isinstance(answer, dict) else None
-    return value if isinstance(value, dict) else {}
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_ASKED_S)

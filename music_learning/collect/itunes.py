@@ -3,7 +3,8 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from music_learning.collect.http import HttpSession, Service, address, objects_in, text_of
+from music_learning.collect.answers import objects_in, text_of
+from music_learning.collect.http import HttpSession, Service, address
 from music_learning.collect.matching import name_key
 
 PER_S = 20 / 60
@@ -36,4 +37,4 @@ class ITunes:
                     return text_of(row.get("previewUrl"))
             return ""
 
-        return self.service.ask(f"/search?{urlencode(params)}", attempt)
+        return self.service.ask(f"/search?{urlencode(params)}", attempt, shape=str) or ""

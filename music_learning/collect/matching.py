@@ -7,6 +7,7 @@ from music_learning.columns import OTHER_FEATURES, SAFE_ID, SONG_COLUMNS, TARGET
 from music_learning.songs.table import parse_number
 
 MAX_COMPARED = 300  # characters of a title
+MOST = {"key": 11, "mode": 1}  # whole numbers from 0
 ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 
 # What a title says of a version, in brackets or after a dash. Remixes and re-recordings sound different: they stay.
@@ -58,11 +59,13 @@ def check_labels(song: dict[str, str]) -> str:
 
 
 def clear_unknown_features(song: dict[str, str]) -> None:
-    """Empty what is no number among the features besides the targets, and a key of -1: not known."""
+    """Empty what is no number that it can be, in the columns besides the targets. A key of -1 is not known."""
     for feature in OTHER_FEATURES:
         value = parse_number(song[feature])
-        unknown = value is None or (feature == "key" and value < 0)
-        song[feature] = "" if unknown else song[feature]
+        if value is None or (feature in MOST and value not in range(MOST[feature] + 1)):
+            song[feature] = ""
+    if not re.fullmatch(r"\d{1,4}", song["release_year"]):
+        song["release_year"] = ""
 
 
 def same_song_keys(song: dict[str, str]) -> set[str]:

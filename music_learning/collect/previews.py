@@ -8,21 +8,28 @@ from pathlib import Path
 import av
 import numpy as np
 
+from music_learning.collect.answers import fits
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import BadDownload, HttpSession, Service, Skip, read
+from music_learning.collect.failures import BadDownload, Skip
+from music_learning.collect.http import HttpSession, Service
 from music_learning.collect.itunes import ITunes
+from music_learning.collect.session import read
 from music_learning.files import atomic, sha256_of
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PREVIEW_FORMATS, PipelineConfig
 
 MAX_BYTES = 5_000_000  # Deezer's are of 0.5 MB, Apple's of 1 MB
-MAX_S = 30
 MIN_LENGTH_S, MAX_LENGTH_S = 25, 35  # previews are of 30 s
 # Stage 2 needs `min_s` above this level; the margin is for the little in which it measures differently.
 MIN_SOUND_S = PipelineConfig().min_s + 2
 SOUND_RMS = 10 ** (PipelineConfig().silence_db / 20)
 EXPIRED = (403, 404, 410)
 RENEWALS = 5
+SUFFIXES = DEEZERS, APPLES = ".mp3", ".m4a"
+
+# What is kept of a song's preview.
+REJECTED = {"reason": str}
+FETCHED = {"preview_file": str, "preview_sha256": str}
 
 
 class Expired(Exception):
@@ -47,7 +54,7 @@ class Previews:
         """
         cache, song_id = self.service.http.cache, song["song_id"]
         known = cache.get(self.service.name, [song_id]).get(song_id)
-        if known is None or not ("reason" in known or self._is_there(song, known)):
+        if not (fits(known, REJECTED) or (fits(known, FETCHED) and self._is_there(song, known))):
             try:
                 known = self._download(song, listed_url, allow_itunes)
             except Skip as error:
@@ -65,8 +72,10 @@ class Previews:
         return ""
 
     def _is_there(self, song: dict[str, str], known: dict[str, str]) -> bool:
+        if known["preview_file"] not in [song["song_id"] + suffix for suffix in SUFFIXES]:
+            return False
         path = self.paths.preview(song | known)
-        return path.exists() and sha256_of(path) == known["preview_sha256"]
+        return path.is_file() and sha256_of(path) == known["preview_sha256"]
 
     def _download(self, song: dict[str, str], url: str, allow_itunes: bool) -> dict[str, str] | None:
         """The preview's name and hash; None where there is no preview."""
@@ -76,13 +85,13 @@ class Previews:
             if not url:
                 break
             with suppress(Expired):
-                return self._save(song, url, ".mp3")
+                return self._save(song, url, DEEZERS)
             url = self.deezer.preview_url(song, refresh=True)
         else:
             raise Skip("its preview's address is refused, and so are new ones")
         if allow_itunes and (url := self.itunes.preview_url(song)):
             with suppress(Expired):
-                return self._save(song, url, ".m4a")
+                return self._save(song, url, APPLES)
         return None
 
     def _save(self, song: dict[str, str], url: str, suffix: str) -> dict[str, str]:
@@ -103,7 +112,7 @@ class Previews:
                 raise BadDownload("a web page instead of audio", remember=False)
             with atomic(path) as temporary:
                 with open(temporary, "wb") as file:
-                    for part in read(response, max_bytes=MAX_BYTES, max_s=MAX_S):
+                    for part in read(response, max_bytes=MAX_BYTES):
                         file.write(part)
                         digest.update(part)
                 check_preview(temporary)
@@ -120,6 +129,8 @@ def check_preview(path: Path) -> None:
         with av.open(f"file:{path}", options={"format_whitelist": PREVIEW_FORMATS}) as container:
             if not container.streams.audio:
                 raise BadDownload("no audio in it")
+            if container.streams.audio[0].codec_context is None:
+                raise BadDownload("its audio is of an unknown kind")
             rate_hz = container.streams.audio[0].rate
             to_mono = av.AudioResampler(format="flt", layout="mono", rate=rate_hz, frame_size=rate_hz)
             for frame in container.decode(audio=0):

@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from music_learning.collect.http import HttpSession, Service, address, objects_in, text_of
+from music_learning.collect.answers import objects_in, text_of
+from music_learning.collect.http import HttpSession, Service, address
 from music_learning.collect.matching import clean_isrc
 from music_learning.columns import OTHER_FEATURES, TARGETS
 
 PER_S = 1.5
+FEATURES = dict.fromkeys(TARGETS + OTHER_FEATURES, str)  # what is kept of an answer
 
 
 class ReccoBeats:
@@ -23,7 +25,7 @@ class ReccoBeats:
     def labels_for(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
         """The labels of each song under our own names; None where there are none."""
         ids = [song["song_id"] if song["source"] == "spotify" else song["isrc"] for song in songs]
-        return self.service.ask_many(ids, self._features)
+        return self.service.ask_many(ids, self._features, shape=FEATURES)
 
     def _features(self, ids: list[str]) -> dict[str, dict[str, str] | None]:
         answer = self.service.get_json("/audio-features", {"ids": ",".join(ids)})

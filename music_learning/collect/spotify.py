@@ -18,30 +18,27 @@ import spotipy
 from spotipy.cache_handler import MemoryCacheHandler
 from spotipy.oauth2 import SpotifyClientCredentials, SpotifyOauthError
 
-from music_learning.collect.http import (
-    TIMEOUT_S,
-    Failed,
-    HttpSession,
-    Malformed,
-    Service,
-    Skip,
-    Throttled,
-    address,
-    describe,
-    object_in,
-    objects_in,
-    retry_after_s,
-    text_of,
-)
+from music_learning.collect.answers import clean_text, object_in, objects_in, text_of
+from music_learning.collect.failures import BadDownload, Failed, Malformed, Skip, Throttled
+from music_learning.collect.http import HttpSession, Service, address, retry_after_s
 from music_learning.collect.matching import clean_isrc, plain
-from music_learning.collect.reccobeats import features
+from music_learning.collect.reccobeats import FEATURES, features
+from music_learning.collect.session import describe
 from music_learning.errors import UserError
 
 PER_S = 3  # about 180 requests a minute; Spotify doesn't say
 PAGE = 50
+MAX_PAGES = 200  # of a playlist: Spotify allows one 10,000 songs
 TOP_50 = "37i9dQZEVXbMDoHDwVN2tF"  # Spotify's playlist "Top 50 - Global"
 
 Artist = tuple[str, str]  # id, name
+
+# What is kept of answers.
+ARTISTS = [(str, str)]
+SONG = dict.fromkeys(
+    ("song_id", "title", "artist", "artist_id", "album", "isrc", "release_year", "source", "preview_url"), str
+)
+PLAYLIST = {"artists": ARTISTS, "count": int, "more": bool}
 
 
 class Spotify:
@@ -67,12 +64,11 @@ class Spotify:
             client_id,
             secret,
             requests_session=http.session,
-            requests_timeout=TIMEOUT_S,
             cache_handler=MemoryCacheHandler(),  # spotipy's own would write the token to a file
         )
         token.OAUTH_TOKEN_URL = address("SPOTIFY_TOKEN_URL", SpotifyClientCredentials.OAUTH_TOKEN_URL)
         # Our session tries nothing again by itself: spotipy's would sleep through a Retry-After of hours.
-        self.client = spotipy.Spotify(auth_manager=token, requests_session=http.session, requests_timeout=TIMEOUT_S)
+        self.client = spotipy.Spotify(auth_manager=token, requests_session=http.session)
         self.client.prefix = self.service.url + "/"
 
     def seed_artists(self, playlists: list[str], chart: int | None, names: list[str]) -> Iterator[Artist]:
@@ -92,15 +88,17 @@ class Spotify:
         def attempt() -> list[Artist]:
             return [_artist(entry) for entry in objects_in(self.client.artist_related_artists(artist[0]), "artists")]
 
-        found = self._ask(f"related {artist[0]}", "related artists", attempt, instead="--source deezer")
-        return [tuple(other) for other in found if all(other)]
+        request = f"related {artist[0]}"
+        found = self._ask(request, "related artists", attempt, shape=ARTISTS, instead="--source deezer")
+        return [tuple(other) for other in found or [] if all(other)]
 
     def top_songs(self, artist: Artist) -> list[dict[str, str]]:
         def attempt() -> list[dict[str, str]]:
             answer = self.client.artist_top_tracks(artist[0], country=self.country)
             return [_song(track) for track in objects_in(answer, "tracks")]
 
-        return self._ask(f"top {artist[0]} {self.country}", "top tracks", attempt, instead="--source deezer")
+        request = f"top {artist[0]} {self.country}"
+        return self._ask(request, "top tracks", attempt, shape=[SONG], instead="--source deezer") or []
 
     def labels_for(self, songs: list[dict[str, str]]) -> list[dict[str, str] | None]:
         """The audio features of each song under our own names; None where there are none.
@@ -117,29 +115,32 @@ class Spotify:
             return {song_id: by_id.get(song_id) for song_id in new}
 
         translated = _translated(attempt, "audio features", instead="--labels reccobeats")
-        return self.service.ask_many(ids, translated, kept_as="Spotify features")
+        return self.service.ask_many(ids, translated, kept_as="Spotify features", shape=FEATURES)
 
     def _id_of(self, isrc: str) -> str:
         def attempt() -> str:
             answer = self.client.search(f"isrc:{isrc}", limit=1, type="track", market=self.country)
             return next((text_of(track.get("id")) for track in objects_in(answer, "tracks", "items")), "")
 
-        return self._ask(f"isrc {isrc}", "search", attempt, instead="--labels reccobeats") if isrc else ""
+        if not isrc:
+            return ""
+        return self._ask(f"isrc {isrc}", "search", attempt, shape=str, instead="--labels reccobeats")
 
     def _artist(self, name: str) -> Artist:
+        name = clean_text(name)
+
         def attempt() -> list[Artist]:
             answer = self.client.search(f'artist:"{name}"', limit=10, type="artist", market=self.country)
             return [_artist(entry) for entry in objects_in(answer, "artists", "items")]
 
-        found = self._ask(f"artist {name}", "search", attempt, instead="--source deezer")
-        for artist in found:
+        found = self._ask(f"artist {name}", "search", attempt, shape=ARTISTS, instead="--source deezer")
+        for artist in found or []:
             if all(artist) and plain(artist[1]) == plain(name):
                 return tuple(artist)
         raise UserError(f"Spotify knows no artist {name!r}")
 
     def _playlist(self, playlist: str) -> Iterator[Artist]:
-        offset, page = 0, None
-        while page is None or (page["more"] and page["count"]):
+        for offset in range(0, MAX_PAGES * PAGE, PAGE):
 
             def attempt(offset: int = offset) -> dict:
                 return _page(
@@ -150,13 +151,19 @@ class Spotify:
                 f"playlist {playlist} {offset}",
                 f"playlist {playlist}",
                 attempt,
+                shape=PLAYLIST,
                 instead="--playlist with one of your own, or --source deezer",
             )
-            offset += PAGE
+            if page is None:
+                return
             yield from (tuple(artist) for artist in page["artists"])
+            if not (page["more"] and page["count"]):
+                return
+        most = f"{MAX_PAGES * PAGE:,}"
+        self.service.http.note(f"Spotify's playlist {playlist} has no end; its first {most} songs are looked at")
 
-    def _ask(self, request: str, endpoint: str, attempt: Callable[[], Any], *, instead: str) -> Any:
-        return self.service.ask(request, _translated(attempt, endpoint, instead=instead))
+    def _ask(self, request: str, endpoint: str, attempt: Callable[[], Any], *, shape: Any, instead: str) -> Any:
+        return self.service.ask(request, _translated(attempt, endpoint, instead=instead), shape=shape)
 
 
 def _translated(attempt: Callable[..., Any], endpoint: str, *, instead: str) -> Callable[..., Any]:
@@ -176,7 +183,9 @@ def _translated(attempt: Callable[..., Any], endpoint: str, *, instead: str) -> 
             ) from None
         except requests.RequestException as error:
             raise Failed(describe(error)) from None
-        except (TypeError, AttributeError, KeyError):  # spotipy itself, on an answer of the wrong shape
+        except BadDownload as error:
+            raise Malformed(f"answered with something {error}") from None
+        except (TypeError, AttributeError, KeyError, ValueError, RecursionError):  # spotipy, on a wrong shape
             raise Malformed("answered with something else than documented") from None
 
     return translated
@@ -204,14 +213,14 @@ def playlist_id(text: str) -> str:
 
 
 def _song(track: dict) -> dict[str, str]:
-    artists = [_artist(artist) for artist in track.get("artists") or [] if isinstance(artist, dict)]
+    artists = _artists(track)
     album = object_in(track, "album")
     year = text_of(album.get("release_date"))[:4]
     return {
         "song_id": text_of(track.get("id")),
         "title": text_of(track.get("name")),
-        "artist": "; ".join(name for _, name in artists if name),
-        "artist_id": "; ".join(artist_id for artist_id, _ in artists if artist_id),
+        "artist": text_of("; ".join(name for _, name in artists if name)),
+        "artist_id": text_of("; ".join(artist_id for artist_id, _ in artists if artist_id)),
         "album": text_of(album.get("name")),
         "isrc": clean_isrc(text_of(object_in(track, "external_ids").get("isrc"))),
         "release_year": year if year.isdecimal() else "",
@@ -224,10 +233,16 @@ def _artist(artist: dict) -> Artist:
     return text_of(artist.get("id")), text_of(artist.get("name"))
 
 
+def _artists(track: dict) -> list[Artist]:
+    """A song's artists; none where it names none."""
+    artists = track.get("artists")
+    return [_artist(artist) for artist in artists if isinstance(artist, dict)] if isinstance(artists, list) else []
+
+
 def _page(answer: Any) -> dict:
     """The artists of a playlist's page. An entry's song is its `item` or, for older apps, its `track`."""
     entries = objects_in(answer, "items")
     songs = [object_in(entry, "item") or object_in(entry, "track") for entry in entries]
-    artists = [_artist(artist) for song in songs for artist in song.get("artists") or [] if isinstance(artist, dict)]
+    artists = [artist for song in songs for artist in _artists(song)]
     known = [artist for artist in dict.fromkeys(artists) if all(artist)]
     return {"artists": known, "count": len(entries), "more": bool(answer.get("next"))}

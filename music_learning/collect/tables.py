@@ -7,6 +7,13 @@ from music_learning.paths import DataPaths
 from music_learning.songs.table import read_song_rows
 
 
+def read_earlier(paths: DataPaths) -> tuple[list[dict], list[dict]]:
+    """The songs kept and rejected by earlier runs. Raises UserError where a table is damaged."""
+    songs = read_song_rows(paths) if paths.songs.exists() else []
+    rejected = read_table(paths.rejected, REJECTED_COLUMNS, "data_collection.py") if paths.rejected.exists() else []
+    return songs, rejected
+
+
 def save(paths: DataPaths, kept: list[dict], rejected: list[dict], *, online: bool) -> int:
     """Merge into the tables of earlier runs, sorted by id. Returns the number of songs now in songs.csv.
 
@@ -14,10 +21,7 @@ def save(paths: DataPaths, kept: list[dict], rejected: list[dict], *, online: bo
     now stays: other labels may have been asked for than those it has.
     """
     found = {song["song_id"].lower() for song in kept + rejected}  # some file systems don't tell Ab from aB
-    earlier_songs = read_song_rows(paths) if paths.songs.exists() else []
-    earlier_rejected = (
-        read_table(paths.rejected, REJECTED_COLUMNS, "data_collection.py") if paths.rejected.exists() else []
-    )
+    earlier_songs, earlier_rejected = read_earlier(paths)
     if online:
         keys = {key for song in kept for key in same_song_keys(song)}
         songs = [song for song in earlier_songs if not keys & same_song_keys(song)]

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError
-from music_learning.files import read_json, write_json
+from music_learning.files import damaged, read_json, write_json
 from music_learning.paths import ModelPaths
+from music_learning.pipeline_config import is_number, shown
 
 COVERAGE = 0.9
+MAX_COEFFICIENT = 1e6  # of a parabola between 0 and 1
 MADE_BY = "model_train.py --folds 5"
 
 logger = logging.getLogger(__name__)
@@ -30,12 +31,23 @@ class Interval:
     coverage: float = COVERAGE
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Interval":
-        """Raises TypeError or ValueError where the values aren't those of an interval."""
-        ends = {end: tuple(float(number) for number in values[end]) for end in ("low", "high")}
-        if any(len(end) != 3 for end in ends.values()):
-            raise ValueError("an interval's end has three coefficients")
-        return cls(**ends, margin=float(values["margin"]), coverage=float(values["coverage"]))
+    def from_dict(cls, values: object) -> "Interval":
+        """Raises ValueError where the values aren't those of an interval."""
+        values = values if isinstance(values, dict) else {}
+        for end in ("low", "high"):
+            numbers = values.get(end)
+            if not isinstance(numbers, list | tuple) or len(numbers) != 3 or not all(map(_is_coefficient, numbers)):
+                raise ValueError(f"{end} is {shown(numbers)}, not three numbers")
+        margin, coverage = values.get("margin"), values.get("coverage")
+        if not _is_coefficient(margin):
+            raise ValueError(f"margin is {shown(margin)}, no number")
+        if not is_number(coverage) or not 0 < coverage < 1:
+            raise ValueError(f"coverage is {shown(coverage)}, not between 0 and 1")
+        low, high = tuple(values["low"]), tuple(values["high"])
+        places = _powers(np.linspace(0, 1, 11))
+        if (places @ np.array(low) - margin > places @ np.array(high) + margin).all():
+            raise ValueError("its low end lies above its high end")
+        return cls(low, high, margin, coverage)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -57,7 +69,7 @@ def write_intervals(
         measured: for each of these targets what `measure_interval` says.
         weights: the hash of the weights that each target's interval belongs to; without one it is of no use.
     """
-    known = read_json(paths.intervals, MADE_BY) if paths.intervals.exists() else {}
+    known = _known(paths)
     for target, interval in intervals.items():
         if target not in weights and known.get(target, {}).get("weights_sha256") is not None:
             continue
@@ -77,33 +89,43 @@ def read_intervals(paths: ModelPaths, weights: dict[str, str]) -> dict[str, Inte
     Raises:
         UserError: the file is damaged.
     """
-    if not paths.intervals.exists():
-        return {}
-    values = read_json(paths.intervals, MADE_BY)
-    intervals, others = {}, []
-    try:
-        for target in TARGETS:
-            if target in values:
-                interval = Interval.from_dict(values[target])
-                if values[target].get("weights_sha256") == weights[target]:
-                    intervals[target] = interval
-                else:
-                    others.append(target)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{paths.intervals} is damaged ({error!r}); make it again with {MADE_BY}") from None
+    known = _known(paths)
+    intervals = {target: known[target] for target in TARGETS if target in known}
+    others = [target for target, values in intervals.items() if values.get("weights_sha256") != weights[target]]
     if others:
         logger.warning(
             "%s belongs to other weights of %s than these, whose predictions come without intervals; "
             "make it again with %s",
             *(paths.intervals, ", ".join(others), MADE_BY),
         )
-    return intervals
+    return {target: Interval.from_dict(values) for target, values in intervals.items() if target not in others}
 
 
 def without_interval(paths: ModelPaths, weights: dict[str, str]) -> list[str]:
     """The targets for whose weights there is no interval."""
-    known = read_json(paths.intervals, MADE_BY) if paths.intervals.exists() else {}
-    return [target for target in weights if (known.get(target) or {}).get("weights_sha256") != weights[target]]
+    known = _known(paths)
+    return [target for target in weights if known.get(target, {}).get("weights_sha256") != weights[target]]
+
+
+def _known(paths: ModelPaths) -> dict[str, dict]:
+    """What the file of the intervals says of each target. Raises UserError where it is damaged."""
+    if not paths.intervals.exists():
+        return {}
+    known = read_json(paths.intervals, MADE_BY)
+    try:
+        for target, values in known.items():
+            if target not in TARGETS:
+                raise ValueError(f"{target[:60]} is no target")
+            Interval.from_dict(values)
+            if not isinstance(belongs_to := values.get("weights_sha256"), str | None):
+                raise ValueError(f"{target} belongs to the weights {shown(belongs_to)}")
+    except ValueError as error:
+        raise damaged(paths.intervals, error, MADE_BY) from None
+    return known
+
+
+def _is_coefficient(value: object) -> bool:
+    return is_number(value) and abs(value) < MAX_COEFFICIENT
 
 
 def fit_interval(

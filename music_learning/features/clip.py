@@ -58,8 +58,16 @@ def group_names(config: FeatureConfig) -> dict[str, tuple[str, ...]]:
     Raises:
         ValueError: the features can't be computed with these settings.
     """
-    nothing = torch.zeros(1, config.pipeline.n_rows, config.rhythm_frames)
-    return {group: tuple(names) for group, (names, _) in feature_groups(nothing, config).items()}
+    try:
+        nothing = torch.zeros(1, config.pipeline.n_rows, config.rhythm_frames)
+        groups = feature_groups(nothing, config)
+        finite = all(values.isfinite().all() for _, values in groups.values())
+    except (ArithmeticError, LookupError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"the features can't be computed with their settings: {reason}") from None
+    if not finite:
+        raise ValueError("the features of silence are no finite numbers with their settings")
+    return {group: tuple(names) for group, (names, _) in groups.items()}
 
 
 def feature_names(config: FeatureConfig) -> list[str]:

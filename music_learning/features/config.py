@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from typing import Self
 
-from music_learning.pipeline_config import PipelineConfig
+from music_learning.pipeline_config import PipelineConfig, is_number, shown
 
 # What the features take the rows of a spectrogram to be: with other bands or pitches they would mean something else.
 FIXED = {"n_mels": 96, "f_min_hz": 30.0, "f_max_hz": 8_000.0, "n_pitches": 60, "lowest_midi": 33} | {
@@ -16,6 +16,7 @@ FIXED = {"n_mels": 96, "f_min_hz": 30.0, "f_max_hz": 8_000.0, "n_pitches": 60, "
 FIXED_LENGTH = ("onset_lag_s", "beat_lag_s", "usual_tempo_bpm", "pulse_bpm")  # each number means something else
 WINDOW_S, PITCH_WINDOW_S = 0.064, 0.256  # of the Fourier transforms
 TOLERANCE = 0.002  # of a stretch of time: at 44,100 Hz no hop makes 32 ms exactly
+MAX_LENGTH, MAX_RATIO = 100, 16  # of a list of settings, and of a setting to its default
 FORMULAS = 1  # the version of the formulas themselves; raise it when one of them changes
 FRAME_S = 0.032  # from frame to frame, as the formulas are made for
 PITCH_FRAME_S = 0.128  # melodies and chords are described in steps of this
@@ -195,12 +196,11 @@ class FeatureConfig:
         default = cls()
         names = {f.name for f in fields(cls)} - {"pipeline"}
         if unequal := names ^ values.keys():
-            raise TypeError(f"feature setting {min(unequal)} is missing or unknown")
+            raise TypeError(f"feature setting {min(unequal)[:60]} is missing or unknown")
         for name, value in values.items():
-            if not _alike(value, getattr(default, name)) or (
-                name in FIXED_LENGTH and len(value) != len(getattr(default, name))
-            ):
-                raise TypeError(f"feature setting {name} is {value!r}, not like {getattr(default, name)!r}")
+            usual = getattr(default, name)
+            if not _alike(value, usual) or (name in FIXED_LENGTH and len(value) != len(usual)):
+                raise TypeError(f"feature setting {name} is {shown(value)}, not like {usual!r}")
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return cls(pipeline, **values)
 
@@ -211,8 +211,14 @@ class FeatureConfig:
         return ", ".join(filter(None, [self.pipeline.differences(other.pipeline), *pairs]))
 
 
-def _alike(value: object, default: float | Sequence[float]) -> bool:
-    """Whether a value from JSON is a number where the default is one, or a list of numbers."""
-    if isinstance(default, tuple):
-        return isinstance(value, list | tuple) and len(value) > 0 and all(_alike(number, 0.0) for number in value)
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _alike(value: object, usual: float | Sequence[float]) -> bool:
+    """Whether a value from JSON is a number, or a list of numbers, of the kind and about the size of the usual ones.
+
+    What is far larger would ask for gigabytes before it could be found wrong.
+    """
+    if isinstance(usual, tuple):
+        if not isinstance(value, list | tuple) or not 0 < len(value) <= MAX_LENGTH:
+            return False
+        return all(_alike(number, max(usual, key=abs)) for number in value)
+    is_kind = isinstance(value, int) or not isinstance(usual, int)
+    return is_number(value) and is_kind and 0 <= value <= MAX_RATIO * usual

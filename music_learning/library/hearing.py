@@ -139,7 +139,7 @@ def _each(living: list[Output], act: Callable[[Output], None], outcome: Outcome)
                 raise lost
         except (OSError, UserError) as error:
             living.remove(output)
-            if not isinstance(error, BrokenPipeError):  # a reader such as `head` has what it wanted
+            if output.path != STANDARD_OUTPUT:  # of which `errors.run` says why in the end, where it is worth a word
                 said = f"{output.path} can't be written: {error.strerror}" if isinstance(error, OSError) else str(error)
                 outcome.broken.append(str(output.path))
                 report(said)

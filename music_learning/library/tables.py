@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from music_learning.errors import UserError
 from music_learning.files import atomic, check_output, csv_line, hold
@@ -199,6 +199,12 @@ class Table:
     def close(self) -> None:
         self.file.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class Stream:
     """Rows on standard output, for another program."""
@@ -223,6 +229,3 @@ class Stream:
     def _write(self, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-
-    def close(self) -> None:
-        pass

@@ -1,6 +1,6 @@
 """The convolutional network and its config."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
 import torch
@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from music_learning.columns import TARGETS
+from music_learning.pipeline_config import is_number, is_whole, shown
 
 MIN_STD_DB = 1.0
 MIN_FRAMES = 16  # what is shorter is halved to nothing
+MAX_SIZE, MAX_BLOCKS = 10_000, 12  # what is more comes from a damaged file, and would fill the memory
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,34 @@ class NetworkConfig:
     segment_frames: int = 128  # 4 s: what a prediction is made from, segment by segment
 
     def __post_init__(self) -> None:
-        if min(*self.stem_channels, self.n_mels, self.channels, self.n_blocks, self.hidden, len(self.outputs)) < 1:
-            raise ValueError("a network has at least one output, band, channel, block and hidden unit")
-        if self.segment_frames < MIN_FRAMES:
-            raise ValueError(f"segment_frames is {self.segment_frames}; at least {MIN_FRAMES} are needed")
+        sizes = {"n_mels": self.n_mels, "channels": self.channels, "n_blocks": self.n_blocks, "hidden": self.hidden}
+        sizes |= dict(zip(("first stem_channels", "second stem_channels"), self.stem_channels, strict=True))
+        for name, size in sizes.items():
+            if not is_whole(size, 1, MAX_BLOCKS if name == "n_blocks" else MAX_SIZE):
+                raise ValueError(f"{name} is {shown(size)}, no whole number from 1 that a network can have")
+        if not self.outputs or not all(isinstance(output, str) for output in self.outputs):
+            raise ValueError("a network has at least one output, each with a name")
+        if not is_whole(self.segment_frames, MIN_FRAMES, MAX_SIZE):
+            raise ValueError(f"segment_frames is {shown(self.segment_frames)}; at least {MIN_FRAMES} are needed")
+        if not is_number(self.dropout) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {shown(self.dropout)}, not from 0 to below 1")
+
+    @property
+    def min_weights(self) -> int:
+        """How many numbers the largest layers of a network hold, of which it has some more."""
+        first, second = self.stem_channels
+        stem = 9 * first * second + second * self.channels * (self.n_mels // 8)
+        blocks = 4 * self.channels**2 * self.n_blocks
+        return stem + blocks + 2 * (self.n_mels + self.channels * (1 + self.n_blocks)) * self.hidden
 
     @classmethod
-    def from_dict(cls, values: dict) -> "NetworkConfig":
+    def from_dict(cls, values: object) -> "NetworkConfig":
+        """Rebuild a config from JSON. Raises TypeError or ValueError where it is damaged."""
+        names = {f.name for f in fields(cls)}
+        if not isinstance(values, dict) or values.keys() != names:
+            raise TypeError(f"the settings of a network are {', '.join(sorted(names))}")
+        if not all(isinstance(values[name], list) for name in ("outputs", "stem_channels")):
+            raise TypeError("outputs and stem_channels are lists")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
     def to_dict(self) -> dict:

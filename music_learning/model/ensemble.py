@@ -8,19 +8,32 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_features
+from music_learning.features.clip import clip_features, feature_names
 from music_learning.features.config import FeatureConfig
-from music_learning.files import atomic, copy_atomically, read_json, read_pipeline_config, write_json
+from music_learning.files import (
+    atomic,
+    copy_atomically,
+    damaged,
+    read_json,
+    read_pipeline_config,
+    remedy,
+    require_file,
+    sha256_of,
+    write_json,
+)
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
 from music_learning.model.kernel import KERNEL_POWERS, SupportVectorRegression
+from music_learning.model.tensors import read_tensors
 from music_learning.paths import ModelPaths
-from music_learning.pipeline_config import PipelineConfig
+from music_learning.pipeline_config import PipelineConfig, is_number, is_whole, shown
+
+MADE_BY = "model_train.py"
+MAX_MEMBERS, MAX_SUPPORT = 100, 1_000_000  # what is more comes from a damaged file
+POSITIVE = ("running_var", "input_std", "band_std_db", "gamma")  # weights that others are divided by, or the like
 
 
 @dataclass(frozen=True)
@@ -41,21 +54,33 @@ class EnsembleConfig:
             "network": self.network.to_dict(),
         }
 
+    @property
+    def embedding_size(self) -> int:
+        """How many numbers the CNNs' last hidden layers describe a clip in."""
+        return self.n_members * self.network.hidden
+
+    @property
+    def min_bytes(self) -> int:
+        """What the weights take at least, without making any."""
+        return 4 * self.n_members * self.network.min_weights + 2 * self.n_support * len(feature_names(self.features))
+
     @classmethod
     def from_dict(cls, values: dict, pipeline: PipelineConfig) -> Self:
         """Rebuild a config from a model's description. Raises KeyError, TypeError or ValueError where it is damaged."""
         if missing := [name for name in (f.name for f in fields(cls)) if name not in values]:
             raise KeyError(f"it has no {', '.join(missing)}")
-        config = cls(
-            FeatureConfig.from_dict(values["features"], pipeline),
-            NetworkConfig.from_dict(values["network"]),
-            *(values[name] for name in ("n_members", "n_support", "kernel", "networks_share")),
+        kernel, n_members, n_support, share = (
+            values[name] for name in ("kernel", "n_members", "n_support", "networks_share")
         )
-        if config.kernel not in KERNEL_POWERS:
-            raise ValueError(f"there is no kernel called {config.kernel!r}")
-        if not 0 <= config.networks_share <= 1:
-            raise ValueError(f"networks_share is {config.networks_share!r}, not from 0 to 1")
-        return config
+        if not isinstance(kernel, str) or kernel not in KERNEL_POWERS:
+            raise ValueError(f"there is no kernel called {shown(kernel)}")
+        for name, number, most in (("n_members", n_members, MAX_MEMBERS), ("n_support", n_support, MAX_SUPPORT)):
+            if not is_whole(number, 1, most):
+                raise ValueError(f"{name} is {shown(number)}, no whole number from 1 to {most:,}")
+        if not is_number(share) or not 0 <= share <= 1:
+            raise ValueError(f"networks_share is {shown(share)}, not from 0 to 1")
+        features, network = FeatureConfig.from_dict(values["features"], pipeline), values["network"]
+        return cls(features, NetworkConfig.from_dict(network), n_members, n_support, kernel, share)
 
 
 @dataclass(frozen=True)
@@ -145,7 +170,7 @@ def save_model(paths: ModelPaths, target: str, model: Ensemble, description: dic
         **description,
     }
     pair = paths.weights(target), paths.description(target)
-    if all(path.exists() for path in pair):  # after a kill in here one is missing, and the copies are made already
+    if all(path.is_file() for path in pair):  # after a kill in here one is missing, and the copies are made already
         for path in pair:
             copy_atomically(path, paths.previous / path.name)
         paths.description(target).unlink()
@@ -161,30 +186,36 @@ def load_model(paths: ModelPaths, target: str) -> tuple[Ensemble, dict]:
         UserError: a file is missing or damaged, or the two don't belong together.
     """
     described, weights_path = paths.description(target), paths.weights(target)
-    description = read_json(described, "model_train.py")
-    pipeline = read_pipeline_config(description.get("pipeline"), described, "model_train.py")
+    description = read_json(described, MADE_BY)
+    pipeline = read_pipeline_config(description.get("pipeline"), described, MADE_BY)
+    require_file(weights_path, MADE_BY)
     try:
-        weights = weights_path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{weights_path} is missing; run model_train.py first") from None
-    except OSError as error:
-        raise UserError(f"{weights_path} can't be read: {error.strerror}") from None
-    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
+        config = EnsembleConfig.from_dict(description, pipeline)
+        if (outputs := list(config.network.outputs)) != [target] or description.get("target") != target:
+            raise ValueError(f"it is a model of {shown(description.get('target'))} with the outputs {shown(outputs)}")
+        check_metrics(description)
+        if config.min_bytes > weights_path.stat().st_size:
+            raise damaged(weights_path, f"it has fewer bytes than the model that {described} describes", MADE_BY)
+        model = Ensemble(config)
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{weights_path} is damaged, or is not the file that {described} describes; "
-            "restore both (git checkout models), or train again with model_train.py"
-        )
-    try:
-        model = Ensemble(EnsembleConfig.from_dict(description, pipeline))
-        model.load_state_dict(parse_safetensors(weights))
-        if not all(tensor.isfinite().all() for tensor in model.state_dict().values()):
-            raise ValueError("its weights hold NaN or infinite numbers")
-        if (outputs := list(model.config.network.outputs)) != [target] or description.get("target") != target:
-            raise ValueError(f"it is a model of {description.get('target')} with the outputs {outputs}")
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        reason = str(error.args[0] if error.args else error).splitlines()[0]
-        raise UserError(f"{described} doesn't describe a model of this version: {reason}") from None
-    except (RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{described} and {weights_path} don't fit this version's network: {reason}") from None
+            f"{described} doesn't describe a model of this version: {error.args[0]}; "
+            f"{remedy(described, f'delete it and make it again with {MADE_BY}')}"
+        ) from None
+    expected = {name: (tensor.dtype, tensor.shape) for name, tensor in model.state_dict().items()}
+    tensors = read_tensors(weights_path, expected, MADE_BY)
+    if sha256_of(weights_path) != description.get("weights_sha256"):
+        raise damaged(weights_path, f"or not the file that {described} describes", MADE_BY)
+    if bad := [name for name, tensor in tensors.items() if name.endswith(POSITIVE) and not (tensor > 0).all()]:
+        raise damaged(weights_path, f"{bad[0]} is not above 0", MADE_BY)
+    model.load_state_dict(tensors)
     return model.eval(), description
+
+
+def check_metrics(description: dict) -> None:
+    """Raise ValueError unless a description's error in the test, if it says one, is a number."""
+    measured = description
+    for name in ("metrics", "test", "mae"):
+        measured = measured.get(name, {}) if isinstance(measured, dict) else None
+    if measured != {} and not is_number(measured):
+        raise ValueError("metrics has no test with a number as its mae")

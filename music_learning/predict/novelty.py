@@ -12,9 +12,9 @@ from tqdm import tqdm
 from music_learning.errors import UserError
 from music_learning.features.clip import clip_features, feature_names
 from music_learning.features.config import FeatureConfig
-from music_learning.files import atomic
-from music_learning.pipeline_config import PipelineConfig
-from music_learning.predict.tensors import check_weights, read_tensors
+from music_learning.files import atomic, damaged, remedy
+from music_learning.model.tensors import Expected, check_weights, read_metadata, read_tensors
+from music_learning.pipeline_config import PipelineConfig, shown
 from music_learning.songs.spectrograms import SpectrogramSet
 
 FALSE_POSITIVE_RATE = 0.02  # share of songs that may be taken for novel
@@ -76,22 +76,23 @@ class NoveltyDetector:
         Raises:
             UserError: the file is missing, damaged, of another version, or for other features or weights.
         """
-        tensors, metadata = read_tensors(path, TENSORS, MADE_BY)
+        metadata = read_metadata(path, MADE_BY)
         try:
             pipeline = PipelineConfig.from_dict(json.loads(metadata["pipeline"]))
             saved = FeatureConfig.from_dict(json.loads(metadata["features"]), pipeline)
             if json.loads(metadata["lengths_s"]) != list(LENGTHS_S):
-                raise ValueError(f"its limits are for clips of {metadata['lengths_s']} s")
-            for name, shape in shapes_of(saved, len(tensors["songs"])).items():
-                if tensors[name].shape != shape:
-                    raise ValueError(f"{name} has the shape {tuple(tensors[name].shape)}, not {shape}")
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is damaged ({error}); make it again with {MADE_BY}") from None
+                raise ValueError(f"its limits are for clips of {shown(metadata['lengths_s'])} s")
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            raise damaged(path, error, MADE_BY) from None
         if difference := saved.differences(features):
             raise UserError(
-                f"{path} and the models have different feature settings: {difference}; make it again with {MADE_BY}"
+                f"{path} and the models have different feature settings: {difference}; "
+                f"{remedy(path, f'make it again with {MADE_BY}')}"
             )
         check_weights(path, metadata, weights, MADE_BY)
+        tensors = read_tensors(path, expected_tensors(features), MADE_BY)
+        if not (tensors["std"] > 0).all():
+            raise damaged(path, "std is not above 0", MADE_BY)
         return cls(features, **tensors | {"songs": tensors["songs"].float()})
 
 
@@ -105,13 +106,14 @@ def settings_of(features: FeatureConfig, weights: dict[str, str]) -> dict[str, s
     }
 
 
-def shapes_of(features: FeatureConfig, n_songs: int) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a detector."""
+def expected_tensors(features: FeatureConfig) -> Expected:
+    """The type and the shape of each tensor that a detector's file holds."""
     n_features = len(feature_names(features))
     return {
-        "songs": (n_songs, n_features),
-        **dict.fromkeys(("positive", "mean", "std"), (n_features,)),
-        "limits": (len(LENGTHS_S),),
+        "songs": (torch.float16, ("songs", n_features)),
+        "positive": (torch.bool, (n_features,)),
+        **dict.fromkeys(("mean", "std"), (torch.float32, (n_features,))),
+        "limits": (torch.float32, (len(LENGTHS_S),)),
     }
 
 

@@ -103,13 +103,14 @@ class Predictor:
         paths = ModelPaths(Path(models))
         ensembles, descriptions = load_models(paths)
         weights = weights_of(descriptions)
-        training_songs = SongIndex.open(paths.index, weights, made_by="model_train.py")
+        embedding = sum(model.config.embedding_size for model in ensembles.values())
+        training_songs = SongIndex.open(paths.index, weights, embedding=embedding, made_by="model_train.py")
         return cls(
             ensembles,
             descriptions,
             novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features, weights),
             training_songs=training_songs,
-            index=training_songs if index is None else SongIndex.open(Path(index), weights),
+            index=training_songs if index is None else SongIndex.open(Path(index), weights, embedding=embedding),
             intervals=read_intervals(paths, weights),
         )
 

@@ -3,14 +3,15 @@
 import random
 from dataclasses import dataclass
 
-from music_learning.columns import SONG_COLUMNS, TARGETS
+from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import missing_file, read_table
+from music_learning.files import missing_file
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.songs.spectrograms import SpectrogramSet
+from music_learning.songs.table import read_song_rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class SavedSongs:
             reason = missing_file(paths.songs, "data_loading.py")
             raise UserError(f"name an audio file or a folder; or, for one of the saved songs: {reason}")
         spectrograms = SpectrogramSet.open(paths.spectrograms)
-        return cls(paths, read_table(paths.songs, SONG_COLUMNS, "data_loading.py"), spectrograms)
+        return cls(paths, read_song_rows(paths, "data_loading.py"), spectrograms)
 
     def check_pipeline(self, config: PipelineConfig) -> None:
         """Raise UserError unless the spectrograms are made as models of this config need them."""

@@ -15,12 +15,11 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError
-from music_learning.files import atomic, read_table, sha256_of, write_table
+from music_learning.files import atomic, damaged, read_table, sha256_of, write_table
+from music_learning.model.tensors import Expected, check_weights, read_metadata, read_tensors
 from music_learning.parallel import cpu_count, ordered_map
-from music_learning.predict.tensors import check_weights, read_tensors
 from music_learning.songs.spectrograms import SpectrogramSet
-from music_learning.songs.table import parse_number
+from music_learning.songs.table import label_of
 
 INDEXED_COLUMNS = ("song_id", "title", "artist", *TARGETS)
 TENSORS = ("components", "mean", "basis")
@@ -116,12 +115,15 @@ class SongIndex:
             temporary.write_bytes(to_safetensors(tensors, metadata))
 
     @classmethod
-    def open(cls, folder: Path, weights: dict[str, str], *, made_by: str = MADE_BY) -> "SongIndex":
+    def open(
+        cls, folder: Path, weights: dict[str, str], *, embedding: int | str = "embedding", made_by: str = MADE_BY
+    ) -> "SongIndex":
         """Read an index.
 
         Args:
             folder: what `save` wrote to.
             weights: the hash of each target's weights, as `save` had it.
+            embedding: how many numbers the models describe a song in; a word: as many as there are.
             made_by: the command to name in an error.
 
         Raises:
@@ -129,13 +131,14 @@ class SongIndex:
         """
         songs_path, embeddings_path = _paths(folder)
         songs = read_table(songs_path, INDEXED_COLUMNS, made_by)
-        tensors, metadata = read_tensors(embeddings_path, TENSORS, made_by)
+        metadata = read_metadata(embeddings_path, made_by)
         check_weights(folder, metadata, weights, made_by)
-        components, mean, basis = (tensors[name] for name in TENSORS)
-        numbers = all(parse_number(song[target]) is not None for song in songs for target in TARGETS)
-        if metadata.get("songs_sha256") != sha256_of(songs_path) or len(components) != len(songs) or not numbers:
-            raise UserError(f"{songs_path} was changed or is damaged; make it again with {made_by}")
-        return cls(songs, components, mean, basis)
+        if metadata.get("songs_sha256") != sha256_of(songs_path):
+            raise damaged(songs_path, "or changed: embeddings.safetensors is of other songs", made_by)
+        if len(songs) < 2 or any(label_of(song, target) is None for song in songs for target in TARGETS):
+            raise damaged(songs_path, "it needs two songs, each with labels from 0 to 1", made_by)
+        tensors = read_tensors(embeddings_path, expected_tensors(len(songs), embedding), made_by)
+        return cls(songs, **tensors)
 
 
 def build_index(
@@ -160,6 +163,15 @@ def build_index(
     basis = (directions[:, kept] / variances[kept].sqrt()).float()
     songs = [{name: song[name] for name in INDEXED_COLUMNS} for song in songs]
     return SongIndex(songs, (embeddings - mean) @ basis, mean, basis)
+
+
+def expected_tensors(songs: int | str, embedding: int | str) -> Expected:
+    """The type and the shape of each tensor of an index; a word stands for any size."""
+    return {
+        "components": (torch.float32, (songs, "components")),
+        "mean": (torch.float32, (embedding,)),
+        "basis": (torch.float32, (embedding, "components")),
+    }
 
 
 def by_artist(songs: Sequence[SimilarSong], n: int) -> list[SimilarArtist]:

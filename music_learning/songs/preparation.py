@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from music_learning.audio import AudioPipeline
-from music_learning.errors import AudioError, UserError
+from music_learning.errors import AudioError, UserError, unexpected
 from music_learning.parallel import ordered_map
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
@@ -22,40 +22,47 @@ SONGS_PER_WRITE = 32
 
 def compute_spectrograms(
     songs: pd.DataFrame, paths: DataPaths, config: PipelineConfig, *, workers: int
-) -> SpectrogramSet:
+) -> tuple[SpectrogramSet, dict[str, str]]:
     """Bring data/spectrograms/ up to date with the songs. A long clip is represented by its middle window.
 
+    Returns:
+        The spectrograms, and why a song has none, by its id: its clip has gone or was damaged since stage 1.
+
     Raises:
-        UserError: a clip is missing or broken (data_collection.py checked them all), or the set that is there was
-            made with other settings.
+        UserError: the set that is there was made with other settings.
     """
     spectrograms = SpectrogramSet.create(paths.spectrograms, config)
     rows = text_rows(songs[["preview_file", "preview_sha256"]])
     missing = [row for row in rows if not spectrograms.has(row)]
     print(f"spectrograms: {len(songs) - len(missing):,} already here, {len(missing):,} to do")
     middle_window = partial(_middle_window, paths=paths, pipeline=AudioPipeline(config))
-    batch = []
+    batch, failed = [], {}
     try:
-        for item in ordered_map(middle_window, missing, workers=workers, description="spectrograms", unit="song"):
-            batch.append(item)
+        mapped = ordered_map(middle_window, missing, workers=workers, description="spectrograms", unit="song")
+        for row, made in zip(missing, mapped, strict=True):
+            if isinstance(made, str):
+                failed[row["song_id"]] = made
+                continue
+            batch.append((row, made))
             if len(batch) == SONGS_PER_WRITE:
                 spectrograms.append(batch)
                 batch = []
     finally:
         if batch:
             spectrograms.append(batch)
-    return spectrograms
+    return spectrograms, failed
 
 
-def _middle_window(
-    row: Mapping[str, str], *, paths: DataPaths, pipeline: AudioPipeline
-) -> tuple[Mapping[str, str], np.ndarray]:
+def _middle_window(row: Mapping[str, str], *, paths: DataPaths, pipeline: AudioPipeline) -> np.ndarray | str:
+    """The spectrogram of a song, or why there is none."""
     clip = paths.preview(row)
     try:
         windows, _ = pipeline.log_mels(clip)
     except AudioError as error:
-        raise UserError(f"{clip}: {error}; run data_collection.py again") from None
-    return row, windows[(len(windows) - 1) // 2].numpy()
+        return f"{clip}: {error}"
+    except Exception as error:  # whatever one song causes costs that song
+        return unexpected(error, str(clip))
+    return windows[(len(windows) - 1) // 2].numpy()
 
 
 def write_demo(paths: DataPaths, songs: pd.DataFrame, spectrograms: SpectrogramSet, *, seed: int) -> int:
@@ -68,8 +75,11 @@ def write_demo(paths: DataPaths, songs: pd.DataFrame, spectrograms: SpectrogramS
     ]
     chosen = drawn[~artist_groups(songs).reindex(drawn.index).duplicated()][:DEMO_SONGS].sort_index()
     demo = DataPaths(paths.demo)
-    for name in ("pipeline.json", "index.csv", "spectrograms.f16"):
-        (demo.spectrograms / name).unlink(missing_ok=True)
+    try:
+        for name in ("pipeline.json", "index.csv", "spectrograms.f16"):
+            (demo.spectrograms / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{demo.spectrograms} can't be written: {error.strerror}") from None
     demo_set = SpectrogramSet.create(demo.spectrograms, spectrograms.config)
     for row in text_rows(chosen[["preview_sha256"]]):
         demo_set.append([(row, spectrograms.spectrogram(row["song_id"]))])

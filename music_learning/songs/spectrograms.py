@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from music_learning.columns import INDEX_COLUMNS
+from music_learning.columns import INDEX_COLUMNS, SAFE_ID
 from music_learning.errors import UserError
-from music_learning.files import read_json, read_pipeline_config, read_table, write_json, write_table
-from music_learning.pipeline_config import PipelineConfig
+from music_learning.files import read_json, read_pipeline_config, read_table, require_file, write_json, write_table
+from music_learning.pipeline_config import PipelineConfig, shown
+
+MADE_BY = "data_loading.py"
+FRAMES = re.compile("[0-9]{1,9}")
+MAX_DB = 1_000  # far more than samples beyond full scale come to
 
 
 class SpectrogramSet:
@@ -31,20 +36,15 @@ class SpectrogramSet:
         self.index = index
         self.rows = {line["song_id"]: row for row, line in enumerate(index)}
         self.mapped = np.empty((0, *self.shape), "<f2")  # the rows as `spectrogram` reads them, mapped when it is asked
+        self.checked: set[int] = set()
 
     @classmethod
-    def open(cls, folder: Path, made_by: str = "data_loading.py") -> "SpectrogramSet":
+    def open(cls, folder: Path, made_by: str = MADE_BY) -> "SpectrogramSet":
         """Open a set for reading. Raises UserError where it is missing or damaged."""
         described = folder / "pipeline.json"
         config = read_pipeline_config(read_json(described, made_by), described, made_by)
-        index = read_table(folder / "index.csv", INDEX_COLUMNS, made_by)
-        spectrograms = cls(folder, config, index)
-        data = folder / "spectrograms.f16"
-        if not data.exists() or data.stat().st_size < len(index) * spectrograms.row_bytes:
-            raise UserError(f"{data} is shorter than its index; delete {folder} and run {made_by} again")
-        for line in index:
-            if not line["frames"].isdecimal() or not 0 < int(line["frames"]) <= config.clip_frames:
-                raise UserError(f"{folder / 'index.csv'} is damaged; delete {folder} and run {made_by} again")
+        spectrograms = cls(folder, config, read_table(folder / "index.csv", INDEX_COLUMNS, made_by))
+        spectrograms.check(made_by)
         return spectrograms
 
     @classmethod
@@ -52,13 +52,21 @@ class SpectrogramSet:
         """Open a set for appending, made where there is none.
 
         A half-written row or index line at the end, left by a killed run, is cut off. Raises UserError where the set
-        was made with other settings.
+        was made with other settings, or a file of it can't be written.
         """
+        try:
+            return cls._create(folder, config)
+        except OSError as error:
+            raise UserError(f"{folder} can't be written: {error.strerror}") from None
+
+    @classmethod
+    def _create(cls, folder: Path, config: PipelineConfig) -> "SpectrogramSet":
         described = folder / "pipeline.json"
         if not (described.exists() and (folder / "index.csv").exists()):
             write_table(folder / "index.csv", INDEX_COLUMNS, [])
             (folder / "spectrograms.f16").write_bytes(b"")
             write_json(described, config.to_dict())
+        require_file(folder / "index.csv", MADE_BY)
         text = (folder / "index.csv").read_bytes()
         if not text.endswith(b"\n"):
             os.truncate(folder / "index.csv", text.rfind(b"\n") + 1)
@@ -70,6 +78,22 @@ class SpectrogramSet:
             )
         os.truncate(folder / "spectrograms.f16", len(spectrograms.index) * spectrograms.row_bytes)
         return spectrograms
+
+    def check(self, made_by: str) -> None:
+        """Raise UserError where the rows of the index are none of the data's; a row's own numbers are checked later."""
+        again = f"delete {self.folder} and run {made_by} again"
+        data, table, config = self.folder / "spectrograms.f16", self.folder / "index.csv", self.config
+        if not data.is_file() or data.stat().st_size < len(self.index) * self.row_bytes:
+            raise UserError(f"{data} is shorter than its index; {again}")
+        for line in self.index:
+            if not SAFE_ID.fullmatch(line["song_id"]):
+                raise UserError(f"{table} is damaged ({shown(line['song_id'])} is no song_id); {again}")
+            is_whole = FRAMES.fullmatch(line["frames"])
+            if not is_whole or not config.min_frames <= int(line["frames"]) <= config.clip_frames:
+                raise UserError(
+                    f"{table} is damaged (the frames of {line['song_id']} are {shown(line['frames'])}, not from "
+                    f"{config.min_frames} to {config.clip_frames}); {again}"
+                )
 
     @property
     def row_bytes(self) -> int:
@@ -117,10 +141,21 @@ class SpectrogramSet:
         return np.memmap(self.folder / "spectrograms.f16", "<f2", mode="r", shape=shape)
 
     def spectrogram(self, song_id: str) -> np.ndarray:
-        """One song's spectrogram, (n_rows, valid frames) float16, read only."""
+        """One song's spectrogram, (n_rows, valid frames) float16, read only. Raises UserError where it is damaged."""
         if len(self.mapped) != len(self.index):
             self.mapped = self.memory_map()
-        return self.mapped[self.rows[song_id], :, : self.frames(song_id)]
+        row = self.rows[song_id]
+        clip = self.mapped[row, :, : self.frames(song_id)]
+        if row not in self.checked:
+            lowest = min(self.config.floor_db, self.config.pitch_floor_db) - 1
+            levels = clip.astype(np.float32)
+            if not (levels.min() >= lowest and levels.max() <= MAX_DB):  # NaN is neither
+                raise UserError(
+                    f"{self.folder / 'spectrograms.f16'} is damaged (the spectrogram of {song_id} has levels that none "
+                    f"can have); delete {self.folder} and run {MADE_BY} again"
+                )
+            self.checked.add(row)
+        return clip
 
     def tensor(self, song_id: str) -> Tensor:
         """One song's spectrogram to compute with, (n_rows, valid frames) float32."""

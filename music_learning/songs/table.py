@@ -7,13 +7,15 @@ files import this module, too, and have no use for it.
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from music_learning.columns import OTHER_FEATURES, SONG_COLUMNS, SPLIT_COLUMNS, SPLITS, TARGETS
+from music_learning.columns import OTHER_FEATURES, SAFE_ID, SONG_COLUMNS, SPLIT_COLUMNS, SPLITS, TARGETS
 from music_learning.errors import UserError
-from music_learning.files import read_table, write_table
+from music_learning.files import damaged, read_table, write_table
 from music_learning.paths import DataPaths
+from music_learning.pipeline_config import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,20 +27,23 @@ SONG_DTYPES = {
 }
 
 
-def read_song_rows(paths: DataPaths) -> list[dict[str, str]]:
+def read_song_rows(paths: DataPaths, made_by: str = "data_collection.py") -> list[dict[str, str]]:
     """The rows of songs.csv as text.
 
     Raises:
-        UserError: it is missing or damaged, a song is in it twice, or a label isn't a number from 0 to 1.
+        UserError: it is missing or damaged, a song's id is unsafe or there twice, or a label isn't a number from 0 to
+            1; the message names `made_by`, the command to run.
     """
-    songs = read_table(paths.songs, SONG_COLUMNS, "data_collection.py")
+    songs = read_table(paths.songs, SONG_COLUMNS, made_by)
+    if unsafe := [song["song_id"] for song in songs if not SAFE_ID.fullmatch(song["song_id"])]:
+        raise damaged(paths.songs, f"{shown(unsafe[0])} is no song_id, which has letters, digits, - and _", made_by)
     if twice := [song_id for song_id, n in Counter(song["song_id"] for song in songs).items() if n > 1]:
-        raise UserError(f"{paths.songs} has song {twice[0]} twice; make it again with data_collection.py")
+        raise damaged(paths.songs, f"song {twice[0]} is in it twice", made_by)
     for song in songs:
         for target in TARGETS:
-            if (value := parse_number(song[target])) is None or not 0 <= value <= 1:
+            if label_of(song, target) is None:
                 raise UserError(
-                    f"{paths.songs}: the {target} of {song['song_id']} is {song[target]!r}, no number from 0 to 1"
+                    f"{paths.songs}: the {target} of {song['song_id']} is {shown(song[target])}, no number from 0 to 1"
                 )
     return songs
 
@@ -61,7 +66,7 @@ def read_splits(paths: DataPaths) -> "pd.Series":
     """song_id -> split. Raises UserError where data/splits.csv is missing or damaged."""
     splits = read_frame(paths.splits, dict.fromkeys(SPLIT_COLUMNS, "string"), "data_loading.py")["split"]
     if bad := {str(split) for split in splits.fillna("")} - set(SPLITS):
-        raise UserError(f"{paths.splits} has unknown splits {sorted(bad)}; delete it and run data_loading.py again")
+        raise damaged(paths.splits, f"{shown(min(bad))} is no split", "data_loading.py")
     return splits[~splits.index.duplicated(keep="last")]
 
 
@@ -88,7 +93,7 @@ def to_frame(rows: list[dict[str, str]], dtypes: dict[str, str], path: Path) -> 
             values = [_number(text, whole=dtypes[name] == "Int64") for text in texts]
             for row, text, value in zip(rows, texts, values, strict=True):
                 if value is None and text not in ("", "nan"):
-                    raise UserError(f"{path}: the {name} of {row[index]} is {text!r}, no number that it can be")
+                    raise UserError(f"{path}: the {name} of {row[index]} is {shown(text)}, no number that it can be")
         series[name] = pd.array(values, dtype=dtypes[name])
     return pd.DataFrame(series, index=pd.Index([row[index] for row in rows], dtype=dtypes[index], name=index))
 
@@ -105,6 +110,12 @@ def text_rows(frame: "pd.DataFrame") -> list[dict[str, str]]:
     return [dict(zip(flat, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
+def label_of(song: Mapping[str, str], target: str) -> float | None:
+    """The label of a song, or None where it is no number from 0 to 1."""
+    value = parse_number(song[target])
+    return value if value is not None and 0 <= value <= 1 else None
+
+
 def parse_number(text: str) -> float | None:
     """The finite number that a text holds, or None."""
     try:
@@ -118,7 +129,7 @@ def _number(text: str, *, whole: bool) -> float | None:
     value = parse_number(text)
     if not whole or value is None:
         return value
-    return int(value) if value.is_integer() else None
+    return int(value) if value.is_integer() and abs(value) < 2**53 else None
 
 
 def _text(value: object) -> str:

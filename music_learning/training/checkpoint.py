@@ -7,14 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from music_learning.columns import TARGETS
+from music_learning.errors import UserError
 from music_learning.files import atomic
 from music_learning.model.cnn import MoodNetwork
+from music_learning.model.tensors import read_metadata, read_tensors
+from music_learning.pipeline_config import is_number, is_whole
 from music_learning.training.config import TrainingConfig
+
+MADE_BY = "model_train.py"
+N_LOSSES = len(TARGETS)
 
 
 class TrainingRun:
@@ -48,24 +53,33 @@ class TrainingRun:
         return len(self.history) >= max(validate_from, *self.best_epoch.values()) + patience
 
     def save(self, path: Path) -> None:
-        tensors = {}
-        states = {"network": self.network.state_dict(), "average": self.average.state_dict()}
-        states |= {f"best.{target}": state for target, state in self.best.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            states[f"optimizer.{index}"] = state
-        for prefix, state in states.items():
-            tensors |= {f"{prefix}/{name}": tensor.detach().clone().contiguous() for name, tensor in state.items()}
         progress = {"history": self.history, "best_epoch": self.best_epoch, "best_loss": self.best_loss}
         with atomic(path) as temporary:
-            temporary.write_bytes(to_safetensors(tensors, {"progress": json.dumps(progress)}))
+            temporary.write_bytes(to_safetensors(self._tensors(), {"progress": json.dumps(progress)}))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """All tensors of a checkpoint, by the state that each belongs to: `average/output.bias`, say."""
+        states = {"network": self.network.state_dict(), "average": self.average.state_dict()}
+        states |= {f"best.{target}": state for target, state in self.best.items()}
+        for index, parameter in enumerate(self.network.parameters()):
+            state = self.optimizer.state.get(parameter) or {
+                "step": torch.zeros(()),
+                **dict.fromkeys(("exp_avg", "exp_avg_sq"), torch.zeros_like(parameter)),
+            }
+            states[f"optimizer.{index}"] = state
+        return {
+            f"{prefix}/{name}": tensor.detach().clone().contiguous()
+            for prefix, state in states.items()
+            for name, tensor in state.items()
+        }
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; one that is missing or damaged is no checkpoint."""
+        expected = {name: (tensor.dtype, tensor.shape) for name, tensor in self._tensors().items()}
         try:
-            with safe_open(path, "pt") as file:
-                progress = json.loads(file.metadata()["progress"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (FileNotFoundError, SafetensorError, KeyError, TypeError, ValueError):
+            progress = _progress(read_metadata(path, MADE_BY).get("progress", ""))
+            tensors = read_tensors(path, expected, MADE_BY)
+        except (RecursionError, UserError, ValueError):
             return
         states: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -82,3 +96,23 @@ class TrainingRun:
                 state[name] = torch.empty_like(parameter).copy_(state[name])
         self.history = [tuple(losses) for losses in progress["history"]]
         self.best_epoch, self.best_loss = progress["best_epoch"], progress["best_loss"]
+
+
+def _progress(text: str) -> dict:
+    """What a checkpoint says of the epochs behind it. Raises ValueError or RecursionError where it is damaged."""
+    progress = json.loads(text)
+    if not isinstance(progress, dict) or progress.keys() != {"history", "best_epoch", "best_loss"}:
+        raise ValueError("no progress")
+    history, best_epoch, best_loss = progress["history"], progress["best_epoch"], progress["best_loss"]
+    if not isinstance(history, list) or not all(isinstance(epoch, list) and len(epoch) == 2 for epoch in history):
+        raise ValueError("no history")
+    for losses in [*(training for training, _ in history), *(losses for _, losses in history if losses is not None)]:
+        if not isinstance(losses, list) or len(losses) != N_LOSSES or not all(map(is_number, losses)):
+            raise ValueError("no losses")
+    for best in (best_epoch, best_loss):
+        if not isinstance(best, dict) or list(best) != list(TARGETS):
+            raise ValueError("not the best of each target")
+    for epoch, loss in zip(best_epoch.values(), best_loss.values(), strict=True):
+        if not is_whole(epoch, 0, len(history)) or not (is_number(loss) or (epoch == 0 and loss == math.inf)):
+            raise ValueError("no epoch with its loss")
+    return progress

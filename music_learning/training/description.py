@@ -77,8 +77,13 @@ def weights_trained_with(corpus: Corpus, config: TrainingConfig, paths: ModelPat
                 "training": settings(config) | {"seed": None},
             }
             said = {name: description.get(name) for name in expected}
-            said["training"] = {**(said["training"] or {}), "seed": None}
-            same_songs = (description.get("data") or {}).get("sha256") == corpus.fingerprint
-            if same_songs and said == json.loads(json.dumps(expected)):  # JSON knows no tuples
-                weights[target] = description["weights_sha256"]
+            for name in ("training", "data"):
+                said[name] = description[name] if isinstance(description.get(name), dict) else {}
+            same_songs = said.pop("data").get("sha256") == corpus.fingerprint
+            said["training"] = {**said["training"], "seed": None}
+            sha256 = description.get("weights_sha256")
+            if (
+                same_songs and isinstance(sha256, str) and said == json.loads(json.dumps(expected))
+            ):  # which has no tuples
+                weights[target] = sha256
     return weights

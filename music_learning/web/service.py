@@ -15,7 +15,7 @@ import gradio as gr
 from torch import Tensor
 
 from music_learning.audio import Losses
-from music_learning.errors import AudioError
+from music_learning.errors import AudioError, unexpected
 from music_learning.files import write_json
 from music_learning.paths import DataPaths
 from music_learning.plots.analysis import draw_analysis
@@ -53,6 +53,8 @@ class Service:
             analysis = self.predictor.predict_waveforms(windows, losses=losses)
         except AudioError as error:
             return self.refusal(str(error))
+        except Exception as error:  # whatever one file causes costs that file
+            return self.refusal(unexpected(error, "an upload"))
         if analysis.duration_s >= MAX_LENGTH_S:
             cut = f"Only the first {clock(MAX_LENGTH_S)} hours were analysed."
             analysis = replace(analysis, warnings=(*analysis.warnings, cut))

@@ -1,10 +1,13 @@
 import os
 import sqlite3
 import threading
+import zlib
+from contextlib import closing
 
 import pytest
 from conftest import run_python
 
+from music_learning.collect import cache
 from music_learning.collect.cache import ResponseCache
 from music_learning.errors import UserError
 
@@ -81,13 +84,71 @@ def test_damaged_file_is_a_sentence(path):
         ResponseCache(path)
 
 
-def test_damaged_answer_is_a_sentence(path):
+DAMAGED = {
+    "not packed": b"\x00\x11",
+    "a text": "text",
+    "a number": 5,
+    "nothing": None,
+    "no JSON": zlib.compress(b"{"),
+    "no UTF-8": zlib.compress(b'"\xff"'),
+    "deep JSON": zlib.compress(b"[" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_answer_is_a_sentence(path, case):
     answers = ResponseCache(path)
     answers.put("service", {"a": 1})
-    answers.database.execute("UPDATE answers SET answer = x'0011'")
+    answers.database.execute("UPDATE answers SET answer = ?", (DAMAGED[case],))
     with pytest.raises(UserError, match="is damaged"):
         answers.get("service", ["a"])
     answers.close()
+
+
+def test_answer_is_unpacked_within_bounds(path, monkeypatch):
+    monkeypatch.setattr(cache, "MAX_ANSWER_BYTES", 1000)
+    answers = ResponseCache(path)
+    answers.put("service", {"small": "x" * 100, "large": "x" * 10_000})
+    assert answers.get("service", ["small"]) == {"small": "x" * 100}
+    with pytest.raises(UserError, match="is damaged"):
+        answers.get("service", ["large"])
+    answers.close()
+
+
+def test_answer_of_another_shape_is_left_out(path):
+    answers = ResponseCache(path)
+    answers.put("service", {"a": ["x"], "b": {"x": "y"}, "c": ["\ud83c"], "d": None})
+    assert answers.get("service", "abcd", shape=[str]) == {"a": ["x"], "d": None}
+    answers.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE answers (service TEXT, request TEXT)",
+        "CREATE TABLE answers (request TEXT, service TEXT, answer BLOB, asked_at REAL)",
+        "CREATE VIEW answers AS SELECT 1 service, 2 request, x'00' answer, 9e99 asked_at",
+    ],
+)
+def test_file_of_another_program_is_a_sentence(path, statement):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(statement)
+    with pytest.raises(UserError, match="is of another program or version; delete it and run the same command again"):
+        ResponseCache(path)
+    with closing(sqlite3.connect(path)) as database:  # let go of
+        database.execute("BEGIN EXCLUSIVE")
+
+
+def test_damage_in_the_middle_is_a_sentence(path):
+    answers = ResponseCache(path)
+    answers.put("service", {str(k): os.urandom(100).hex() for k in range(500)})
+    answers.close()
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xaa" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is damaged; delete it"):
+        ResponseCache(path).get("service", map(str, range(500)))
 
 
 def test_folder_that_is_a_file_is_a_sentence(path):

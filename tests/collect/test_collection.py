@@ -1,10 +1,13 @@
 """Stage 1 before the local servers, from the command line to the tables."""
 
 import csv
+import itertools
 import json
+import pkgutil
 import random
 import re
 import signal
+import tempfile
 import time
 from contextlib import contextmanager
 
@@ -19,6 +22,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.files import sha256_of, write_table
 from music_learning.paths import DataPaths
+from music_learning.songs.table import read_songs
 from tools.fake_services import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -254,11 +258,112 @@ def test_nothing_found_is_an_error(services, tmp_path):
     assert len(read_rows(tmp_path / "rejected.csv")) > 300
 
 
-def test_songs_without_end_that_cannot_be_used_end_the_run(services, tmp_path, monkeypatch):
+def unnamed_songs(handler):
+    handler.json({"data": [song | {"id": ".."} for song in handler.found(handler.query["q"])]})
+
+
+EMPTY = (200, "application/json", b'{"data": [], "total": 0}')
+ENDLESS = {
+    "without labels": ({}, "the last 50 songs found were all rejected, .*: reccobeats has no labels"),
+    "without ids": (
+        {"/deezer/search": unnamed_songs},
+        r"the last 50 songs found were all rejected, .*: id 'deezer-\.\.'",
+    ),
+    "artists": ({"/deezer/search": EMPTY, "/deezer/artist/*/top": EMPTY}, "the last 50 artists have no songs"),
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_songs_without_end_that_cannot_be_used_end_the_run(use, tmp_path, monkeypatch, case):
     monkeypatch.setattr(collection, "GIVE_UP", 50)
-    services.world.labelled = 0
-    with pytest.raises(UserError, match=r"the last 50 songs found were all rejected.*reccobeats has no labels"):
+    changed, message = ENDLESS[case]
+    with running(World(artists=10**12, kind="small", labelled=0, changed=changed)) as server:
+        use(server)
+        with pytest.raises(UserError, match=message):
+            collect(tmp_path)
+    assert (tmp_path / "rejected.csv").exists() == (case != "artists")
+
+
+@pytest.mark.parametrize("path", ["/deezer/artist/*/related", "/deezer/search"])
+def test_lists_that_fail_one_after_the_other_end_the_run(services, tmp_path, monkeypatch, capsys, path):
+    monkeypatch.setattr(collection, "GIVE_UP_LISTS", 5)
+    services.world.changed[path] = (200, "application/json", b'{"error": {"message": "no", "code": 600}}')
+    seeds = [word for artist in range(1, 10) for word in ("--seed-artist", artist)]
+    assert collect(tmp_path, *seeds) == 75
+    message = r"stopped: the (related artists|top songs) of 5 artists could not be had.* \(Deezer answers no .code 600"
+    assert re.search(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("wait", ["0", "-5", "9" * 400, "Wed, 21 Oct 2015 07:28:00"])
+def test_service_that_asks_to_wait_for_ever_ends_the_run(services, tmp_path, capsys, wait):
+    services.world.changed["/reccobeats/v1/audio-features"] = (429, "text/html", b"", {"Retry-After": wait})
+    assert collect(tmp_path, "--max-wait", "3") == 75
+    assert "stopped: ReccoBeats asks to wait" in capsys.readouterr().err
+    assert sum(service == "reccobeats" for service, _, _ in services.log) < 10
+
+
+def odd_labels(handler):
+    values = [float("nan"), float("inf"), 1.5, -0.1, "0.5", True, None, [], 10**400, 0.5, 0, 1]
+    rows = [
+        {"isrc": isrc, **dict.fromkeys(TARGETS, 0.5), "valence": values[k % len(values)], "key": 5.5, "mode": 10**30}
+        for k, isrc in enumerate(handler.query["ids"].split(","))
+    ]
+    handler.json({"content": rows})
+
+
+def test_labels_that_are_none_are_reasons(services, tmp_path):
+    services.world.changed["/reccobeats/v1/audio-features"] = odd_labels
+    collect(tmp_path, songs=10)
+    songs = read_songs(DataPaths(tmp_path))
+    assert set(songs["valence"]) <= {0, 0.5, 1}
+    assert songs["key"].isna().all()
+    assert songs["mode"].isna().all()
+    reasons = {row["reason"] for row in read_rows(tmp_path / "rejected.csv")}
+    assert {
+        "no valence label",
+        *(f"valence is {v}; expected a number from 0 to 1" for v in ("nan", "inf", "1.5")),
+    } <= reasons
+
+
+UNFORESEEN = {
+    "previews": ("music_learning.collect.previews.Previews.fetch", "preview"),
+    "labels": ("music_learning.collect.reccobeats.ReccoBeats.labels_for", "labels"),
+    "songs": ("music_learning.collect.deezer.Deezer.top_songs", None),
+    "related": ("music_learning.collect.deezer.Deezer.related", None),
+}
+
+
+@pytest.mark.parametrize("case", UNFORESEEN)
+def test_unforeseen_error_costs_its_item_and_is_logged(services, tmp_path, monkeypatch, capsys, case):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    name, stage = UNFORESEEN[case]
+    method, calls = pkgutil.resolve_name(name), itertools.count()
+
+    def odd(*arguments, **options):
+        if next(calls) == 1:
+            raise ZeroDivisionError("by nought")
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(name, odd)
+    collect(tmp_path / "data", "--seed-artist", "1", "--seed-artist", "2", songs=20)
+    assert len(read_rows(tmp_path / "data" / "songs.csv")) == 20
+    rows = [row for row in read_rows(tmp_path / "data" / "rejected.csv") if "unexpected" in row["reason"]]
+    if stage:
+        assert {row["stage"] for row in rows} == {stage}
+        assert all("unexpected: ZeroDivisionError: by nought (more in " in row["reason"] for row in rows)
+    else:
+        assert rows == []
+        assert "1 artists were left out" in capsys.readouterr().out
+    (log,) = tmp_path.glob("*.log")
+    assert "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize("table", ["songs.csv", "rejected.csv"])
+def test_damaged_table_of_an_earlier_run_is_said_before_anything_is_asked(services, tmp_path, table):
+    (tmp_path / table).write_text("x\n1\n")
+    with pytest.raises(UserError, match=rf"{table} has no column"):
         collect(tmp_path)
+    assert services.log == []
 
 
 NOTHING = {
@@ -295,7 +400,18 @@ def odd_search(handler):
     """Every song of every artist is odd in its own way."""
     world, odd = (
         handler.services.world,
-        ["=cmd()|x", "Two\nlines", 'Quo"te', "Tab\t", "夜", "x" * 5000, "\x00\x1b[31m", None],
+        [
+            "=cmd()|x",
+            "Two\nlines",
+            'Quo"te',
+            "Tab\t",
+            "夜",
+            "x" * 200_000,
+            "\x00\x1b[31m",
+            None,
+            "\ud83c half",
+            "9\udfb5",
+        ],
     )
     match = re.search(r"Artist (\d+)", handler.query["q"])
     songs = world.songs(int(match[1]))
@@ -307,10 +423,11 @@ def odd_search(handler):
 def test_odd_songs_are_kept_whole_or_rejected_with_a_reason(services, tmp_path):
     services.world.changed["/deezer/search"] = odd_search
     services.world.labelled = 1.0
-    assert collect(tmp_path, "--songs-per-artist", "8", songs=12) == 0
+    for _ in range(2):  # the tables can be read and added to
+        assert collect(tmp_path, "--songs-per-artist", "10", songs=12) == 0
     songs = read_rows(tmp_path / "songs.csv")
     rejected = read_rows(tmp_path / "rejected.csv")
-    assert {"=cmd()|x", "Two\nlines", 'Quo"te'} <= {song["title"] for song in songs}
+    assert {"=cmd()|x", "Two\nlines", 'Quo"te', "\ufffd half", "9\ufffd"} <= {song["title"] for song in songs}
     assert any("'deezer-../../etc/passwd' is not made of" in row["reason"] for row in rejected)
     assert any("id '' is not made of" in row["reason"] for row in rejected)
     assert all(re.fullmatch(r"deezer-\d+\.(mp3|m4a)", name) for name in previews(tmp_path))

@@ -5,7 +5,7 @@ from collect.fake_songs import asked, json_answer
 
 from music_learning.collect import deezer
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import RetryLater, Skip
+from music_learning.collect.failures import RetryLater, Skip
 from music_learning.errors import UserError
 from tools.fake_services import (
     SONGS_PER_ARTIST,
@@ -141,3 +141,61 @@ def test_any_field_may_be_anything(server, http, world, name, value):
 
 def test_playlist_ids():
     assert deezer.playlist_id("https://www.deezer.com/de/playlist/12") == deezer.playlist_id(" 12 ") == "12"
+
+
+def test_playlist_without_end_is_read_so_far_and_it_is_said(server, http, services, world, monkeypatch):
+    monkeypatch.setattr(deezer, "MAX_PAGES", 3)
+    http.note = (told := []).append
+    track = {"artist": {"id": 1, "name": "A"}}
+    world.changed["/deezer/playlist/5/tracks"] = json_answer({"data": [track], "total": 1, "next": "?index=0"})
+    assert list(Deezer(http).seed_artists(["5"], None, [])) == [("1", "A")] * 3
+    assert len(asked(services)) == 3
+    assert told == ["Deezer's playlist 5 has no end; its first 300 songs are looked at"]
+
+
+def test_no_more_is_used_than_was_asked_for(server, http, services, world):
+    entries = [{"id": k, "title": f"T{k}", "name": f"A{k}", "artist": {"id": k, "name": "A"}} for k in range(5000)]
+    world.changed["/deezer/*"] = json_answer({"data": entries})
+    assert len(Deezer(http).related(("1", "A"))) == 1000
+    assert len(Deezer(http).top_songs(("x", "A"))) == deezer.FALLBACK_SONGS
+    services.log.clear()
+    world.changed = {
+        "/deezer/chart/0/playlists": json_answer({"data": entries}),
+        "/deezer/*": json_answer({"data": []}),
+    }
+    assert list(Deezer(http).seed_artists([], None, [])) == []
+    assert len(asked(services, "deezer")) == 2 + deezer.CHART_PLAYLISTS
+
+
+@pytest.mark.parametrize("name", ["\ud83c", "a\udcffb", "\0"])
+def test_name_that_is_no_text_is_not_known(server, http, name):
+    """As Python reads a word of the command line that is no UTF-8."""
+    with pytest.raises(UserError, match="Deezer knows no artist"):
+        list(Deezer(http).seed_artists([], None, [name]))
+
+
+def test_what_is_told_of_an_answer_cannot_steer_the_terminal(server, http, world):
+    error = {"code": [[1]] * 1000, "message": "\x1b[2J\r\n\ud83cno" + "x" * 1000}
+    world.changed["/deezer/artist/1/related"] = json_answer({"error": error})
+    with pytest.raises(Skip) as caught:
+        Deezer(http).related(("1", "x"))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+    world.changed["/deezer/search"] = json_answer({"data": [{"artist": {"id": 1, "name": "\x1b[2J\nA"}}]})
+    with pytest.raises(UserError, match="Deezer knows no artist 'B'; it knows") as caught:
+        list(Deezer(http).seed_artists([], None, ["B"]))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("kept", [5, "x", {"a": 1}, [1], ["ab"], [["1"]], [["1", "a", "b"]], [["1", None]]], ids=repr)
+def test_kept_artists_of_another_shape_are_asked_for_again(server, http, kept):
+    http.cache.put("Deezer", {"/artist/1/related": kept, "/chart/0/tracks?limit=100": kept})
+    assert Deezer(http).related(("1", "x"))[0] == ("2", "Artist 1")
+    assert next(Deezer(http).seed_artists([], None, [])) == ("1", "Artist 0")
+
+
+@pytest.mark.parametrize("change", [{"title": None}, {"title": "\ud83c"}, {"x": "y"}, {"preview_url": 5}], ids=repr)
+def test_kept_songs_of_another_shape_are_asked_for_again(server, http, world, change):
+    song = Deezer(http).top_songs(("1", world.name(0)))[0] | change
+    http.cache.put("Deezer", {"/search?q=artist%3A%22Artist+0%22&limit=50": [song]})
+    assert len(Deezer(http).top_songs(("1", world.name(0)))) == SONGS_PER_ARTIST

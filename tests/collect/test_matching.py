@@ -1,6 +1,16 @@
+from pathlib import Path
+
 import pytest
 
-from music_learning.collect.matching import MAX_COMPARED, clean_isrc, empty_song, name_key, same_song_keys
+from music_learning.collect.matching import (
+    MAX_COMPARED,
+    clean_isrc,
+    clear_unknown_features,
+    empty_song,
+    name_key,
+    same_song_keys,
+)
+from music_learning.songs.table import SONG_DTYPES, to_frame
 
 ONE_SONG = [
     ("Song", "Song (Remastered)"),
@@ -87,3 +97,24 @@ def test_songs_are_the_same_by_isrc_or_by_name():
     assert same_song_keys(song) & same_song_keys(other_name)
     assert same_song_keys(song) & same_song_keys(other_isrc)
     assert not same_song_keys(song) & same_song_keys(neither)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "expected"),
+    [
+        *(("key", text, text) for text in ("0", "11", "5.0")),
+        *(("key", text, "") for text in ("-1", "12", "5.5", "C#", "nan", "1e300", "9" * 400)),
+        *(("mode", text, text) for text in ("0", "1")),
+        *(("mode", text, "") for text in ("2", "0.5", "major", "9" * 30)),
+        *(("tempo_bpm", text, text) for text in ("120.5", "-3")),
+        *(("tempo_bpm", text, "") for text in ("inf", "nan", "fast", "9" * 400)),
+        *(("release_year", text, text) for text in ("", "1999")),
+        *(("release_year", text, "") for text in ("19999", "year", "1.5", "-1")),
+    ],
+)
+def test_what_can_not_be_is_not_known(column, text, expected):
+    """Else the table could not be read again."""
+    song = empty_song("x") | {column: text}
+    clear_unknown_features(song)
+    assert song[column] == expected
+    to_frame([song], SONG_DTYPES, Path("songs.csv"))

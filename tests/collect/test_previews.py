@@ -6,15 +6,14 @@ import pytest
 from collect.fake_songs import asked, deezer_song, spotify_song
 from conftest import chord, write_audio, write_silent_video, write_with_ffmpeg
 
+from music_learning.collect import session
 from music_learning.collect.deezer import Deezer
-from music_learning.collect.http import BadDownload
+from music_learning.collect.failures import BadDownload
 from music_learning.collect.itunes import ITunes
 from music_learning.collect.previews import Previews, check_preview
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import FFMPEG_FORMATS, PREVIEW_FORMATS
-from tools.fake_services import (
-    clip,
-)
+from tools.fake_services import clip, raw
 
 
 @pytest.fixture
@@ -128,7 +127,10 @@ def test_check_preview(tmp_path):
     good.write_bytes(clip("mp3", 3))
     check_preview(good)
     check_preview(write_with_ffmpeg(tmp_path / "a.m4a", chord(seconds=30, rate_hz=44_100), 44_100, codec="aac"))
+    unknown = write_with_ffmpeg(tmp_path / "unknown.m4a", chord(seconds=30), 16_000, codec="aac")
+    unknown.write_bytes(unknown.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"free"))
     for path, reason in (
+        (unknown, "its audio is of an unknown kind"),
         (write_silent_video(tmp_path / "film.mp4"), "no audio in it"),
         (write_with_ffmpeg(tmp_path / "short.m4a", chord(seconds=10), 16_000, codec="aac"), "only"),
         (write_with_ffmpeg(tmp_path / "long.m4a", chord(seconds=60), 16_000, codec="aac"), "longer than 35 s"),
@@ -140,3 +142,46 @@ def test_check_preview(tmp_path):
 
 def test_formats_are_among_those_that_the_pipeline_opens():
     assert set(PREVIEW_FORMATS.split(",")) < set(FFMPEG_FORMATS.split(","))
+
+
+KEPT = {
+    "another file": {"preview_file": "../../../etc/passwd", "preview_sha256": "0" * 64},
+    "another song's": {"preview_file": "deezer-1000006.mp3", "preview_sha256": "0" * 64},
+    "no hash": {"preview_file": "deezer-1000005.mp3"},
+    "a list": ["reason"],
+    "a text": "reason",
+    "a reason that is none": {"reason": 5},
+    "half an emoji": {"reason": "\ud83c"},
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_kept_preview_of_another_shape_is_fetched_again(previews, world, case):
+    previews.service.http.cache.put("previews", {"deezer-1000005": KEPT[case]})
+    row, reason = fetch(previews, world, 5)
+    assert (reason, row["preview_file"]) == ("", "deezer-1000005.mp3")
+    assert [path.name for path in previews.paths.previews.iterdir()] == ["deezer-1000005.mp3"]
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "/previews/5.mp3", "ftp://127.0.0.1/x"])
+def test_preview_that_leads_nowhere_is_a_reason_for_this_run(previews, world, place):
+    world.changed["/previews/5.mp3"] = (302, "text/html", b"", {"Location": place})
+    assert "preview unusable: it" in fetch(previews, world, 5)[1]
+    del world.changed["/previews/5.mp3"]
+    assert fetch(previews, world, 5)[1] == ""
+
+
+def test_preview_that_is_too_slow_is_a_reason_for_this_run(previews, world, monkeypatch):
+    assert fetch(previews, world, 6)[1] == ""
+    monkeypatch.setattr(session, "MAX_S", 0.1)
+
+    def slowly(handler):
+        previews.service.last_success = time.monotonic() + 60  # as others that come meanwhile
+        raw(b"HTTP/1.1 200 OK\r\n\r\n", then=b"x", pause_s=0.02)(handler)
+
+    world.changed["/previews/5.mp3"] = slowly
+    reason = fetch(previews, world, 5)[1]
+    assert "its answer was not whole after 0 s" in reason or "no answer in time" in reason
+    monkeypatch.setattr(session, "MAX_S", 30)
+    del world.changed["/previews/5.mp3"]
+    assert fetch(previews, world, 5)[1] == ""

@@ -6,7 +6,7 @@ import pytest
 import requests
 from collect.fake_songs import asked, deezer_song, json_answer, pick, spotify_song
 
-from music_learning.collect.http import RetryLater
+from music_learning.collect.failures import RetryLater
 from music_learning.collect.reccobeats import ReccoBeats
 from music_learning.columns import TARGETS
 
@@ -79,3 +79,11 @@ def test_label_that_is_no_number_is_empty(server, http, world, energy):
     world.changed["/reccobeats/v1/audio-features"] = json_answer({"content": [row, None, {"id": None}]})
     (labels,) = ReccoBeats(http).labels_for([deezer_song(world, 1)])
     assert (labels["energy"], labels["valence"]) == ("", "0.5")
+
+
+@pytest.mark.parametrize("kept", [5, [1, 2, 3], {"x": "1"}, {"energy": "0.5"}], ids=repr)
+def test_kept_labels_of_another_shape_are_asked_for_again(server, http, world, kept):
+    song = next(k for k in range(1, 2000) if world.has_labels(k) and k % 10)
+    http.cache.put("ReccoBeats", {world.isrc(song): kept})
+    (labels,) = ReccoBeats(http).labels_for([deezer_song(world, song)])
+    assert float(labels["energy"]) == world.features(song)["energy"]

@@ -1,5 +1,6 @@
 """Spotify before the local servers: real sockets, the real spotipy."""
 
+import gzip
 import logging
 import time
 
@@ -7,7 +8,7 @@ import pytest
 from collect.fake_songs import deezer_song, json_answer, pick
 
 from music_learning.collect import spotify
-from music_learning.collect.http import RetryLater
+from music_learning.collect.failures import RetryLater
 from music_learning.collect.matching import empty_song
 from music_learning.collect.spotify import Spotify
 from music_learning.errors import UserError
@@ -122,7 +123,7 @@ def test_spotify_playlist_that_is_none(text):
 
 def test_redirect_to_another_host_gets_no_credentials(server, http, world, services):
     """Spotify's token goes with each request to Spotify; a redirect may lead anywhere."""
-    other = serve(Services(World(), Faults()))
+    other = serve(Services(World(kind="small"), Faults()))
     seen = []
     other.services.world.changed["/trap"] = lambda handler: (
         seen.append(dict(handler.headers)),
@@ -142,3 +143,64 @@ def test_redirect_to_another_host_gets_no_credentials(server, http, world, servi
 def test_playlist_ids():
     for text in ("37i9dQZEVXbMDoHDwVN2tF", "spotify:playlist:37i9dQZEVXbMDoHDwVN2tF"):
         assert spotify.playlist_id(text) == "37i9dQZEVXbMDoHDwVN2tF"
+
+
+def test_playlist_without_end_is_read_so_far_and_it_is_said(server, http, world, monkeypatch):
+    monkeypatch.setattr(spotify, "MAX_PAGES", 3)
+    http.note = (told := []).append
+    artist = {"id": spotify_id("artist", 1), "name": "A"}
+    page = {"items": [{"track": {"artists": [artist]}}], "next": "again"}
+    world.changed["/spotify/v1/playlists/*"] = json_answer(page)
+    assert list(Spotify(http, country="US").seed_artists([], None, [])) == [tuple(artist.values())] * 3
+    assert told == [f"Spotify's playlist {spotify.TOP_50} has no end; its first 150 songs are looked at"]
+
+
+TOP = f"/spotify/v1/artists/{spotify_id('artist', 1)}/top-tracks"
+HOSTILE = {
+    "deep JSON": (200, "application/json", b"[" * 1_000_000),
+    "huge integer": (200, "application/json", b'{"tracks": ' + b"9" * 10_000 + b"}"),
+    "too large": (200, "application/json", b" " * 5_000_001),
+    "packed": (200, "application/json", gzip.compress(b" " * 50_000_000), {"Content-Encoding": "gzip"}),
+    "odd encoding": (200, "application/json; charset=punycode", b"\xff" + b"a-b" * 100_000),
+    "redirect to a file": (302, "text/html", b"", {"Location": "file:///etc/passwd"}),
+    "redirect to itself": (302, "text/html", b"", {"Location": TOP}),
+    "error that is a list": (400, "application/json", b"[1]"),
+    "error that is deep": (400, "application/json", b"[" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_answer_is_a_sentence(server, http, world, case):
+    world.changed[TOP] = HOSTILE[case]
+    with pytest.raises(UserError, match=r"Spotify \(127\.0\.0\.1\) can't be used: "):
+        Spotify(http, country="US").top_songs((spotify_id("artist", 1), "x"))
+
+
+TOKENS = [None, [], "x", {}, {"access_token": "a\nb", "expires_in": 9}, {"expires_in": []}]
+
+
+@pytest.mark.parametrize("token", TOKENS, ids=repr)
+def test_odd_token_is_a_sentence(server, http, world, token):
+    world.changed["/spotify-token"] = json_answer(token)
+    with pytest.raises(UserError, match=r"Spotify \(127\.0\.0\.1\) can't be used: "):
+        Spotify(http, country="US").top_songs((spotify_id("artist", 1), "x"))
+
+
+@pytest.mark.parametrize("artists", [None, 5, "x", {}, [5, None, {"id": "a", "name": "\ud83c"}]], ids=repr)
+def test_song_whose_artists_are_odd(server, http, world, artists):
+    track = {"id": "t", "name": "T", "artists": artists}
+    world.changed[TOP] = json_answer({"tracks": [track]})
+    (song,) = Spotify(http, country="US").top_songs((spotify_id("artist", 1), "x"))
+    assert song["artist"] in ("", "\ufffd")
+
+
+@pytest.mark.parametrize("kept", [5, {"a": 1}, [1], [["1"]], [{"song_id": "x"}]], ids=repr)
+def test_kept_answer_of_another_shape_is_asked_for_again(server, http, kept):
+    artist = spotify_id("artist", 1), "x"
+    http.cache.put("Spotify", {f"related {artist[0]}": kept, f"top {artist[0]} US": kept})
+    http.cache.put("Spotify features", {spotify_id("track", 12): kept})
+    client = Spotify(http, country="US")
+    assert all(len(other) == 2 for other in client.related(artist))
+    assert [song["source"] for song in client.top_songs(artist)] == ["spotify"] * 10
+    (labels,) = client.labels_for([empty_song("spotify") | {"song_id": spotify_id("track", 12)}])
+    assert labels is None or "energy" in labels

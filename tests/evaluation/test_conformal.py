@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from music_learning.evaluation.conformal import (
     fit_interval,
     measure_interval,
     read_intervals,
+    without_interval,
     write_intervals,
 )
 from music_learning.files import read_json
@@ -66,11 +68,26 @@ def test_interval_survives_json():
     assert Interval.from_dict(json.loads(json.dumps(interval.to_dict()))) == interval
 
 
-@pytest.mark.parametrize("damage", [{"low": [1, 2]}, {"high": "abc"}, {"margin": None}])
-def test_damaged_interval_is_refused(damage):
-    values = Interval((0, 1, 0), (0, 1, 0), 0.1).to_dict() | damage
-    with pytest.raises((TypeError, ValueError)):
-        Interval.from_dict(values)
+HOSTILE = {
+    "low": ([1, 2], [], "abc", None, 1, {}, [True, 1, 0], ["0", 1, 0], [math.nan, 1, 0], [0, math.inf, 0]),
+    "high": (
+        [0, 1, 1e9],
+        [0, 1, 10**400],
+        [0, 1, 0, 0],
+        [[0], 1, 0],
+        [-3, 0, 0],
+    ),  # the last one lies below the low end
+    "margin": (None, "0.1", True, math.nan, -math.inf, 1e9, 10**400, []),
+    "coverage": (None, "0.9", True, math.nan, 0, 1, -0.9, 90, 10**400),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_damaged_interval_is_refused(name):
+    values = Interval((0, 1, 0), (0, 1, 0), 0.1).to_dict()
+    for value in HOSTILE[name]:
+        with pytest.raises(ValueError, match=r"three numbers|margin is|coverage is|low end lies above"):
+            Interval.from_dict(values | {name: value})
 
 
 INTERVAL = Interval((0, 1, 0), (0, 1, 0), 0.1)
@@ -82,12 +99,22 @@ def test_damaged_file_is_a_sentence(tmp_path):
     belongs_to = {"weights_sha256": WEIGHTS["energy"]}
     paths.intervals.write_text(json.dumps({"energy": INTERVAL.to_dict() | belongs_to | {"measured": {}}}))
     assert read_intervals(paths, WEIGHTS) == {"energy": INTERVAL}
-    for damaged in ({"low": [0, 1, 0]}, [], "x", None):
-        paths.intervals.write_text(json.dumps({"energy": damaged}))
+    whole = INTERVAL.to_dict() | belongs_to
+    damaged = ({"low": [0, 1, 0]}, [], "x", None, 1, {**whole, "margin": math.nan}, {**whole, "weights_sha256": [1]})
+    for values in ({"energy": damage} for damage in damaged):
+        paths.intervals.write_text(json.dumps(values))
         with pytest.raises(
-            UserError, match=r"intervals\.json is damaged .*; make it again with model_train\.py --folds 5"
+            UserError,
+            match=r"intervals\.json is damaged .*; delete it and make it again with model_train\.py --folds 5",
         ):
             read_intervals(paths, WEIGHTS)
+        for use in (
+            lambda: without_interval(paths, WEIGHTS),
+            lambda: write_intervals(paths, {"valence": INTERVAL}, {"valence": {}}, WEIGHTS),
+        ):
+            with pytest.raises(UserError, match=r"intervals\.json is damaged"):
+                use()
+        assert json.dumps(json.loads(paths.intervals.read_text())) == json.dumps(values)
 
 
 def test_models_without_intervals_have_none(tmp_path, caplog):

@@ -5,6 +5,7 @@ import torch
 from conftest import song_frame, song_row
 
 from music_learning.columns import TARGETS
+from music_learning.errors import UserError
 from music_learning.evaluation import cross_validation
 from music_learning.evaluation.cross_validation import (
     fold_numbers,
@@ -150,3 +151,22 @@ def test_predictions_survive_the_file_in_any_order(tmp_path):
     assert (tmp_path / "a.csv").read_text() == 'song_id,true,predicted\nb,0.25,0.123457\n"1,2",0.5,1.000000\n'
     songs = pd.DataFrame(index=["1,2", "b"])
     assert read_predictions(tmp_path / "a.csv", songs).tolist() == [1, 0.123457]
+
+
+DAMAGED = {
+    "a song gone": "b,0.25,0.1\n",
+    "a song twice": "b,0.25,0.1\nb,0.25,0.1\na,0.5,0.2\n",
+    "another song": "b,0.25,0.1\nc,0.5,0.2\n",
+    "no prediction": "b,0.25,\na,0.5,0.2\n",
+    "NaN": "b,0.25,nan\na,0.5,0.2\n",
+    "above 1": "b,0.25,1.5\na,0.5,0.2\n",
+    "text": "b,0.25,high\na,0.5,0.2\n",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_predictions_are_a_sentence(tmp_path, case):
+    (tmp_path / "a.csv").write_text("song_id,true,predicted\n" + DAMAGED[case])
+    with pytest.raises(UserError, match=r"a\.csv"):
+        read_predictions(tmp_path / "a.csv", pd.DataFrame(index=["a", "b"]))

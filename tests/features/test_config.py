@@ -105,11 +105,24 @@ def test_config_survives_json():
 
 
 @pytest.mark.parametrize(
-    "change", [{"tone_db": None}, {"tone_db": "6"}, {"tone_counts": 3}, {"tone_counts": []}, {"x": 1}]
+    "change",
+    [
+        *({"tone_db": value} for value in (None, "6", True, [6.0], -6.0, math.nan, math.inf, 10**400, 1e9)),
+        *({"n_mfcc": value} for value in (20.5, 10**9, -1)),
+        *({"tone_counts": value} for value in (3, [], [10**9], [True], ["1"], [[1]], [1] * 101, {"1": 1})),
+        {"x": 1},
+    ],
+    ids=lambda change: "{}={:.12}".format(*map(str, *change.items())),
 )
 def test_settings_of_another_type_are_refused(change):
     with pytest.raises(TypeError, match=f"feature setting {next(iter(change))} is "):
         FeatureConfig.from_dict(FeatureConfig().to_dict() | change, PipelineConfig())
+
+
+@pytest.mark.parametrize("change", [{"range_edges": (5, 5)}, {"n_mfcc": 0}, {"rhythm_s": 0.0}])
+def test_settings_that_no_features_can_be_computed_with_are_refused(change):
+    with pytest.raises(ValueError, match=r"features .* with their settings"):
+        feature_names(replace(FeatureConfig(), **change))
 
 
 def test_differences_are_named():

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import math
+import os
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from music_learning.errors import UserError
 from music_learning.features.clip import clip_features
 from music_learning.features.config import FeatureConfig
 from music_learning.model import ensemble as ensemble_module
-from music_learning.model.cnn import NetworkConfig
+from music_learning.model.cnn import MoodNetwork, NetworkConfig
 from music_learning.model.ensemble import Ensemble, EnsembleConfig, cut, load_model, save_model
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
@@ -182,6 +184,15 @@ def test_saving_again_keeps_the_model_before(saved):
     assert sorted(path.name for path in paths.previous.iterdir()) == ["energy.json", "energy.safetensors"]
 
 
+def test_saving_over_what_is_no_model_needs_no_copy_of_it(saved):
+    paths, _ = saved
+    paths.weights("energy").unlink()
+    os.mkfifo(paths.weights("energy"))
+    save_model(paths, "energy", ensemble(seed=1), DESCRIPTION)
+    load_model(paths, "energy")
+    assert not paths.previous.exists()
+
+
 def test_model_on_another_memory_layout_is_saved(tmp_path):
     model = ensemble().to(memory_format=torch.channels_last)
     save_model(ModelPaths(tmp_path), "energy", model, DESCRIPTION)
@@ -224,10 +235,10 @@ def weights_of_another_model(paths):
 
 
 DAMAGED = {
-    "flipped bit": (flip_a_byte, "is damaged, or is not the file"),
-    "truncated": (truncate, "is damaged, or is not the file"),
-    "empty": (lambda paths: paths.weights("energy").write_bytes(b""), "is damaged, or is not the file"),
-    "another model's": (weights_of_another_model, "is damaged, or is not the file"),
+    "flipped bit": (flip_a_byte, "is damaged .*or not the file that .*json describes"),
+    "truncated": (truncate, r"energy\.safetensors is damaged .*model_train\.py"),
+    "empty": (lambda paths: paths.weights("energy").write_bytes(b""), "is damaged .it has fewer bytes"),
+    "another model's": (weights_of_another_model, "is damaged .*or not the file"),
     "weights gone": (lambda paths: paths.weights("energy").unlink(), r"safetensors is missing; run model_train\.py"),
     "description gone": (lambda paths: paths.description("energy").unlink(), r"json is missing; run model_train\.py"),
     "description no JSON": (lambda paths: paths.description("energy").write_text("{"), r"json is damaged"),
@@ -245,14 +256,17 @@ DAMAGED = {
         change_description(features=FEATURES.to_dict() | {"tone_db": "loud"}),
         "feature setting tone_db is 'loud', not like 6.0",
     ),
-    "fewer features": (change_description(features=FEATURES.to_dict() | {"n_mfcc": 15}), "don't fit"),
+    "fewer features": (
+        change_description(features=FEATURES.to_dict() | {"n_mfcc": 15}),
+        r"has the shape \(650,\), not",
+    ),
     "bands that the features can't have": (
         change_description(pipeline=PipelineConfig(n_mels=80).to_dict()),
         "the features are made for n_mels 96; the pipeline has 80",
     ),
     "no length of a hop": (
         change_description(pipeline=PipelineConfig().to_dict() | {"hop_samples": 0}),
-        "pipeline setting hop_samples is 0, no whole number above 0",
+        "pipeline setting hop_samples is 0, no whole number from 1 to 1,000,000",
     ),
     "two numbers of three": (
         change_description(features=FEATURES.to_dict() | {"onset_lag_s": [0.1, 2.0]}),
@@ -264,18 +278,18 @@ DAMAGED = {
     ),
     "another output": (
         change_description(network=ONE_OUTPUT.to_dict() | {"outputs": ["valence"]}),
-        r"a model of energy with the outputs \['valence'\]",
+        r"a model of 'energy' with the outputs \['valence'\]",
     ),
-    "another target": (change_description(target="valence"), r"a model of valence with the outputs \['energy'\]"),
+    "another target": (change_description(target="valence"), r"a model of 'valence' with the outputs \['energy'\]"),
     "no kernel": (drop("kernel"), "it has no kernel"),
     "unknown kernel": (change_description(kernel="cosine"), "there is no kernel called 'cosine'"),
     "no share": (drop("networks_share"), "it has no networks_share"),
     "share above 1": (change_description(networks_share=3), "networks_share is 3, not from 0 to 1"),
     "no network": (drop("network"), "doesn't describe a model of this version"),
-    "no hash": (drop("weights_sha256"), "is damaged, or is not the file"),
-    "more members": (change_description(n_members=3), "don't fit this version's network"),
-    "fewer members": (change_description(n_members=1), "don't fit this version's network"),
-    "other support": (change_description(n_support=N_SUPPORT + 1), "don't fit this version's network"),
+    "no hash": (drop("weights_sha256"), "is damaged .*or not the file"),
+    "more members": (change_description(n_members=3), r"fewer bytes than the model that .*energy\.json describes"),
+    "fewer members": (change_description(n_members=1), r"tensor members\.1\..* is unknown"),
+    "other support": (change_description(n_support=N_SUPPORT + 1), r"svr\.\w+ has the shape \(5.*\), not \(6"),
     "no support": (drop("n_support"), "doesn't describe a model of this version"),
     "members no number": (change_description(n_members="two"), "doesn't describe a model of this version"),
     "network no object": (change_description(network=[1]), "doesn't describe a model of this version"),
@@ -283,8 +297,53 @@ DAMAGED = {
         change_description(network=CONFIG.to_dict() | {"x": 1}),
         "doesn't describe a model of this version",
     ),
-    "other bands": (change_description(network=CONFIG.to_dict() | {"n_mels": 2 * N_MELS}), "don't fit"),
+    "other bands": (change_description(network=ONE_OUTPUT.to_dict() | {"n_mels": 2 * N_MELS}), "has fewer bytes"),
 }
+
+
+# Each in place of one value of the description, which is the name: `network.hidden`, say.
+HOSTILE = {
+    "n_members": (10**9, 101, 0, -1, True, 2.0, 2.5, "2", None, [], 10**400, math.nan),
+    "n_support": (10**9, 0, -5, True, 5.0, "5", None, 10**400, math.inf),
+    "networks_share": (True, "0.4", None, math.nan, math.inf, -0.1, 10**400),
+    "kernel": (None, 1, [], {}, ["gaussian"], "x" * 10_000),
+    "target": (None, 1, ["energy"], {}),
+    "weights_sha256": (None, 1, "", [], "0" * 64),
+    "pipeline": (None, 1, [], "x"),
+    "features": (None, 1, [], "x", {}),
+    "network": (None, 1, [], "x", {}),
+    "metrics": (1, [], "x", {"test": 1}, {"test": {"mae": "0.1"}}, {"test": {"mae": math.nan}}),
+    "pipeline.hop_samples": (10**9, 10**400, math.nan, math.inf, True, "512", -512, 0.5),
+    "pipeline.clip_s": (10**9, 0, -1, math.inf, None),
+    "pipeline.floor_db": (math.nan, -math.inf, 10**9, "x"),
+    "features.rhythm_s": (10**9, math.inf, 10**400, -1, True),
+    "features.n_mfcc": (10**9, 20.5, -1, 0),
+    "features.tone_counts": ([10**9], [[1]], [True], list(range(101)), {}),
+    "features.tempo_transform_s": (10**9, 1e300),
+    "network.hidden": (10**9, 10**400, 9_999, 0, -1, True, 128.0, "128", None, []),
+    "network.channels": (10**9, 9_999, 0, 96.5, True),
+    "network.n_blocks": (10**9, 13, 0, True),
+    "network.stem_channels": ([16], [], [16, 32, 64], [16, -1], [16, 10**9], 16, [16, "x"], [True, 32]),
+    "network.outputs": ([], "energy", [1], ["energy", "energy"], [None], 10**9),
+    "network.dropout": (1, -0.1, math.nan, "x", True),
+    "network.segment_frames": (15, 10**9, 128.5, True, math.nan),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_value_in_a_description_is_refused_before_a_network_is_made(saved, name, monkeypatch):
+    paths, _ = saved
+    whole = json.loads(paths.description("energy").read_text(encoding="utf-8"))
+    above, _, key = name.rpartition(".")
+    made = []
+    monkeypatch.setattr(ensemble_module, "MoodNetwork", lambda config: made.append(config) or MoodNetwork(config))
+    for value in HOSTILE[name]:
+        description = whole | ({above: whole[above] | {key: value}} if above else {key: value})
+        paths.description("energy").write_text(json.dumps(description))
+        with pytest.raises(UserError, match=r"^\S+energy\.(json|safetensors) .{20,400}$"):
+            load_model(paths, "energy")
+    if name not in ("weights_sha256", "features.n_mfcc"):  # which a description alone doesn't show
+        assert not made
 
 
 @pytest.mark.parametrize("case", DAMAGED)
@@ -298,10 +357,20 @@ def test_damaged_model_is_refused(saved, case):
 
 def test_file_with_the_right_hash_that_is_no_safetensors_is_refused(saved):
     paths, _ = saved
-    paths.weights("energy").write_bytes(b"nothing of the kind")
-    change_description(weights_sha256=hashlib.sha256(b"nothing of the kind").hexdigest())(paths)
-    with pytest.raises(UserError, match="don't fit this version's network"):
+    nothing = b"nothing of the kind" * 400_000
+    paths.weights("energy").write_bytes(nothing)
+    change_description(weights_sha256=hashlib.sha256(nothing).hexdigest())(paths)
+    with pytest.raises(UserError, match=r"is damaged .its header is too long"):
         load_model(paths, "energy")
+
+
+@pytest.mark.parametrize(("name", "value"), [("svr.input_std", 0.0), ("svr.gamma", -1.0)])
+def test_weights_that_others_are_divided_by_are_above_0(tmp_path, name, value):
+    model = ensemble()
+    model.get_buffer(name).fill_(value)
+    save_model(ModelPaths(tmp_path), "energy", model, DESCRIPTION)
+    with pytest.raises(UserError, match=rf"{name} is not above 0"):
+        load_model(ModelPaths(tmp_path), "energy")
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
@@ -309,5 +378,5 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
     model = ensemble()
     model.svr.dual_coef[1] = value
     save_model(ModelPaths(tmp_path), "energy", model, DESCRIPTION)
-    with pytest.raises(UserError, match="its weights hold NaN or infinite numbers"):
+    with pytest.raises(UserError, match=r"svr\.dual_coef holds NaN or infinite numbers"):
         load_model(ModelPaths(tmp_path), "energy")

@@ -1,3 +1,4 @@
+import json
 from copy import copy
 from dataclasses import replace
 
@@ -5,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, chord
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from music_learning.audio import AudioPipeline
 from music_learning.errors import UserError
 from music_learning.features.clip import clip_features, feature_names
 from music_learning.features.config import FeatureConfig
 from music_learning.paths import DataPaths
-from music_learning.predict.novelty import LENGTHS_S, NoveltyDetector, fit_novelty_detector
+from music_learning.predict.novelty import LENGTHS_S, NoveltyDetector, fit_novelty_detector, settings_of
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_song_rows
 
@@ -137,6 +138,49 @@ def test_tensors_of_another_shape_are_refused(detector, tmp_path):
     odd.save(tmp_path / "f.safetensors", WEIGHTS)
     with pytest.raises(UserError, match=r"songs has the shape \(\d+, 600\), not \(\d+, 650\)"):
         NoveltyDetector.open(tmp_path / "f.safetensors", detector.features, WEIGHTS)
+
+
+DAMAGED = {
+    "no songs": ({"songs": torch.zeros(0, 650).half()}, r"songs has the shape \(0, 650\), not \(songs, 650\)"),
+    "songs as float32": ({"songs": torch.zeros(3, 650)}, "songs holds numbers of type F32, not torch.float16"),
+    "positive as numbers": ({"positive": torch.ones(650)}, "positive holds numbers of type F32, not torch.bool"),
+    "NaN": ({"mean": torch.full((650,), torch.nan)}, "mean holds NaN or infinite numbers"),
+    "no deviation": ({"std": torch.zeros(650)}, "std is not above 0"),
+    "one limit": ({"limits": torch.ones(1)}, r"limits has the shape \(1,\), not \(4\)"),
+    "a tensor more": ({"more": torch.ones(1)}, "tensor more is unknown"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_tensors_that_no_detector_has_are_refused(detector, tmp_path, case):
+    changes, reason = DAMAGED[case]
+    path = tmp_path / "f.safetensors"
+    detector.save(path, WEIGHTS)
+    save_file(load_file(path) | changes, path, settings_of(detector.features, WEIGHTS))
+    with pytest.raises(UserError, match=rf"is damaged .{reason}"):
+        NoveltyDetector.open(path, detector.features, WEIGHTS)
+
+
+@pytest.mark.parametrize("name", ["pipeline", "features", "lengths_s"])
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", "{}", "[" * 100_000, "NaN", "9" * 5_000])
+def test_settings_that_no_detector_has_are_refused(detector, tmp_path, name, text):
+    path = tmp_path / "f.safetensors"
+    detector.save(path, WEIGHTS)
+    save_file(load_file(path), path, settings_of(detector.features, WEIGHTS) | {name: text})
+    with pytest.raises(UserError, match=r"f\.safetensors is damaged .{,300}make it again with model_train\.py"):
+        NoveltyDetector.open(path, detector.features, WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    "change", [{"rhythm_s": 10**9}, {"n_mfcc": 10**9}, {"tempo_transform_s": 1e12}, {"tone_db": True}]
+)
+def test_settings_that_would_fill_the_memory_are_refused_at_once(detector, tmp_path, change):
+    path = tmp_path / "f.safetensors"
+    detector.save(path, WEIGHTS)
+    features = json.dumps(detector.features.to_dict() | change)
+    save_file(load_file(path), path, settings_of(detector.features, WEIGHTS) | {"features": features})
+    with pytest.raises(UserError, match=rf"is damaged .feature setting {next(iter(change))} is .*, not like"):
+        NoveltyDetector.open(path, detector.features, WEIGHTS)
 
 
 def test_detector_of_fewer_features_is_refused_by_the_setting_and_not_by_a_shape(detector, tmp_path):

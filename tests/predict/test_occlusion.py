@@ -1,6 +1,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
 from music_learning.features.config import FeatureConfig
 from music_learning.files import read_table
+from music_learning.library.rows import PREDICTION_COLUMNS
 from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, EnsembleConfig
 from music_learning.pipeline_config import PipelineConfig
@@ -254,7 +256,7 @@ def test_single_file_is_explained_in_words_picture_and_json(trained, song, capsy
         (row,) = json.load(file)
     assert [len(moment["energy"]) for moment in row["explanation"]["moments"]] == [N_BANDS] * len(row["timeline"])
     assert len(row["explanation"]["edges_hz"]) == N_BANDS + 1
-    assert "explanation" not in read_table("a.csv", model_demo.PREDICTION_COLUMNS, "")[0]
+    assert "explanation" not in read_table(Path("a.csv"), PREDICTION_COLUMNS, "")[0]
 
 
 def test_picture_is_coloured_where_the_attributions_are(predictor, tmp_path):

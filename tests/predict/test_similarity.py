@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
-from music_learning.files import read_table, write_table
+from music_learning.files import read_table, sha256_of, write_table
 from music_learning.predict.similarity import INDEXED_COLUMNS, SimilarSong, SongIndex, by_artist
 
 WEIGHTS = dict.fromkeys(TARGETS, "0" * 64)
@@ -97,7 +97,7 @@ DAMAGED = {
         r"is missing; run python -m music_learning\.library\.build_index",
     ),
     "no safetensors": (lambda folder: (folder / "embeddings.safetensors").write_bytes(b"x" * 50), "is damaged"),
-    "changed songs": (rename_a_song, "was changed or is damaged"),
+    "changed songs": (rename_a_song, r"songs\.csv is damaged .or changed"),
 }
 
 
@@ -106,6 +106,42 @@ def test_damaged_index_is_refused(saved, case):
     damage, reason = DAMAGED[case]
     damage(saved)
     with pytest.raises(UserError, match=reason):
+        SongIndex.open(saved, WEIGHTS)
+
+
+TENSORS = {"components": torch.ones(N_SONGS, 8), "mean": torch.zeros(8), "basis": torch.eye(8)}
+DAMAGED_TENSORS = {
+    "fewer rows than songs": ({"components": torch.ones(29, 8)}, r"components has the shape \(29, 8\), not \(30, 8\)"),
+    "more rows than songs": ({"components": torch.ones(31, 8)}, r"components has the shape \(31, 8\), not \(30, 8\)"),
+    "no components": ({"components": torch.ones(30, 0)}, "components has the shape"),
+    "another basis": ({"basis": torch.ones(8, 7)}, r"basis has the shape \(8, 7\), not \(8, 8\)"),
+    "of other networks": ({"mean": torch.ones(9), "basis": torch.ones(9, 8)}, r"mean has the shape \(9,\), not \(8\)"),
+    "doubles": ({"mean": torch.zeros(8).double()}, "mean holds numbers of type F64"),
+    "NaN": ({"components": torch.full((30, 8), torch.nan)}, "components holds NaN"),
+    "no numbers": ({"components": torch.ones(30, 8, dtype=torch.bool)}, "components holds numbers of type BOOL"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_TENSORS)
+def test_tensors_that_no_index_has_are_refused(saved, case):
+    changes, reason = DAMAGED_TENSORS[case]
+    path = saved / "embeddings.safetensors"
+    metadata = WEIGHTS | {"songs_sha256": sha256_of(saved / "songs.csv")}
+    save_file(TENSORS, path, metadata)
+    assert len(SongIndex.open(saved, WEIGHTS, embedding=8).songs) == N_SONGS
+    save_file(TENSORS | changes, path, metadata)
+    with pytest.raises(UserError, match=rf"embeddings\.safetensors is damaged .{reason}"):
+        SongIndex.open(saved, WEIGHTS, embedding=8)
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [song(0)], [song(0) | {"energy": "nan"}, song(1)], [song(0) | {"valence": "2"}, song(1)]]
+)
+def test_songs_that_no_index_has_are_refused(saved, rows):
+    write_table(saved / "songs.csv", INDEXED_COLUMNS, rows)
+    metadata = WEIGHTS | {"songs_sha256": sha256_of(saved / "songs.csv")}
+    save_file(TENSORS | {"components": torch.ones(max(len(rows), 1), 8)}, saved / "embeddings.safetensors", metadata)
+    with pytest.raises(UserError, match=r"songs\.csv is damaged .it needs two songs, each with labels from 0 to 1"):
         SongIndex.open(saved, WEIGHTS)
 
 

@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,15 +28,15 @@ def contents(folder):
 
 def test_set_gives_back_what_was_appended(tmp_path):
     spectrograms = SpectrogramSet.create(tmp_path / "set", CONFIG)
-    spectrograms.append([(song("a"), spectrogram(-10)), (song("b"), spectrogram(-20, frames=60))])
+    spectrograms.append([(song("a"), spectrogram(-10)), (song("b"), spectrogram(-20, frames=95))])
     spectrograms.append([(song("c"), spectrogram(-30, frames=CONFIG.clip_frames + 7))])
     for opened in (spectrograms, SpectrogramSet.open(tmp_path / "set")):
         data = opened.memory_map()
         assert data.shape == (3, CONFIG.n_rows, CONFIG.clip_frames)
         assert data.dtype == np.float16
-        assert [opened.frames(song_id) for song_id in "abc"] == [100, 60, CONFIG.clip_frames]
-        assert (data[opened.rows["b"], :, :60] == -20).all()
-        assert (data[opened.rows["b"], :, 60:] == CONFIG.floor_db).all()
+        assert [opened.frames(song_id) for song_id in "abc"] == [100, 95, CONFIG.clip_frames]
+        assert (data[opened.rows["b"], :, :95] == -20).all()
+        assert (data[opened.rows["b"], :, 95:] == CONFIG.floor_db).all()
         assert (data[opened.rows["c"]] == -30).all()
         assert opened.config == CONFIG
 
@@ -56,10 +59,10 @@ def test_set_has_a_song_only_with_its_very_preview(tmp_path):
 def test_last_row_of_a_song_counts(tmp_path):
     spectrograms = SpectrogramSet.create(tmp_path, CONFIG)
     spectrograms.append([(song("a"), spectrogram(-10)), (song("b"), spectrogram(-20))])
-    spectrograms.append([(song("a", sha="bb"), spectrogram(-30, frames=50))])
+    spectrograms.append([(song("a", sha="bb"), spectrogram(-30, frames=94))])
     opened = SpectrogramSet.open(tmp_path)
-    assert opened.frames("a") == 50
-    assert (opened.memory_map()[opened.rows["a"], :, :50] == -30).all()
+    assert opened.frames("a") == 94
+    assert (opened.memory_map()[opened.rows["a"], :, :94] == -30).all()
     assert opened.has(song("a", sha="bb"))
 
 
@@ -105,6 +108,22 @@ def test_empty_set_names_the_next_command(tmp_path):
         SpectrogramSet.create(tmp_path, CONFIG).memory_map()
 
 
+def replace(name, make):
+    def change(folder):
+        (folder / name).unlink()
+        make(folder / name)
+
+    return change
+
+
+def replace_data(make):
+    return replace("spectrograms.f16", make)
+
+
+def change_settings(**changes):
+    return lambda folder: (folder / "pipeline.json").write_text(json.dumps(CONFIG.to_dict() | changes))
+
+
 def shorten_data(folder):
     data = (folder / "spectrograms.f16").read_bytes()
     (folder / "spectrograms.f16").write_bytes(data[:-1])
@@ -123,10 +142,32 @@ DAMAGED_SETS = {
     "data too short": (shorten_data, "shorter than its index; delete"),
     "data gone": (lambda folder: (folder / "spectrograms.f16").unlink(), "shorter than its index; delete"),
     "index gone": (lambda folder: (folder / "index.csv").unlink(), r"index\.csv is missing; run"),
-    "frames no number": (change_index("100", "many"), r"index\.csv is damaged; delete"),
-    "frames too many": (change_index("100", "100000"), r"index\.csv is damaged; delete"),
-    "no frames": (change_index("100", "0"), r"index\.csv is damaged; delete"),
-    "frames negative": (change_index("100", "-5"), r"index\.csv is damaged; delete"),
+    **{
+        f"frames {text}": (
+            change_index("100", text),
+            r"index\.csv is damaged .the frames of a are .* from 92 to 124.; delete",
+        )
+        for text in ("many", "100000", "0", "-5", "15", "91", "100.0", "1e2", "nan", "9" * 400, "")
+    },
+    "unsafe id": (change_index("a,", "../a,"), r"index\.csv is damaged .'\.\./a' is no song_id.; delete"),
+    "data a folder": (replace_data(Path.mkdir), "shorter than its index; delete"),
+    "data a pipe": (replace_data(os.mkfifo), "shorter than its index; delete"),
+    "index a pipe": (replace("index.csv", os.mkfifo), r"index\.csv is damaged .it is no file"),
+    "settings a pipe": (replace("pipeline.json", os.mkfifo), r"pipeline\.json is damaged .it is no file"),
+    **{
+        f"{name} {value}": (change_settings(**{name: value}), rf"pipeline\.json is damaged .pipeline setting {name}")
+        for name, value in {
+            "n_mels": 10**9,
+            "hop_samples": 10**400,
+            "clip_s": math.inf,
+            "min_s": 31.0,
+            "n_pitches": -1,
+            "f_min_hz": math.nan,
+            "sample_rate_hz": "16000",
+            "lowest_midi": True,
+            "n_fft": 512.5,
+        }.items()
+    },
     "index of other columns": (change_index("frames", "length"), "has no column frames"),
     "settings no JSON": (lambda folder: (folder / "pipeline.json").write_text("{"), r"pipeline\.json is damaged"),
     "settings incomplete": (lambda folder: (folder / "pipeline.json").write_text("{}"), r"pipeline\.json is damaged"),

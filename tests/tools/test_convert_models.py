@@ -16,7 +16,7 @@ from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, EnsembleConfig, load_model
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.predict.novelty import TENSORS, NoveltyDetector, shapes_of
+from music_learning.predict.novelty import NoveltyDetector, expected_tensors
 from music_learning.predict.similarity import SongIndex
 from tools import convert_models
 
@@ -76,8 +76,11 @@ def before(tmp_path):
     }
     songs = [{"song_id": str(k), "title": "t", "artist": "a"} | dict.fromkeys(TARGETS, "0.5") for k in range(4)]
     SongIndex(songs, torch.randn(4, 8), torch.zeros(8), torch.eye(8)).save(paths.index, hashes)
-    shapes = shapes_of(FeatureConfig(), 4)
-    tensors = {("deviation" if name == "std" else name): torch.ones(shapes[name]) for name in TENSORS}
+    expected = expected_tensors(FeatureConfig()).items()
+    tensors = {
+        ("deviation" if name == "std" else name): torch.ones([4 if n == "songs" else n for n in shape], dtype=dtype)
+        for name, (dtype, shape) in expected
+    }
     save_file(tensors, paths.root / "familiarity.safetensors")
     interval = {"low": [0, 1, 0], "high": [0, 1, 0], "margin": 0.1, "coverage": 0.9, "measured": {}}
     paths.intervals.write_text(json.dumps(dict.fromkeys(TARGETS, interval)))

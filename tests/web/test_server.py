@@ -122,6 +122,13 @@ def test_what_can_t_be_used_is_a_sentence(service, songs, name, sentence):
     assert values == {"error": sentence}
 
 
+def test_unforeseen_error_is_a_sentence(service, songs, monkeypatch):
+    monkeypatch.setattr(service_module, "bounded", lambda _: 1 / 0)
+    html, *_, values = service.predict_file(str(songs / "My Song.mp3"))
+    assert values["error"].startswith("unexpected: ZeroDivisionError: division by zero (more in ")
+    assert "please report it" in html
+
+
 def test_intervals_are_drawn(service, songs):
     service.predictor.intervals = {"energy": Interval(low=(-0.05, 1, 0), high=(0.05, 1, 0), margin=0)}
     try:
