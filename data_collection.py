@@ -11,8 +11,9 @@ versions of a song that was found before are rejected. Every answer of a service
 days: stop the run whenever you like, and the same command goes on where it was.
 
 From a local catalog (CSV with a row per song: an id, title, artist, and Spotify's energy, danceability and valence; the
-column names of Spotify and of the usual Kaggle sets are understood) and a folder with a clip of each song, every label
-and every clip is checked; clips that are there already are not checked again.
+column names of Spotify and of the usual Kaggle sets are understood, and the separators, decimal commas and encodings of
+spreadsheet programs) and a folder with a clip of each song, every label and every clip is checked; clips that are there
+already are not checked again.
 
 A song that can't be used is listed in rejected.csv with the reason, and kept + rejected = found. Songs of earlier runs
 stay; a song that is collected again is replaced.
