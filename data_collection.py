@@ -11,8 +11,9 @@ versions of a song that was found before are rejected. Every answer of a service
 days: stop the run whenever you like, and the same command goes on where it was.
 
 From a local catalog (CSV with a row per song: an id, title, artist, and Spotify's energy, danceability and valence; the
-column names of Spotify and of the usual Kaggle sets are understood) and a folder with a clip of each song, every label
-and every clip is checked; clips that are there already are not checked again.
+column names of Spotify and of the usual Kaggle sets are understood, and the separators, decimal commas and encodings of
+spreadsheet programs) and a folder with a clip of each song, every label and every clip is checked; clips that are there
+already are not checked again.
 
 A song that can't be used is listed in rejected.csv with the reason, and kept + rejected = found. Songs of earlier runs
 stay; a song that is collected again is replaced.
@@ -33,7 +34,7 @@ from music_learning.collect.http import RetryLater
 from music_learning.collect.report import print_estimate, print_report
 from music_learning.collect.settings import DOWNLOADS, Settings
 from music_learning.collect.tables import save
-from music_learning.errors import UserError, run
+from music_learning.errors import UserError, printable, run
 from music_learning.files import only_writer
 from music_learning.paths import DataPaths
 
@@ -59,7 +60,7 @@ def parse_arguments() -> argparse.Namespace:
         if getattr(arguments, action.dest) != action.default:
             parser.error(f"{action.option_strings[0]} has no effect with --source {arguments.source}")
     if fault := fault_of(arguments):
-        parser.error(fault)
+        parser.error(printable(fault))
     arguments.labels = arguments.labels or ("spotify" if arguments.source == "spotify" else "reccobeats")
     return arguments
 
@@ -118,10 +119,10 @@ def fault_of(arguments: argparse.Namespace) -> str | None:
 def collect_local(arguments: argparse.Namespace, paths: DataPaths) -> None:
     from music_learning.collect.local import LocalCatalog, collect  # brings torch, which collecting online doesn't need
 
+    source = LocalCatalog(arguments.catalog, arguments.audio)
     kept, rejected = [], []
     with only_writer(paths.root, "data_collection.py"):
         try:
-            source = LocalCatalog(arguments.catalog, arguments.audio)
             for song, stage, reason in collect(source, paths, workers=arguments.workers):
                 if reason:
                     rejected.append(song | {"stage": stage, "reason": reason})
@@ -158,7 +159,7 @@ def main() -> int:
     try:
         collect_online(settings, paths)
     except RetryLater as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        print(printable(f"stopped: {error}"), file=sys.stderr)
         return RETRY_LATER
     return 0
 

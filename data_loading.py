@@ -17,7 +17,7 @@ import pandas as pd
 
 from music_learning.columns import SPLITS
 from music_learning.errors import UserError, printable, report, run
-from music_learning.files import only_writer
+from music_learning.files import missing_file, only_writer
 from music_learning.parallel import cpu_count
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
@@ -62,17 +62,19 @@ def load(paths: DataPaths, *, seed: int, workers: int) -> int:
     write_frame(paths.splits, songs[["split"]])
     print("split: " + ", ".join(f"{(songs['split'] == split).sum():,} {split}" for split in SPLITS))
     n_demo = write_demo(paths, songs[songs["split"] == "test"], spectrograms, seed=seed)
-    print(f"demo: {n_demo} test songs in {paths.demo}")
+    print(printable(f"demo: {n_demo} test songs in {paths.demo}"))
 
     draw_spectrograms(songs, spectrograms, paths.picture("spectrograms"))
     draw_labels(songs, paths.picture("labels"))
-    print(f"pictures: {paths.picture('spectrograms')}, {paths.picture('labels')}")
+    print(printable(f"pictures: {paths.picture('spectrograms')}, {paths.picture('labels')}"))
     return len(failed)
 
 
 def main() -> int:
     arguments = parse_arguments()
     paths = DataPaths(arguments.data)
+    if not paths.songs.exists():  # before anything is made, as in a folder where nothing belongs
+        raise missing_file(paths.songs, "data_collection.py")
     with only_writer(paths.root, "data_loading.py"):
         n_failed = load(paths, seed=arguments.seed, workers=arguments.workers)
     if n_failed:

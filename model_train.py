@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError, run
+from music_learning.errors import UserError, printable, run
 from music_learning.evaluation.baselines import BASELINES, predict_with_baseline, predict_with_original_recipe
 from music_learning.evaluation.conformal import fit_interval, measure_interval, without_interval, write_intervals
 from music_learning.evaluation.cross_validation import (
@@ -37,7 +37,7 @@ from music_learning.evaluation.cross_validation import (
 from music_learning.evaluation.predictions import write_predictions
 from music_learning.evaluation.report import Report, warn_of_few_songs
 from music_learning.features.config import FeatureConfig
-from music_learning.files import only_writer, read_json
+from music_learning.files import missing_file, only_writer, read_json
 from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, save_model
 from music_learning.paths import DataPaths, ModelPaths
@@ -220,8 +220,8 @@ def fit_intervals(
         print(f"{target}: 90 % intervals hold {coverage:.1%}, mean width {width:.2f}")
         if target not in weights:
             print(
-                f"{target}: there is no model in {paths.root} that was trained with these settings, for which alone "
-                "the interval holds; train it, then run this again, which takes seconds"
+                f"{target}: there is no model in {printable(str(paths.root))} that was trained with these settings, "
+                "for which alone the interval holds; train it, then run this again, which takes seconds"
             )
     write_intervals(paths, intervals, measured, weights)
 
@@ -244,19 +244,21 @@ def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, path
     models = train(targets, corpus, config, device=device, paths=paths)
     measure_baselines(targets, arguments.baselines, corpus, data=data, paths=paths, seed=arguments.seed)
     warn_of_few_songs("test", corpus.test)
-    print(f"models in {paths.root}, results in {paths.results}")
+    print(printable(f"models in {paths.root}, results in {paths.results}"))
     if missing := [target for target in TARGETS if not paths.description(target).exists()]:
         print(f"to predict with them, train those of {', '.join(missing)} as well")
         return
     describe_known_songs(models, corpus, paths)
     if without_interval(paths, weights_of(descriptions(paths))):
         print("for intervals around their predictions, run the same command again with --folds 5 added")
-    print(f"to predict with them: python model_demo.py --models {paths.root}")
+    print(printable(f"to predict with them: python model_demo.py --models {paths.root}"))
 
 
 def main() -> int:
     arguments = parse_arguments()
     data, paths = DataPaths(arguments.data), ModelPaths(arguments.models)
+    if not data.splits.exists():  # before anything is made, as in a folder where nothing belongs
+        raise missing_file(data.splits, "data_loading.py")
     with only_writer(paths.root, "model_train.py"):
         train_or_cross_validate(arguments, data, paths)
     return 0

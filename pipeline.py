@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from music_learning.audio import AudioPipeline
-from music_learning.errors import AudioError, UserError, run
+from music_learning.errors import AudioError, UserError, printable, run
 from music_learning.files import check_output
 from music_learning.pipeline_config import PipelineConfig
 
@@ -53,7 +53,7 @@ def main() -> int:
     from music_learning.plots.pipeline import draw_pipeline  # takes a quarter of a second to import
 
     draw_pipeline(waveform, spectrogram, pipeline.config, title=arguments.file.name, path=arguments.picture)
-    print(f"picture: {arguments.picture}")
+    print(printable(f"picture: {arguments.picture}"))
     return 0
 
 

@@ -26,11 +26,13 @@ def remedy(name=None):
     own = os.path.join(PROJECT, ".venv", "bin", "python")
     if os.path.exists(own) and os.path.abspath(sys.executable) != own:
         return "start the same command with " + quoted(own)
+    if not os.path.exists(os.path.join(PROJECT, "pyproject.toml")):  # installed as a package
+        if name is None:
+            return "install music-learning with a newer one"
+        return "install it: {} -m pip install {}".format(quoted(sys.executable), PACKAGES.get(name, name))
     make = "make -C {} demo, then start the same command with {}".format(quoted(PROJECT), quoted(own))
     if name is None:
         return "install a newer one, then: " + make
-    if not os.path.exists(os.path.join(PROJECT, "pyproject.toml")):  # installed as a package
-        return "install it: {} -m pip install {}".format(quoted(sys.executable), PACKAGES.get(name, name))
     folder = PROJECT + ("[app]" if name in OF_THE_PAGE else "")
     return "install what is needed: {} -m pip install {}, or: {}".format(quoted(sys.executable), quoted(folder), make)
 

@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, call_main
 
+import data_loading
+import model_train
 from music_learning import needs
+from music_learning.errors import UserError
 
 SCRIPTS = sorted(ROOT.glob("*.py"))
 COMMANDS = [
@@ -67,6 +70,7 @@ def test_commands_that_help(tmp_path, monkeypatch):
     monkeypatch.setattr(needs, "PROJECT", str(project))
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     assert needs.remedy("sklearn") == "install it: /usr/bin/python3 -m pip install scikit-learn"
+    assert needs.remedy() == "install music-learning with a newer one"
     (project / "pyproject.toml").touch()
     make = f"make -C '{project}' demo, then start the same command with '{own}'"
     pip = "install what is needed: /usr/bin/python3 -m pip install"
@@ -81,3 +85,11 @@ def test_commands_that_help(tmp_path, monkeypatch):
 
 def test_quoting():
     assert [needs.quoted(text) for text in ("/a/b-c_d.e", "/a b", "/it's")] == ["/a/b-c_d.e", "'/a b'", r"'/it'\''s'"]
+
+
+@pytest.mark.parametrize(("script", "file"), [(data_loading, "data/songs.csv"), (model_train, "data/splits.csv")])
+def test_from_another_folder_the_one_looked_in_is_named_and_nothing_is_made(script, file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=f"{tmp_path / file} is missing; run .* or start this in the folder that holds"):
+        call_main(script)
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors.torch import load, save
 
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError, run
+from music_learning.errors import UserError, printable, run
 from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic, read_json, write_json
 from music_learning.model.tensors import read_metadata, read_tensors
@@ -205,7 +205,7 @@ def main() -> None:
             convert_models(folder)
         else:
             raise UserError(f"{folder} holds neither models nor spectrograms")
-        print(f"{folder}: converted")
+        print(printable(f"{folder}: converted"))
 
 
 if __name__ == "__main__":

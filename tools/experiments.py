@@ -20,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError, run
+from music_learning.errors import UserError, printable, run
 from music_learning.evaluation.cross_validation import make_folds, predict_folds
 from music_learning.evaluation.metrics import Metrics, evaluate
 from music_learning.features.config import FeatureConfig
@@ -163,7 +163,7 @@ def main() -> int:
         write_table(table, COLUMNS, rows)
         if any(row["experiment"].startswith("songs-") for row in rows):
             draw_learning_curve(rows, arguments.docs / "learning_curve.png")
-    print(f"results in {table}")
+    print(printable(f"results in {table}"))
     return 0
 
 

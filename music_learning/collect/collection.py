@@ -26,7 +26,7 @@ from music_learning.collect.settings import Settings
 from music_learning.collect.spotify import Spotify
 from music_learning.collect.tables import read_earlier, save
 from music_learning.columns import REJECTED_COLUMNS, SONG_COLUMNS
-from music_learning.errors import UserError, unexpected
+from music_learning.errors import UserError, printable, unexpected
 from music_learning.parallel import ahead
 from music_learning.paths import DataPaths
 
@@ -285,7 +285,7 @@ def collect_online(settings: Settings, paths: DataPaths) -> None:
         disable=None,
         bar_format="kept {n_fmt} of {total_fmt} |{bar}|{postfix} [{elapsed} so far, {remaining} left]",
     )
-    http.note = bar.write
+    http.note = lambda text: bar.write(printable(text))  # which may be a service's
 
     def progress(collection: Collection) -> None:
         kept = len(collection.kept)

@@ -51,10 +51,9 @@ def check_labels(song: dict[str, str]) -> str:
             return f"no {target} label"
         value = parse_number(song[target])
         if value is None or not 0 <= value <= 1:
-            percent = (
-                "; divide percentages by 100" if (value and 1 < value <= 100) or song[target].endswith("%") else ""
-            )
-            return f"{target} is {song[target][:50]}; expected a number from 0 to 1{percent}"
+            is_percentage = song[target].endswith("%") or (value is not None and 2 <= value <= 100)
+            advice = "; divide percentages by 100" if is_percentage else ""
+            return f"{target} is {song[target][:50]}; expected a number from 0 to 1{advice}"
     return ""
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from contextlib import closing
 
 from music_learning.collect import deezer, reccobeats, spotify
-from music_learning.collect.answers import clean_text
 from music_learning.collect.cache import ResponseCache
 from music_learning.collect.http import Service
 from music_learning.collect.settings import Settings
+from music_learning.errors import printable
 from music_learning.paths import DataPaths
 
 RELATED_ARTISTS = 20  # that Deezer and Spotify name for an artist
@@ -19,9 +19,10 @@ PREVIEW_MB = 0.5
 def print_report(paths: DataPaths, kept: list[dict], rejected: list[dict], total: int) -> None:
     """`total` songs are in songs.csv now, with those of earlier runs."""
     for reason, count in Counter(row["reason"] for row in rejected).most_common(10):
-        print(f"  rejected {count:4}: {' '.join(clean_text(reason).split())}")  # a label of a table may be in it
-    print(f"kept {len(kept)} of {len(kept) + len(rejected)} songs found; {len(rejected)} in {paths.rejected}")
-    print(f"{paths.songs} holds {total} songs")
+        print(f"  rejected {count:4}: {printable(reason)}")
+    n_found = len(kept) + len(rejected)
+    print(printable(f"kept {len(kept)} of {n_found} songs found; {len(rejected)} in {paths.rejected}"))
+    print(printable(f"{paths.songs} holds {total} songs"))
 
 
 def print_requests(services: Iterable[Service], previews: Service, n_kept: int) -> None:
@@ -62,7 +63,7 @@ def print_estimate(settings: Settings, paths: DataPaths) -> None:
     print(f"  and {songs * PREVIEW_MB:,.0f} MB of previews. Nothing was asked.")
     if paths.answers.exists():
         with closing(ResponseCache(paths.answers)) as cache:
-            print(f"{paths.answers} holds {cache.count():,} answers, which are not asked for again.")
+            print(printable(f"{paths.answers} holds {cache.count():,} answers, which are not asked for again."))
 
 
 def _minutes(seconds: float) -> str:

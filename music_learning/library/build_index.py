@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError, run
+from music_learning.errors import UserError, printable, run
 from music_learning.paths import RELEASED_MODELS, DataPaths, ModelPaths
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
@@ -45,7 +45,7 @@ def main() -> int:
             "run data_loading.py again"
         )
     build_index(songs, spectrograms, partial(embed, models)).save(arguments.index, weights_of(descriptions))
-    print(f"{len(songs):,} songs in {arguments.index}")
+    print(printable(f"{len(songs):,} songs in {arguments.index}"))
     return 0
 
 

@@ -7,6 +7,7 @@ import pytest
 from conftest import call_main, chord, read_rows, run_python, write_audio, write_catalog
 
 import data_collection
+import data_loading
 from music_learning import errors
 from music_learning.collect import local
 from music_learning.collect.local import LocalCatalog
@@ -288,6 +289,24 @@ def test_no_usable_song_is_an_error_that_names_the_list(folder):
     with pytest.raises(UserError, match=r"no song could be used; .*rejected\.csv says why"):
         collect(folder)
     assert len(read_rows(folder / "data" / "rejected.csv")) == 2
+
+
+def test_names_cannot_move_the_terminal(folder, capsys):
+    rows = [
+        good("a", title="\x1b[2J"),
+        good("x", audio_file="\x1b]0;x\x07.wav"),
+        good("\u202ey\nz"),
+        good("b", energy="\x9b"),
+    ]
+    write_catalog(folder / "catalog.csv", rows)
+    data = folder / "da\x1b[31mta"
+    collect(folder, data=data)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed and "\x9b" not in printed and "\u202e" not in printed
+    assert r"no clip \x1b]0;x\x07.wav in clips/" in printed
+    assert r"da\x1b[31mta/songs.csv holds 1 songs" in printed
+    assert call_main(data_loading, "--data", data) == 0
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_what_was_checked_before_the_disk_was_full_is_saved(folder, monkeypatch):

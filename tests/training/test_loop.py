@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from conftest import some_weights_differ, song_frame, song_row
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
+from music_learning.errors import UserError
 from music_learning.features.config import FeatureConfig
 from music_learning.model.cnn import NetworkConfig
 from music_learning.pipeline_config import PipelineConfig
@@ -240,3 +242,15 @@ def test_fingerprint_changes_with_all_that_decides_a_model(loud_and_quiet):
     ]
     assert len(set(prints)) == len(prints)
     assert fingerprint(dataclasses.replace(corpus), QUICK) == prints[0]
+
+
+def test_full_disk_is_a_sentence(loud_and_quiet, tmp_path, monkeypatch):
+    def half(self, data):
+        with open(self, "wb") as file:
+            file.write(data[:1000])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(UserError, match=r"a\.safetensors can't be written: No space left on device"):
+        train(loud_and_quiet, QUICK, tmp_path / "a.safetensors")
+    assert list(tmp_path.iterdir()) == []
