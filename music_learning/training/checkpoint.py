@@ -19,6 +19,7 @@ from music_learning.pipeline_config import is_number, is_whole
 from music_learning.training.config import TrainingConfig
 
 MADE_BY = "model_train.py"
+SQUARES = ("exp_avg_sq", "running_var")
 N_LOSSES = len(TARGETS)
 
 
@@ -79,6 +80,8 @@ class TrainingRun:
         try:
             progress = _progress(read_metadata(path, MADE_BY).get("progress", ""))
             tensors = read_tensors(path, expected, MADE_BY)
+            if any(name.endswith(SQUARES) and (tensor < 0).any() for name, tensor in tensors.items()):
+                raise ValueError("a mean of squares is negative")
         except (RecursionError, UserError, ValueError):
             return
         states: dict[str, dict[str, Tensor]] = {}

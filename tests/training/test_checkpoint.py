@@ -89,6 +89,7 @@ DAMAGED = {
     "a tensor more": tensor_with("more", torch.ones(1)),
     "another shape": tensor_with("network/output.bias", torch.ones(4)),
     "another type": tensor_with("network/output.bias", torch.ones(3).double()),
+    "negative squares": tensor_with("optimizer.0/exp_avg_sq", torch.full((2, 1, 5, 5), -1.0)),
     "NaN": tensor_with("best.energy/output.bias", torch.tensor([math.nan])),
 }
 
