@@ -584,20 +584,17 @@ def run_commands(root: Path, whole: dict[Path, bytes]) -> list[str]:
             word.format(root=root, data=root / "data", models=root / "models") for word in COMMANDS[command].split()
         ]
         for file in files:
-            for name in COMMANDED_DAMAGES:
-                path = root / "models" / file
-                damages[name](path if path.exists() else root / "data" / file)
-                try:
-                    done = subprocess.run(
-                        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60
-                    )
-                    said = done.stderr.strip().splitlines()[-1:]
-                    if done.returncode != 1 or "Traceback" in done.stderr or not said[0].startswith("error: "):
-                        wrong.append(f"{command}, {file}: {name}: status {done.returncode}, {said}")
-                except subprocess.TimeoutExpired:
-                    wrong.append(f"{command}, {file}: {name}: more than 60 s")
-                put_all_back(root, whole)
-                n += 1
+            name, path = COMMANDED_DAMAGES[n % len(COMMANDED_DAMAGES)], root / "models" / file
+            damages[name](path if path.exists() else root / "data" / file)
+            try:
+                done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+                said = "".join(done.stderr.strip().splitlines()[-1:])
+                if done.returncode != 1 or "Traceback" in done.stderr or not said.startswith("error: "):
+                    wrong.append(f"{command}, {file}: {name}: status {done.returncode}, {said}")
+            except subprocess.TimeoutExpired:
+                wrong.append(f"{command}, {file}: {name}: more than 60 s")
+            put_all_back(root, whole)
+            n += 1
     print(f"{n} runs of real commands: {len(wrong)} without a sentence")
     return wrong
 
