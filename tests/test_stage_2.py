@@ -205,7 +205,7 @@ def test_demo_is_limited_and_drawn_by_the_seed(tmp_path, monkeypatch):
     config = PipelineConfig(clip_s=4.0, n_mels=8)
     spectrograms = SpectrogramSet.create(tmp_path / "set", config)
     rows = [song_row(song_id, artist=song_id, preview_sha256="x") for song_id in "abc"]
-    spectrograms.append([(row, np.zeros((config.n_rows, 100), np.float32)) for row in rows])
+    spectrograms.append([(row, np.full((config.n_rows, 100), -50.0)) for row in rows])
     songs = song_frame(*rows)
     monkeypatch.setattr(preparation, "DEMO_SONGS", 1)
     drawn = set()

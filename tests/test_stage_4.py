@@ -536,9 +536,9 @@ def test_missing_saved_songs_name_the_next_command(trained, tmp_path, own_data):
 
 def test_saved_song_without_spectrogram_is_named(own_data, trained):
     demo = DataPaths(DataPaths(own_data).demo)
-    songs = [song | {"song_id": "stranger"} for song in read_song_rows(demo)]
+    songs = [song | {"song_id": f"stranger{k}"} for k, song in enumerate(read_song_rows(demo))]
     write_table(demo.songs, SONG_COLUMNS, songs)
-    with pytest.raises(UserError, match=r"lacks song stranger; run data_loading\.py again"):
+    with pytest.raises(UserError, match=r"lacks song stranger\d; run data_loading\.py again"):
         call_main(model_demo, "--data", own_data, "--models", trained)
 
 

@@ -93,6 +93,8 @@ class NoveltyDetector:
         tensors = read_tensors(path, expected_tensors(features), MADE_BY)
         if not (tensors["std"] > 0).all():
             raise damaged(path, "std is not above 0", MADE_BY)
+        if tensors["songs"].abs().max() > features.max_deviation:
+            raise damaged(path, f"songs are farther off than {features.max_deviation:g}", MADE_BY)
         return cls(features, **tensors | {"songs": tensors["songs"].float()})
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from music_learning.columns import INDEX_COLUMNS, SAFE_ID
+from music_learning.columns import INDEX_COLUMNS
 from music_learning.errors import UserError
 from music_learning.files import read_json, read_pipeline_config, read_table, require_file, write_json, write_table
 from music_learning.pipeline_config import PipelineConfig, shown
+from music_learning.songs.table import check_ids
 
 MADE_BY = "data_loading.py"
 FRAMES = re.compile("[0-9]{1,9}")
@@ -85,9 +86,8 @@ class SpectrogramSet:
         data, table, config = self.folder / "spectrograms.f16", self.folder / "index.csv", self.config
         if not data.is_file() or data.stat().st_size < len(self.index) * self.row_bytes:
             raise UserError(f"{data} is shorter than its index; {again}")
+        check_ids(table, self.rows, made_by)
         for line in self.index:
-            if not SAFE_ID.fullmatch(line["song_id"]):
-                raise UserError(f"{table} is damaged ({shown(line['song_id'])} is no song_id); {again}")
             is_whole = FRAMES.fullmatch(line["frames"])
             if not is_whole or not config.min_frames <= int(line["frames"]) <= config.clip_frames:
                 raise UserError(
@@ -149,7 +149,8 @@ class SpectrogramSet:
         if row not in self.checked:
             lowest = min(self.config.floor_db, self.config.pitch_floor_db) - 1
             levels = clip.astype(np.float32)
-            if not (levels.min() >= lowest and levels.max() <= MAX_DB):  # NaN is neither
+            has_hole = not levels.any(axis=1).all()  # zeros are 0 dB, as loud as can be, in which no band stays
+            if has_hole or not (levels.min() >= lowest and levels.max() <= MAX_DB):  # NaN is neither
                 raise UserError(
                     f"{self.folder / 'spectrograms.f16'} is damaged (the spectrogram of {song_id} has levels that none "
                     f"can have); delete {self.folder} and run {MADE_BY} again"

@@ -7,7 +7,7 @@ files import this module, too, and have no use for it.
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,7 @@ def read_song_rows(paths: DataPaths, made_by: str = "data_collection.py") -> lis
             1; the message names `made_by`, the command to run.
     """
     songs = read_table(paths.songs, SONG_COLUMNS, made_by)
-    if unsafe := [song["song_id"] for song in songs if not SAFE_ID.fullmatch(song["song_id"])]:
-        raise damaged(paths.songs, f"{shown(unsafe[0])} is no song_id, which has letters, digits, - and _", made_by)
+    check_ids(paths.songs, [song["song_id"] for song in songs], made_by)
     if twice := [song_id for song_id, n in Counter(song["song_id"] for song in songs).items() if n > 1]:
         raise damaged(paths.songs, f"song {twice[0]} is in it twice", made_by)
     for song in songs:
@@ -65,6 +64,7 @@ def write_songs(paths: DataPaths, songs: "pd.DataFrame") -> None:
 def read_splits(paths: DataPaths) -> "pd.Series":
     """song_id -> split. Raises UserError where data/splits.csv is missing or damaged."""
     splits = read_frame(paths.splits, dict.fromkeys(SPLIT_COLUMNS, "string"), "data_loading.py")["split"]
+    check_ids(paths.splits, splits.index, "data_loading.py")
     if bad := {str(split) for split in splits.fillna("")} - set(SPLITS):
         raise damaged(paths.splits, f"{shown(min(bad))} is no split", "data_loading.py")
     return splits[~splits.index.duplicated(keep="last")]
@@ -108,6 +108,12 @@ def text_rows(frame: "pd.DataFrame") -> list[dict[str, str]]:
     flat = frame.reset_index()
     columns = [flat[name].map(_text, na_action="ignore").astype(object).fillna("") for name in flat]
     return [dict(zip(flat, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def check_ids(path: Path, song_ids: Iterable[str], made_by: str) -> None:
+    """Raise UserError where one of the table's ids can be no file's name."""
+    if unsafe := [song_id for song_id in song_ids if not SAFE_ID.fullmatch(song_id)]:
+        raise damaged(path, f"{shown(unsafe[0])} is no song_id, which has letters, digits, - and _", made_by)
 
 
 def label_of(song: Mapping[str, str], target: str) -> float | None:

@@ -19,6 +19,8 @@ from music_learning.pipeline_config import is_number, is_whole
 from music_learning.training.config import TrainingConfig
 
 MADE_BY = "model_train.py"
+MAX_NUMBER = 1e9
+NEVER_NEGATIVE = ("exp_avg_sq", "running_var", "/step")
 N_LOSSES = len(TARGETS)
 
 
@@ -79,6 +81,10 @@ class TrainingRun:
         try:
             progress = _progress(read_metadata(path, MADE_BY).get("progress", ""))
             tensors = read_tensors(path, expected, MADE_BY)
+            if any(name.endswith(NEVER_NEGATIVE) and (tensor < 0).any() for name, tensor in tensors.items()):
+                raise ValueError("a number of steps or a mean of squares is negative")
+            if any(tensor.abs().max() > MAX_NUMBER for tensor in tensors.values()):
+                raise ValueError("a number that no training comes to")
         except (RecursionError, UserError, ValueError):
             return
         states: dict[str, dict[str, Tensor]] = {}

@@ -144,6 +144,7 @@ DAMAGED = {
     "no songs": ({"songs": torch.zeros(0, 650).half()}, r"songs has the shape \(0, 650\), not \(songs, 650\)"),
     "songs as float32": ({"songs": torch.zeros(3, 650)}, "songs holds numbers of type F32, not torch.float16"),
     "positive as numbers": ({"positive": torch.ones(650)}, "positive holds numbers of type F32, not torch.bool"),
+    "songs far off": ({"songs": torch.full((3, 650), 5.0).half()}, "songs are farther off than 4"),
     "NaN": ({"mean": torch.full((650,), torch.nan)}, "mean holds NaN or infinite numbers"),
     "no deviation": ({"std": torch.zeros(650)}, "std is not above 0"),
     "one limit": ({"limits": torch.ones(1)}, r"limits has the shape \(1,\), not \(4\)"),

@@ -45,6 +45,15 @@ def test_song_with_an_unsafe_id_is_a_sentence(paths, song_id):
         SavedSongs.open(paths)
 
 
+def test_hole_in_the_data_is_a_sentence(paths):
+    data = paths.spectrograms / "spectrograms.f16"
+    levels = np.fromfile(data, "<f2").reshape(2, CONFIG.n_rows, CONFIG.clip_frames)
+    levels[1, 7] = 0
+    levels.tofile(data)
+    with pytest.raises(UserError, match="the spectrogram of b has levels that none can have"):
+        SavedSongs.open(paths).spectrograms.tensor("b")
+
+
 @pytest.mark.parametrize("level", [np.nan, np.inf, -np.inf, -102.0, 6e4])
 def test_level_that_none_can_have_is_a_sentence(paths, level):
     data = paths.spectrograms / "spectrograms.f16"

@@ -149,7 +149,7 @@ DAMAGED_SETS = {
         )
         for text in ("many", "100000", "0", "-5", "15", "91", "100.0", "1e2", "nan", "9" * 400, "")
     },
-    "unsafe id": (change_index("a,", "../a,"), r"index\.csv is damaged .'\.\./a' is no song_id.; delete"),
+    "unsafe id": (change_index("a,", "../a,"), r"index\.csv is damaged .'\.\./a' is no song_id"),
     "data a folder": (replace_data(Path.mkdir), "shorter than its index; delete"),
     "data a pipe": (replace_data(os.mkfifo), "shorter than its index; delete"),
     "index a pipe": (replace("index.csv", os.mkfifo), r"index\.csv is damaged .it is no file"),

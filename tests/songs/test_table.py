@@ -187,6 +187,13 @@ def test_song_with_a_damaged_label_is_named(tmp_path, label):
         read_songs(DataPaths(tmp_path))
 
 
+@pytest.mark.parametrize("song_id", ["", "../a", "a b"])
+def test_split_of_an_unsafe_id_is_a_sentence(tmp_path, song_id):
+    write_table(tmp_path / "splits.csv", ["song_id", "split"], [{"song_id": song_id, "split": "train"}])
+    with pytest.raises(UserError, match=rf"splits\.csv is damaged .'{song_id}' is no song_id.*data_loading\.py"):
+        read_splits(DataPaths(tmp_path))
+
+
 @pytest.mark.parametrize("split", ["dev", "", "nan", "Train", "train "])
 def test_unknown_split_is_a_sentence(tmp_path, split):
     write_table(tmp_path / "splits.csv", ["song_id", "split"], [{"song_id": "a", "split": split}])

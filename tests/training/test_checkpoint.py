@@ -89,6 +89,9 @@ DAMAGED = {
     "a tensor more": tensor_with("more", torch.ones(1)),
     "another shape": tensor_with("network/output.bias", torch.ones(4)),
     "another type": tensor_with("network/output.bias", torch.ones(3).double()),
+    "negative squares": tensor_with("optimizer.0/exp_avg_sq", torch.full((2, 1, 5, 5), -1.0)),
+    "negative steps": tensor_with("optimizer.0/step", torch.tensor(-1e8)),
+    "huge": tensor_with("optimizer.0/exp_avg", torch.full((2, 1, 5, 5), 1e37)),
     "NaN": tensor_with("best.energy/output.bias", torch.tensor([math.nan])),
 }
 
