@@ -526,7 +526,7 @@ def test_missing_model_names_the_next_command(own_models, album, target):
 
 
 def test_missing_saved_songs_name_the_next_command(trained, tmp_path, own_data):
-    with pytest.raises(UserError, match=r"run data_loading\.py first .*songs\.csv is missing"):
+    with pytest.raises(UserError, match=r"songs\.csv is missing; run data_loading\.py first"):
         call_main(model_demo, "--data", tmp_path / "gone", "--models", trained)
     demo = DataPaths(DataPaths(own_data).demo)
     write_table(demo.songs, SONG_COLUMNS, [])

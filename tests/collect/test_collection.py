@@ -361,7 +361,7 @@ def test_unforeseen_error_costs_its_item_and_is_logged(services, tmp_path, monke
 @pytest.mark.parametrize("table", ["songs.csv", "rejected.csv"])
 def test_damaged_table_of_an_earlier_run_is_said_before_anything_is_asked(services, tmp_path, table):
     (tmp_path / table).write_text("x\n1\n")
-    with pytest.raises(UserError, match=rf"{table} has no column"):
+    with pytest.raises(UserError, match=rf"{table} is damaged .it has no column"):
         collect(tmp_path)
     assert services.log == []
 
