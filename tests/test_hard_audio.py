@@ -11,7 +11,7 @@ import torch
 from av.error import OSError as FFmpegOSError
 from conftest import write_with_ffmpeg
 
-from music_learning import audio
+from music_learning import decoder
 from music_learning.audio import AudioPipeline, Losses
 from music_learning.errors import AudioError
 
@@ -217,7 +217,7 @@ def test_name_too_long_is_refused(tmp_path):
 
 def test_read_error_is_an_error_and_not_the_end(tmp_path, monkeypatch):
     (tmp_path / "a.m4a").write_bytes(encoded(tmp_path, music(), "aac", "ipod"))
-    opened = audio._opened
+    opened = decoder._opened
 
     class Failing:
         """A file whose disk fails behind ten packets."""
@@ -237,7 +237,7 @@ def test_read_error_is_an_error_and_not_the_end(tmp_path, monkeypatch):
                     raise FFmpegOSError(5, "Input/output error")
                 yield packet
 
-    monkeypatch.setattr(audio, "_opened", lambda path: Failing(opened(path)))
+    monkeypatch.setattr(decoder, "_opened", lambda path: Failing(opened(path)))
     with pytest.raises(AudioError, match="can't be read to its end: Input/output error"):
         AudioPipeline().log_mels(tmp_path / "a.m4a")
 
