@@ -41,12 +41,14 @@ def encoded(
     out = io.BytesIO()
     with av.open(out, "w", format=container, options=options or {}) as output:
         stream = output.add_stream(codec, rate=rate_hz, layout=layout, bit_rate=bit_rate)
+        if stream.format.bits < 16:  # the first choice of some encoders
+            stream.format = "s16p" if stream.format.is_planar else "s16"
         resampler = av.AudioResampler(stream.format, layout, rate_hz)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T, np.float32), format="fltp", layout=layout)
         frame.sample_rate = RATE_HZ
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
             output.mux(stream.encode(piece))
-        output.mux(stream.encode(None))
+        output.mux([packet for packet in stream.encode(None) if packet.size])  # FLAC's last one is no sound
     return out.getvalue()
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -33,9 +34,11 @@ MAX_MISSING_S = 1.0  # where libsndfile ends before its own count; for more FFmp
 MAX_FRAMES = 2**40  # libsndfile's word for a length that it can't know is more
 MAX_FAILURES = 1000  # to read on, one after the other
 MIN_RUN_S = 0.5  # less at another rate or with other channels than the rest is no recording but damage
+MAX_PEAK = 4.0  # behind a damaged place: 12 dB beyond full scale
 MAX_PLANES = 7  # PyAV takes what lies behind eight planes for more of them, and ends Python
 TRUSTED_FORMATS = ("WAV", "WAVEX", "W64", "RF64", "AIFF", "FLAC", "OGG", "MP3")
 TRUSTED_MARKS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC", b"OggS", b"ID3", b"\xff")  # how their files begin
+FIRST_WORDS = {"OGG": b"OggS\0\2", "FLAC": b"fLaC"}  # of each recording in a file
 READ_BYTES = 2**20
 CANCELLED = 0.25  # of the channels' mean power: with less in their mean, they are opposite to each other
 NEAR = 0.5**0.5  # 3 dB down: a loudspeaker that two others stand for, or are near to
@@ -127,11 +130,15 @@ def _blocks(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
             losses.lost_s += missing_s
             return
     with _opened(path) as container:
-        for block, block_rate_hz in _ffmpeg_blocks(container, _audio_stream(container), losses):
+        clock = _Clock(losses)
+        for block, block_rate_hz in _ffmpeg_blocks(container, _audio_stream(container), clock):
             skipped = min(done, block.size) if block_rate_hz == rate_hz else 0
             done -= skipped
             if skipped < block.size:
                 yield block[skipped:], block_rate_hz
+        if container.format.name == "mp3":
+            with open(path, "rb") as mp3:
+                clock.compare_with(_mp3_header(mp3))
 
 
 # ----------------------------------------------------------------------------------------------------- by libsndfile
@@ -154,10 +161,24 @@ def _sound_file(path: Path) -> soundfile.SoundFile | None:
     # Formats without a mark of their own are taken for whatever the file's name says. Which loudspeaker each of many
     # channels belongs to, only FFmpeg tells.
     trusted = file.format in TRUSTED_FORMATS and 0 < file.frames < MAX_FRAMES and file.channels <= 2
-    if trusted and (file.format != "MP3" or _mp3_is_in_order(path)):
+    if trusted and _is_one_recording(path, file.format):
         return file
     file.close()
     return None
+
+
+def _is_one_recording(path: Path, form: str) -> bool:
+    """Whether no other recording stands behind the first, of which libsndfile's word for the length says nothing."""
+    with open(path, "rb") as file:
+        if form == "MP3":
+            return _mp3_is_in_order(file)
+        if form not in FIRST_WORDS:
+            return True
+        word, n, block = FIRST_WORDS[form], 0, b""
+        while more := file.read(READ_BYTES):
+            block = block[1 - len(word) :] + more  # a word may lie across the border of two blocks
+            n += block.count(word)
+        return n == 1
 
 
 def _libsndfile_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
@@ -174,34 +195,50 @@ def _libsndfile_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
         yield _mono(block.T)
 
 
-def _mp3_is_in_order(path: Path) -> bool:
-    """Whether each frame of an mp3 begins where the one before it ends, and its header counts them all.
+@dataclass(frozen=True)
+class _Mp3Header:
+    """What an mp3 says of itself in its first frame, and where its frames lie, without the tags around them.
 
-    The header, by its makers' names Xing or Info, lies in the first frame. Without it, or with one that is wrong,
-    libsndfile guesses a length from the first frame's bit rate; and of damage it tells nothing.
+    The header, by its makers' names Xing or Info, counts the frames. Without it, or with one that is wrong, libsndfile
+    guesses a length from the first frame's bit rate.
     """
-    with open(path, "rb") as file:
-        tag = file.read(10)
-        start = 0
-        if tag[:3] == b"ID3":  # before the first frame; its size in four times seven bits
-            start = 10 + sum((byte & 127) << shift for byte, shift in zip(tag[6:10], (21, 14, 7, 0), strict=True))
-        file.seek(start)
-        frame = file.read(200)
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - 160))
-        tail = file.read()
-        if tail[-128:-125] == b"TAG":  # ID3v1
-            tail, end = tail[:-128], end - 128
-        if tail[-32:-24] == b"APETAGEX":
-            end -= 32 + int.from_bytes(tail[-20:-16], "little")
-        place = max(frame.find(b"Xing"), frame.find(b"Info"))
-        if place < 0 or not frame[place + 7] & 1:
-            return False
-        n_frames = int.from_bytes(frame[place + 8 : place + 12], "big")
-        return _mp3_frames(file, start, end) in (n_frames, n_frames + 1)  # some encoders count the header, some don't
+
+    start: int
+    end: int
+    n_frames: int  # 0 if there is no header
+    frame_samples: int
 
 
-def _mp3_frames(file, start: int, end: int) -> int:
+def _mp3_header(file: BinaryIO) -> _Mp3Header:
+    tag = file.read(10)
+    start = 0
+    if tag[:3] == b"ID3":  # before the first frame; its size in four times seven bits
+        start = 10 + sum((byte & 127) << shift for byte, shift in zip(tag[6:10], (21, 14, 7, 0), strict=True))
+    file.seek(start)
+    frame = file.read(200)
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - 160))
+    tail = file.read()
+    if tail[-128:-125] == b"TAG":  # ID3v1
+        tail, end = tail[:-128], end - 128
+    if tail[-32:-24] == b"APETAGEX":
+        end -= 32 + int.from_bytes(tail[-20:-16], "little")
+    place = max(frame.find(b"Xing"), frame.find(b"Info"))
+    has_count = place >= 0 and len(frame) >= place + 12 and frame[place + 7] & 1
+    n_frames = int.from_bytes(frame[place + 8 : place + 12], "big") if has_count else 0
+    return _Mp3Header(start, end, n_frames, 1152 if len(frame) > 1 and frame[1] & 8 else 576)
+
+
+def _mp3_is_in_order(file: BinaryIO) -> bool:
+    """Whether each frame of an mp3 begins where the one before it ends, and its header counts them all."""
+    header = _mp3_header(file)
+    if not header.n_frames:
+        return False
+    n_frames = _mp3_frames(file, header.start, header.end)
+    return n_frames in (header.n_frames, header.n_frames + 1)  # some encoders count the header itself, some don't
+
+
+def _mp3_frames(file: BinaryIO, start: int, end: int) -> int:
     """How many frames of an mp3 lie one behind the other from here to there; 0 where anything else is between them."""
     lengths = _mp3_frame_bytes()
     n, at, base, block = 0, start, 0, b""
@@ -289,24 +326,37 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     return usable[0]
 
 
-def _ffmpeg_blocks(container: InputContainer, stream: AudioStream, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
+def _ffmpeg_blocks(container: InputContainer, stream: AudioStream, clock: "_Clock") -> Iterator[tuple[np.ndarray, int]]:
     """Mono blocks (samples,) and their rate in Hz; a packet that can't be decoded costs itself alone."""
-    clock, run = _Clock(losses), _Run(losses, is_first=True)
+    run, is_behind_damage = _Run(clock.losses, is_first=True), False
     for packet in _packets(container, stream):
         try:
             frames = packet.decode()
+            is_lost = is_behind_damage and any(_is_burst(frame) for frame in frames)
         except av.FFmpegError:
+            is_lost = True
+        is_behind_damage = is_lost
+        if is_lost:
             clock.lose(packet)
             continue
         for frame in frames:
             clock.hear(frame)
             if not run.goes_on_with(frame):
                 yield from run.end(is_last=False)
-                run = _Run(losses, is_first=False)
+                run = _Run(clock.losses, is_first=False)
                 run.goes_on_with(frame)
             yield from run.add(frame)
+        clock.heard_bytes += packet.size if frames else 0
     clock.end()
     yield from run.end(is_last=True)
+
+
+def _is_burst(frame: av.AudioFrame) -> bool:
+    """Whether a frame is so loud that no recording holds it: noise bytes that could be decoded all the same."""
+    return frame.format.name == "fltp" and any(
+        np.abs(np.frombuffer(plane, np.float32, frame.samples)).max(initial=0) > MAX_PEAK
+        for plane in frame.planes[: min(frame.layout.nb_channels, MAX_PLANES)]
+    )
 
 
 class _Clock:
@@ -317,6 +367,7 @@ class _Clock:
         self.expected_s: float | None = None
         self.undecoded_s = 0.0  # since the last frame
         self.jump_s = 0.0  # the last gap
+        self.heard_s, self.heard_bytes, self.rate_hz = 0.0, 0, 0
 
     def lose(self, packet: av.Packet) -> None:
         self.losses.packets += 1
@@ -330,16 +381,28 @@ class _Clock:
             if gap_s > (0 if self.undecoded_s else MAX_JITTER_S):
                 self.losses.lost_s += gap_s
                 self.jump_s = gap_s
-            elif self.jump_s and abs(gap_s + self.jump_s) < MAX_JITTER_S:  # back again: the time was wrong
+            elif gap_s < -MAX_JITTER_S and abs(gap_s + self.jump_s) < MAX_JITTER_S:  # back again: the time was wrong
                 self.losses.lost_s -= self.jump_s
                 self.jump_s = 0.0
         self.undecoded_s = 0.0
-        self.expected_s = None
-        if frame.time is not None and frame.sample_rate:
-            self.expected_s = frame.time + frame.samples / frame.sample_rate
+        self.expected_s, self.rate_hz = None, frame.sample_rate
+        if frame.sample_rate:
+            self.heard_s += frame.samples / frame.sample_rate
+            if frame.time is not None:
+                self.expected_s = frame.time + frame.samples / frame.sample_rate
 
     def end(self) -> None:
         self.losses.lost_s += self.undecoded_s
+
+    def compare_with(self, header: _Mp3Header) -> None:
+        """Find what is missing in an mp3, whose frames have no times: as much as its header counts and was not heard.
+
+        But not more than what bytes without sound there are make room for: a header may be wrong.
+        """
+        if self.rate_hz and self.heard_bytes:
+            missing_s = header.n_frames * header.frame_samples / self.rate_hz - self.heard_s
+            room_s = (header.end - header.start - self.heard_bytes) * self.heard_s / self.heard_bytes
+            self.losses.lost_s = max(self.losses.lost_s, min(missing_s, room_s))
 
 
 class _Run:
