@@ -2,9 +2,9 @@
 
     python benchmarks/hard_audio.py
 
-Made from 30 s of synthetic music. Prints the length and the values of each beside those of the plain WAV; the length must
-be right to 2 % (heard and lost together), the values to .02, or .05 where a part is damaged. The exit status is 1 if any
-is off.
+Made from 30 s of synthetic music. Prints the length and the values of each beside those of the plain WAV; the length
+must be right to 2 % (heard and lost together), the values to .02, or .05 where a part is damaged. The exit status is 1
+if any is off.
 """
 
 import argparse
