@@ -32,6 +32,7 @@ MAX_LOST = 0.2  # share of a recording that may be undecodable
 MAX_JITTER_S = 0.1  # of the times that a file gives its frames; a longer gap is a loss
 MAX_MISSING_S = 1.0  # where libsndfile ends before its own count; for more FFmpeg is asked
 MAX_FRAMES = 2**40  # libsndfile's word for a length that it can't know is more
+READ_ERRORS = (errno.EIO, errno.EACCES, errno.ESTALE, errno.ENODEV)  # of the disk, not of what is on it
 MAX_FAILURES = 1000  # to read on, one after the other
 MIN_RUN_S = 0.5  # less at another rate or with other channels than the rest is no recording but damage
 MAX_PEAK = 4.0  # behind a damaged place: 12 dB beyond full scale
@@ -313,7 +314,11 @@ def _c_stderr() -> tuple[ctypes.c_void_p, int | None, int | None]:
 def _opened(path: Path) -> InputContainer:
     try:
         return av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
-    except (av.FFmpegError, OSError, ValueError):
+    except (OSError, ValueError):
+        with open(path, "rb") as file:  # where a disk fails, FFmpeg says that the data are invalid
+            file.read(READ_BYTES)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - READ_BYTES))
+            file.read()
         raise AudioError("not an audio file, or too damaged to open") from None
 
 
@@ -480,7 +485,7 @@ def _packets(container: InputContainer, stream: AudioStream) -> Iterator[av.Pack
                 yield packet
             return
         except av.FFmpegError as error:
-            if error.errno in (errno.EIO, errno.EACCES, errno.ESTALE, errno.ENODEV):
+            if error.errno in READ_ERRORS:
                 raise
             failures += 1
 

@@ -270,12 +270,9 @@ def test_wrong_time_is_no_loss(tmp_path):
 def test_noise_that_can_be_decoded_is_not_heard(tmp_path):
     """Behind a damaged place, AAC's decoder gives out what is a thousand times full scale."""
     data = encoded(tmp_path, music(), "aac", "ipod")
-    peaks = []
-    for seed in range(8):
-        noise = np.random.default_rng(seed).bytes(600)
-        (tmp_path / "a.m4a").write_bytes(data[:50_000] + noise + data[50_600:])
-        peaks += [window.abs().max().item() for window, _ in AudioPipeline().waveforms(tmp_path / "a.m4a")]
-    assert max(peaks) < 2
+    noise = np.random.default_rng(44).bytes(600)  # of which the decoder makes 900,000 times full scale
+    (tmp_path / "a.m4a").write_bytes(data[:50_000] + noise + data[50_600:])
+    assert max(window.abs().max() for window, _ in AudioPipeline().waveforms(tmp_path / "a.m4a")) < 2
 
 
 def test_samples_beyond_all_measure_give_no_warning(tmp_path, recwarn):
