@@ -314,7 +314,7 @@ def _c_stderr() -> tuple[ctypes.c_void_p, int | None, int | None]:
 def _opened(path: Path) -> InputContainer:
     try:
         return av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
-    except (OSError, ValueError):
+    except (av.FFmpegError, OSError, ValueError):
         with open(path, "rb") as file:  # where a disk fails, FFmpeg says that the data are invalid
             file.read(READ_BYTES)
             file.seek(max(0, file.seek(0, os.SEEK_END) - READ_BYTES))

@@ -307,6 +307,7 @@ REFUSED = {
     "noise named snd": (lambda: np.random.default_rng(0).bytes(50_000), "snd", "not an audio file"),
     "noise named vox": (lambda: np.random.default_rng(0).bytes(50_000), "vox", "not an audio file"),
     "noise named raw": (lambda: np.random.default_rng(0).bytes(50_000), "raw", "not an audio file"),
+    "an Ogg of its first page": (lambda: vorbis(music())[:58], "ogg", "not an audio file"),
     "an offset": (lambda: by_libsndfile(np.full((5 * RATE_HZ, 1), 0.3), "WAV"), "wav", "only 0.1 s of sound"),
 }
 
