@@ -4,6 +4,7 @@ import io
 import os
 import struct
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -11,7 +12,7 @@ import torch
 from av.error import OSError as FFmpegOSError
 from conftest import write_with_ffmpeg
 
-from music_learning import audio
+from music_learning import decoder
 from music_learning.audio import AudioPipeline, Losses
 from music_learning.errors import AudioError
 
@@ -115,6 +116,9 @@ WHOLE = {
         "opus",
         2 * SECONDS,
     ),
+    "one Ogg Vorbis twice": (lambda p: vorbis(music()) * 2, "ogg", 2 * SECONDS),
+    "one Opus twice": (lambda p: opus(p, music(rate_hz=48_000)) * 2, "opus", 2 * SECONDS),
+    "two FLACs": (lambda p: by_libsndfile(music(), "FLAC") + by_libsndfile(music(seed=1), "FLAC"), "flac", 2 * SECONDS),
     "FLAC without its length": (lambda _: flac_without_length(), "flac", SECONDS),
     "WAV of 0 bytes": (lambda _: wav_of_size(0), "wav", SECONDS),
     "WAV of 4 GB": (lambda _: wav_of_size(0xFFFFFFFF), "wav", SECONDS),
@@ -149,6 +153,43 @@ def test_all_that_a_player_plays_is_heard(tmp_path, kind):
     assert losses.lost_s < 0.1
 
 
+@pytest.mark.parametrize(
+    ("layout", "codec", "container"),
+    [
+        ("7.1", "aac", "ipod"),  # eight planes
+        ("7.1", "pcm_s16be", "aiff"),  # an order of its own
+        ("7.1", "pcm_s16le", "caf"),
+        ("7.1.4", "pcm_s16le", "wav"),
+        ("5.1", "libopus", "ogg"),
+        ("5.1", "flac", "flac"),
+        ("3.0", "aac", "ipod"),
+    ],
+)
+def test_surround_sound_is_heard_by_its_loudspeakers(tmp_path, layout, codec, container):
+    """The centre 3 dB down, the effects not at all, wherever a format puts them."""
+    names = [channel.name for channel in av.AudioLayout(layout).channels]
+    t = np.arange(4 * 48_000) / 48_000
+    samples = np.zeros((len(t), len(names)), np.float32)
+    samples[:, names.index("FC")] = 0.2 * np.sin(2 * np.pi * 1_000 * t)
+    if "LFE" in names:
+        samples[:, names.index("LFE")] = 0.5 * np.sin(2 * np.pi * 60 * t)
+    write_packed(tmp_path / "a", samples, layout, codec, container)
+    waveform = torch.cat([window for window, _ in AudioPipeline().waveforms(tmp_path / "a")])
+    spectrum = torch.fft.rfft(waveform[16_000:48_000] * torch.hann_window(32_000)).abs() / 8_000
+    assert spectrum[2_000].item() == pytest.approx(0.2 * 0.5**0.5, rel=0.06)
+    assert spectrum[120].item() < 0.005
+
+
+def write_packed(path, samples, layout, codec, container):
+    with av.open(str(path), "w", format=container) as output:
+        stream = output.add_stream(codec, rate=48_000, layout=layout, bit_rate=400_000)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout=layout)
+        frame.sample_rate = 48_000
+        for piece in av.AudioResampler(stream.format, layout, 48_000).resample(frame):
+            output.mux(stream.encode(piece))
+        output.mux([packet for packet in stream.encode(None) if packet.size])
+
+
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_damaged_place_costs_that_place(tmp_path, kind):
     make, suffix = DAMAGED[kind]
@@ -179,6 +220,80 @@ def test_where_most_is_missing_is_an_error(tmp_path):
         heard(tmp_path / "a.m4a")
 
 
+def test_lost_seconds_of_an_mp3_are_told(tmp_path):
+    data = bytearray(mp3(tmp_path))
+    data[60_000:80_000] = bytes(20_000)  # a second at 160 kbit/s
+    (tmp_path / "a.mp3").write_bytes(data)
+    heard_s, losses = heard(tmp_path / "a.mp3")
+    assert heard_s == pytest.approx(SECONDS - 1, abs=0.12)
+    assert losses.lost_s == pytest.approx(1, abs=0.15)
+
+
+def test_damaged_mp3_prints_nothing(tmp_path, capfd):
+    """Frames in order and with a right header, so that libsndfile gets them, but with noise for contents."""
+    data = bytearray(mp3(tmp_path))
+    start = max(data.find(b"Xing"), data.find(b"Info"))
+    noise = np.random.default_rng(0)
+    at = data.index(b"\xff\xfb", start)
+    while at + 400 < len(data) and at < 100_000:
+        data[at + 4 : at + 40] = noise.bytes(36)
+        at = data.index(data[at : at + 2], at + 400)
+    (tmp_path / "a.mp3").write_bytes(data)
+    heard(tmp_path / "a.mp3")
+    soundfile.read(tmp_path / "a.mp3")  # as libsndfile does by itself
+    assert "libmpg123" in capfd.readouterr().err
+    heard(tmp_path / "a.mp3")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_few_frames_at_another_rate_are_damage(tmp_path):
+    """They neither cut the recording in two nor are heard."""
+    other = encoded(tmp_path, music(rate_hz=22_050), "libmp3lame", "mp3", rate_hz=22_050, options=NO_XING)[:2_000]
+    data = mp3(tmp_path, **NO_XING)
+    (tmp_path / "a.mp3").write_bytes(with_inside(data, other))
+    windows = list(AudioPipeline().waveforms(tmp_path / "a.mp3"))
+    assert len(windows) == 1
+    assert windows[0][1] == pytest.approx(SECONDS, abs=0.2)
+
+
+def test_wrong_time_is_no_loss(tmp_path):
+    data = encoded(tmp_path, music(seconds=12), "libmp3lame", "matroska")
+    clusters = [at for at in range(len(data) - 4) if data[at : at + 4] == b"\x1f\x43\xb6\x75"]
+    at = data.index(b"\xe7", clusters[len(clusters) // 2])
+    n = data[at + 1] & 0x7F
+    (tmp_path / "a.mka").write_bytes(data[: at + 2] + b"\xff" * n + data[at + 2 + n :])
+    heard_s, losses = heard(tmp_path / "a.mka")
+    assert heard_s == pytest.approx(12, abs=0.1)
+    assert losses.lost_s < 0.1
+
+
+def test_noise_that_can_be_decoded_is_not_heard(tmp_path):
+    """Behind a damaged place, AAC's decoder gives out what is a thousand times full scale."""
+    data = encoded(tmp_path, music(), "aac", "ipod")
+    noise = np.random.default_rng(44).bytes(600)  # of which the decoder makes 900,000 times full scale
+    (tmp_path / "a.m4a").write_bytes(data[:50_000] + noise + data[50_600:])
+    assert max(window.abs().max() for window, _ in AudioPipeline().waveforms(tmp_path / "a.m4a")) < 2
+
+
+def test_samples_beyond_all_measure_give_no_warning(tmp_path, recwarn):
+    samples = music() * 1e30
+    soundfile.write(tmp_path / "a.wav", samples, RATE_HZ, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"far beyond full scale|NaN or infinite"):
+        AudioPipeline().log_mels(tmp_path / "a.wav")
+    assert not recwarn.list
+
+
+def test_read_error_of_the_disk_is_told(tmp_path, monkeypatch):
+    (tmp_path / "a.mp3").write_bytes(mp3(tmp_path))
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(decoder, "_mp3_frames", fail)
+    with pytest.raises(AudioError, match="can't be read to its end: Input/output error"):
+        AudioPipeline().log_mels(tmp_path / "a.mp3")
+
+
 def unknown_codec() -> bytes:
     data = bytearray(by_libsndfile(music(), "WAV", "PCM_16"))
     data[20:22] = struct.pack("<H", 0x7FFF)
@@ -192,6 +307,7 @@ REFUSED = {
     "noise named snd": (lambda: np.random.default_rng(0).bytes(50_000), "snd", "not an audio file"),
     "noise named vox": (lambda: np.random.default_rng(0).bytes(50_000), "vox", "not an audio file"),
     "noise named raw": (lambda: np.random.default_rng(0).bytes(50_000), "raw", "not an audio file"),
+    "an Ogg of its first page": (lambda: vorbis(music())[:58], "ogg", "not an audio file"),
     "an offset": (lambda: by_libsndfile(np.full((5 * RATE_HZ, 1), 0.3), "WAV"), "wav", "only 0.1 s of sound"),
 }
 
@@ -217,7 +333,7 @@ def test_name_too_long_is_refused(tmp_path):
 
 def test_read_error_is_an_error_and_not_the_end(tmp_path, monkeypatch):
     (tmp_path / "a.m4a").write_bytes(encoded(tmp_path, music(), "aac", "ipod"))
-    opened = audio._opened
+    opened = decoder._opened
 
     class Failing:
         """A file whose disk fails behind ten packets."""
@@ -237,7 +353,7 @@ def test_read_error_is_an_error_and_not_the_end(tmp_path, monkeypatch):
                     raise FFmpegOSError(5, "Input/output error")
                 yield packet
 
-    monkeypatch.setattr(audio, "_opened", lambda path: Failing(opened(path)))
+    monkeypatch.setattr(decoder, "_opened", lambda path: Failing(opened(path)))
     with pytest.raises(AudioError, match="can't be read to its end: Input/output error"):
         AudioPipeline().log_mels(tmp_path / "a.m4a")
 

@@ -16,6 +16,7 @@ SCRIPTS = ("app", "data_collection", "data_loading", "model_demo", "model_train"
 LAYERS = (
     ("needs", "errors", "streams", "parallel", "pipeline_config", "columns"),
     ("files", "paths"),
+    ("decoder",),
     ("audio",),
     ("features", "songs"),
     ("model",),
