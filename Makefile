@@ -12,8 +12,9 @@ demo: $(VENV)/demo-installed
 app: $(VENV)/app-installed
 	$(BIN)/python app.py
 
+# On two to four cores; a thread each, since what is computed here is too small for more.
 test: $(VENV)/dev-installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The page in a real browser, which is installed where it is missing.
 page-test: $(VENV)/dev-installed
@@ -35,6 +36,11 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/long_mix.py
 	$(BIN)/python benchmarks/page_load.py
 	$(BIN)/python benchmarks/loading_memory.py
+	$(BIN)/python benchmarks/hard_audio.py
+	$(BIN)/python benchmarks/mutated_audio.py
+	$(BIN)/python benchmarks/damaged_files.py
+	$(BIN)/python benchmarks/killed_runs.py
+	$(BIN)/python benchmarks/hostile_services.py
 	if [ -e data/splits.csv ]; then \
 		$(BIN)/python benchmarks/training_time.py && $(BIN)/python benchmarks/similar.py && \
 		$(BIN)/python benchmarks/unfamiliar.py; \

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from music_learning.audio import AudioPipeline
 from music_learning.errors import AudioError, UserError, printable, run
-from music_learning.files import check_output
+from music_learning.files import check_picture
 from music_learning.pipeline_config import PipelineConfig
 
 __all__ = ["AudioPipeline", "PipelineConfig"]
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="an audio file")
     parser.add_argument("--picture", type=Path, default=Path("pipeline.png"), help="where to draw it")
     arguments = parser.parse_args()
-    check_output(arguments.picture)
+    check_picture(arguments.picture)
     pipeline = AudioPipeline()
     try:
         waveform, spectrogram = first_window(pipeline, arguments.file)

@@ -19,88 +19,39 @@ draws all of it over the spectrogram, and adds it to the JSON.
 import music_learning.needs  # noqa: F401  (first, since it says what is missing)
 
 import argparse
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from music_learning import __version__
-from music_learning.columns import TARGETS
 from music_learning.errors import UserError, printable, report, run
-from music_learning.files import check_output
+from music_learning.files import check_picture
 from music_learning.library.files import STANDARD_INPUT, find_files, named_paths, saved_input
-from music_learning.library.hearing import Terminal, hear
+from music_learning.library.hearing import hear
+from music_learning.library.outputs import Output, Telling, Terminal, told
 from music_learning.library.rows import AudioFile
-from music_learning.library.tables import CSV, STANDARD_OUTPUT, Key, Stream, Table, json_format
+from music_learning.library.tables import CSV, Stream, Table, json_format
 from music_learning.paths import RELEASED_MODELS, DataPaths
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of, title_of
 
+DEFAULT_PICTURE = Path("demo.png")
 STREAM = "-"  # standard input among the files, standard output as a table
 
 
-class Picture:
+class Picture(Output):
     """The picture of a single file."""
 
-    def __init__(self, path: Path, songs: list[dict[str, str]]) -> None:
-        self.path, self.songs, self.drawn = path, songs, False
-
-    def has(self, key: Key) -> bool:
-        return False
+    def __init__(self, path: Path, songs: list[dict[str, str]], *, announced: bool) -> None:
+        self.path, self.songs, self.announced = path, songs, announced
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
         if analysis is not None:
             draw(analysis, self.songs, title=Path(row["file"]).stem, path=self.path)
-            self.drawn = True
-
-    def finish(self, keys: list[Key]) -> None:
-        pass
-
-
-class Telling:
-    """All that can be said of a single file, for people."""
-
-    path = STANDARD_OUTPUT
-
-    def __init__(self, file: AudioFile, predictor: Predictor, picture: Picture | None) -> None:
-        self.file, self.predictor, self.picture = file, predictor, picture
-
-    def has(self, key: Key) -> bool:
-        return False
-
-    def append(self, row: dict, analysis: Analysis | None) -> None:
-        if analysis is None:
-            Terminal([self.file]).append(row, analysis)
-            return
-        print(told(analysis, self.predictor, title=Path(row["file"]).stem))
-        if self.picture is not None and self.picture.drawn:
-            print(f"picture: {printable(str(self.picture.path))}")
-        sys.stdout.flush()
-
-    def finish(self, keys: list[Key]) -> None:
-        pass
-
-
-def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str, float] | None = None) -> str:
-    """All that can be said of one recording, on several lines; `true` has Spotify's values where they are known."""
-    n_songs = len(predictor.training_songs.songs)
-    lines = [title, f"{'':14}{'predicted':>10}" + (f"{'Spotify':>10}{'error':>10}" if true else "")]
-    for target in TARGETS:
-        value, line = analysis.values[target], ""
-        if true:
-            line += f"{true[target]:10.2f}{value - true[target]:+10.2f}"
-        if target in analysis.intervals:
-            line += "   {:.2f} to {:.2f} in 9 of 10 songs,".format(*analysis.intervals[target])
-        percentile = f"higher than {analysis.percentiles[target]:.0f} % of {n_songs:,} songs"
-        lines.append(f"{target:14}{value:10.2f}{line}   {percentile}")
-    lines += [f"mood: {analysis.mood}", *(f"warning: {warning}" for warning in analysis.warnings), "similar songs:"]
-    lines += [f"  {song.title} by {song.artist} ({song.closeness})" for song in analysis.similar_songs[:5]]
-    lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
-    if analysis.explanation is not None:
-        several_windows = analysis.duration_s > predictor.pipeline.config.clip_s
-        lines.append("what raised and lowered the values" + (" of its window:" if several_windows else ":"))
-        lines += [f"  {analysis.explanation.sentence(target)}" for target in TARGETS]
-    return "\n".join(map(printable, lines))
+            if self.announced:
+                print(f"picture: {printable(str(self.path))}", flush=True)
 
 
 def draw(
@@ -130,32 +81,40 @@ def open_tables(arguments: argparse.Namespace, stack: ExitStack) -> tuple[list[T
     return tables, len(refused)
 
 
+def open_picture(arguments: argparse.Namespace) -> tuple[Path | None, int]:
+    """Where to draw a single song, and 1 where the place that was asked for can't be used, which is said."""
+    if not arguments.draws:
+        return None, 0
+    try:
+        check_picture(arguments.picture or DEFAULT_PICTURE)
+    except UserError as error:
+        if arguments.picture is None:
+            print(f"no picture: {printable(str(error))}", file=sys.stderr)
+            return None, 0
+        report(error)
+        return None, 1
+    return arguments.picture or DEFAULT_PICTURE, 0
+
+
 def run_files(arguments: argparse.Namespace) -> int:
     """Predict the files, folders already opened; the exit status is 1 where any failed, or an output did."""
     alone = len(arguments.files) == 1
     with ExitStack() as stack:
         outputs, n_refused = open_tables(arguments, stack)
-        if arguments.picture is not None:
-            try:
-                check_output(arguments.picture)
-            except UserError as error:
-                report(error)
-                arguments.picture, n_refused = None, n_refused + 1
+        picture, n_more = open_picture(arguments)
         files = [
             AudioFile(stack.enter_context(saved_input()), STREAM) if path == STANDARD_INPUT else AudioFile.at(path)
             for path in arguments.files
         ]
         predictor = Predictor.load(arguments.models, index=arguments.index)
-        picture = None
-        if arguments.picture is not None:
-            outputs.append(picture := Picture(arguments.picture, predictor.training_songs.songs))
-        if not arguments.quiet and STREAM not in (arguments.csv, arguments.json):
-            outputs.append(Telling(files[0], predictor, picture) if alone else Terminal(files, only_new=bool(outputs)))
+        if arguments.prints:
+            outputs.append(Telling(files[0], predictor) if alone else Terminal(files, only_new=bool(outputs)))
+        if picture is not None:
+            outputs.append(Picture(picture, predictor.training_songs.songs, announced=arguments.prints))
         outcome = hear(files, predictor, outputs, explain=arguments.explain, bar=not (alone or arguments.quiet))
     if outcome.failed:
-        said = f"{outcome.failed:,} of {len(files):,} files could not be used; the table says why"
-        print(f"error: {said}", file=sys.stderr)
-    return 1 if outcome.failed or outcome.broken or n_refused else 0
+        report(f"{outcome.failed:,} of {len(files):,} files could not be used; the table says why")
+    return 1 if outcome.failed or outcome.broken or n_refused or n_more else 0
 
 
 def run_saved_song(arguments: argparse.Namespace) -> int:
@@ -165,15 +124,15 @@ def run_saved_song(arguments: argparse.Namespace) -> int:
     saved.check_pipeline(predictor.pipeline.config)
     song = saved.choose(arguments.song, arguments.seed)
     analysis = saved.analyse(song, predictor, explain=arguments.explain)
-    if not arguments.quiet:
+    if arguments.prints:
         print(told(analysis, predictor, title=title_of(song), true=labels_of(song)), flush=True)
-    if arguments.picture is not None:
-        check_output(arguments.picture)
+    picture, n_refused = open_picture(arguments)
+    if picture is not None:
         songs = predictor.training_songs.songs
-        draw(analysis, songs, title=title_of(song), path=arguments.picture, true=labels_of(song))
-        if not arguments.quiet:
-            print(f"picture: {printable(str(arguments.picture))}")
-    return 0
+        draw(analysis, songs, title=title_of(song), path=picture, true=labels_of(song))
+        if arguments.prints:
+            print(f"picture: {printable(str(picture))}")
+    return n_refused
 
 
 def parse_arguments(description: str) -> argparse.Namespace:
@@ -203,9 +162,10 @@ def parse_arguments(description: str) -> argparse.Namespace:
     for flag in ("explain", "picture"):
         if several and getattr(arguments, flag):
             parser.error(f"--{flag} goes with a single song; these are {len(arguments.files)} files")
-    if not (several or arguments.no_picture or arguments.picture or STREAM in (arguments.csv, arguments.json)):
-        arguments.picture = Path("demo.png")
-    if arguments.quiet and not (arguments.picture or arguments.csv or arguments.json):
+    streams = STREAM in (arguments.csv, arguments.json)
+    arguments.prints = not (arguments.quiet or streams)
+    arguments.draws = arguments.picture is not None or not (several or arguments.no_picture or streams)
+    if arguments.quiet and not (arguments.draws or arguments.csv or arguments.json):
         parser.error("--quiet leaves nothing to do; name a --csv or a --json")
     return arguments
 
@@ -218,8 +178,13 @@ def fault_of(arguments: argparse.Namespace) -> str | None:
         return "--song and --seed go without files"
     if arguments.files and arguments.data is not None:
         return "--data goes without files"
-    if arguments.csv == arguments.json == STREAM:
-        return "--csv - and --json - would write to the same place"
+    if "" in (*arguments.files, arguments.csv, arguments.json):
+        return "an empty name is no file"
+    outputs = [
+        os.path.realpath(name) for name in (arguments.csv, arguments.json, arguments.picture) if name is not None
+    ]
+    if len(set(outputs)) < len(outputs):
+        return "--csv, --json and --picture can't write to the same place"
     if arguments.files.count(STREAM) > 1:
         return "- is standard input, which can be heard once"
     return None

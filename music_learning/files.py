@@ -23,6 +23,7 @@ from music_learning.pipeline_config import PipelineConfig
 
 MAX_JSON_BYTES = 2_000_000
 MAX_LINE = 1_000_000  # letters of a table
+PNG_MARK = b"\x89PNG"
 
 
 @contextmanager
@@ -82,14 +83,29 @@ def hold(file: IO, refusal: str) -> None:
 
 def check_output(path: Path) -> None:
     """Raise UserError unless `path` can become a file: before long work, so that it isn't done for nothing."""
-    folder = path.absolute().parent
+    folder = Path(os.path.realpath(path)).parent
+    reason = ""
     try:
-        if (path.exists() and not path.is_file()) or not folder.is_dir():
-            raise UserError(f"{path} can't be written: name a file in a folder that exists")
+        if path.is_dir():
+            reason = "it is a folder"
+        elif path.exists() and not path.is_file():
+            reason = "it is a device or a pipe"
+        elif not folder.is_dir():
+            reason = f"there is no folder {folder}"
     except OSError as error:  # its name is too long, say
         raise UserError(f"{path} can't be written: {error.strerror}") from None
+    if reason:
+        raise UserError(f"{path} can't be written: {reason}; name a file in a folder that exists")
     if not os.access(folder, os.W_OK):
         raise UserError(f"{path} can't be written: {folder} is read-only for you; name a file in another folder")
+
+
+def check_picture(path: Path) -> None:
+    """As `check_output`, of a picture, which takes the place of none but another picture."""
+    check_output(path)
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read(len(PNG_MARK)) not in (b"", PNG_MARK):
+            raise UserError(f"{path} is there and is no PNG picture; name another file")
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
@@ -112,7 +128,8 @@ def csv_line(row: dict, columns: Sequence[str]) -> str:
 
 def remedy(path: Path, otherwise: str) -> str:
     """What to do about a file that is missing or damaged: a released model is restored, anything else made again."""
-    return RESTORE_MODELS if path.resolve().is_relative_to(RELEASED_MODELS.resolve()) else otherwise
+    released = Path(os.path.realpath(RELEASED_MODELS))
+    return RESTORE_MODELS if Path(os.path.realpath(path)).is_relative_to(released) else otherwise
 
 
 def require_file(path: Path, made_by: str) -> None:

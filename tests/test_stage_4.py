@@ -269,14 +269,17 @@ def test_table_that_can_t_be_written_is_refused_before_work(album, trained, flag
         raise AssertionError("worked before the check")
 
     monkeypatch.setattr(model_demo.Predictor, "load", fail)
-    with pytest.raises(UserError, match="can't be written: name a file in a folder that exists"):
+    with pytest.raises(UserError, match=r"can't be written: .*; name a file in a folder that exists"):
         call_main(model_demo, album, "--models", trained, flag, path)
 
 
 def test_output_that_can_t_be_written_costs_that_output(trained, album, tmp_path, capsys):
     assert call_main(model_demo, album, "--models", trained, "--csv", "gone/moods.csv", "--json", "rows.json") == 1
     captured = capsys.readouterr()
-    assert captured.err == "error: gone/moods.csv can't be written: name a file in a folder that exists\n"
+    assert captured.err == (
+        f"error: gone/moods.csv can't be written: there is no folder {tmp_path / 'gone'}; "
+        "name a file in a folder that exists\n"
+    )
     assert len(captured.out.splitlines()) == 5
     assert len(json.loads((tmp_path / "rows.json").read_text())) == 4
 
@@ -312,6 +315,30 @@ def test_second_run_goes_on(trained, album, tmp_path, capsys):
     assert not (tmp_path / "demo.png").exists()
 
 
+def test_names_that_lead_nowhere_cost_themselves(trained, album, tmp_path):
+    (tmp_path / "circle.wav").symlink_to("circle.wav")
+    long = "x" * 300 + ".wav"
+    status, rows = predict(trained, long, "circle.wav", album / "b.wav")
+    assert status == 1
+    assert [row["error"] for row in rows] == [
+        "it can't be opened: File name too long",
+        "it can't be opened: Too many levels of symbolic links",
+        None,
+    ]
+
+
+def test_table_that_leads_in_a_circle_is_a_sentence(trained, album, tmp_path):
+    (tmp_path / "circle.csv").symlink_to("circle.csv")
+    with pytest.raises(UserError, match=r"circle\.csv can't be written: "):
+        call_main(model_demo, album, "--models", trained, "--csv", "circle.csv")
+
+
+def test_explanation_is_added_to_a_row_that_is_there(trained, album):
+    for flags in ([], ["--explain"], ["--explain"], []):
+        _, (row,) = predict(trained, album / "b.wav", *flags)
+        assert ("explanation" in row) == bool(flags)
+
+
 @pytest.mark.parametrize("flag", ["--json", "--csv"])
 def test_rows_alone_on_standard_output(trained, album, flag, tmp_path):
     done = run_python("model_demo.py", album, "--models", trained, flag, "-")
@@ -339,7 +366,11 @@ def test_standard_input_is_heard(trained, album, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["a.wav", "--csv", "-", "--json", "-"], "would write to the same place"),
+        (["a.wav", "--csv", "-", "--json", "-"], "can't write to the same place"),
+        (["a.wav", "--csv", "same", "--json", "./same"], "can't write to the same place"),
+        (["a.wav", "--csv", "same", "--picture", "same"], "can't write to the same place"),
+        (["a.wav", ""], "an empty name is no file"),
+        (["a.wav", "--csv", ""], "an empty name is no file"),
         (["-", "-"], "can be heard once"),
         (["a.wav", "b.wav", "--quiet"], "--quiet leaves nothing to do"),
         (["a.wav", "--picture", "a.png", "--no-picture"], "not allowed with"),
@@ -465,9 +496,32 @@ def test_picture_flag(loaded, trained, capsys, tmp_path):
     predict_saved_song(loaded, trained, capsys, "--picture", tmp_path / "a.png")
     assert imread(tmp_path / "a.png").ndim == 3
     assert not (tmp_path / "demo.png").exists()
+    capsys.readouterr()
     for place in ("gone/a.png", "."):
-        with pytest.raises(UserError, match="name a file in a folder that exists"):
-            call_main(model_demo, "--data", loaded, "--models", trained, "--picture", place)
+        assert call_main(model_demo, "--data", loaded, "--models", trained, "--picture", place) == 1
+        captured = capsys.readouterr()
+        assert captured.err.startswith(f"error: {place} can't be written: ")
+        assert "mood: " in captured.out
+
+
+def test_default_picture_that_can_t_be_drawn_is_no_error(loaded, trained, album, tmp_path, capsys):
+    (tmp_path / "demo.png").mkdir()
+    for arguments in ([album / "b.wav"], ["--data", loaded]):
+        assert call_main(model_demo, *arguments, "--models", trained) == 0
+        captured = capsys.readouterr()
+        assert captured.err.startswith("no picture: demo.png can't be written: it is a folder")
+        assert "mood: " in captured.out
+
+
+def test_picture_takes_the_place_of_pictures_alone(loaded, trained, album, tmp_path, capsys):
+    shutil.copy(album / "b.wav", tmp_path / "b.wav")
+    sound = (tmp_path / "b.wav").read_bytes()
+    for arguments in (["b.wav"], ["--data", loaded]):
+        assert call_main(model_demo, *arguments, "--models", trained, "--picture", "b.wav") == 1
+        assert capsys.readouterr().err == "error: b.wav is there and is no PNG picture; name another file\n"
+        assert (tmp_path / "b.wav").read_bytes() == sound
+    for _ in range(2):
+        assert call_main(model_demo, "b.wav", "--models", trained, "--picture", "b.png") == 0
 
 
 @pytest.mark.parametrize("title", ["夜に駆ける 🎵", "$x^$", "a\nb", "x" * 300])

@@ -1,6 +1,7 @@
 """The audio files that a user names: files, and folders with all that is in them."""
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ def find_files(arguments: list[Path]) -> list[Path]:
     """
     files = []
     for argument in arguments:
-        files += sorted(_inside(argument)) or [argument] if argument.is_dir() else [argument]
+        files += sorted(_inside(argument)) or [argument] if _is_folder(argument) else [argument]
     return files
 
 
@@ -60,12 +61,34 @@ def _inside(folder: Path) -> list[Path]:
     closed: list[Path] = []
     seen: set[tuple[int, int]] = set()  # devices and numbers of folders: a link may lead back to one
     for root, folders, names in os.walk(folder, followlinks=True, onerror=lambda e: closed.append(Path(e.filename))):
-        status = Path(root).stat()
+        try:
+            status = Path(root).stat()
+        except OSError:
+            closed.append(Path(root))
+            folders.clear()
+            continue
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths = [Path(root, name) for name in names if not name.startswith(".")]
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
+        found += [path for path in paths if path.suffix.lower() in SUFFIXES and not _is_something_else(path)]
     return found + closed
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path != STANDARD_INPUT and path.is_dir()
+    except OSError:  # its name is too long, say: it has a row that says so
+        return False
+
+
+def _is_something_else(path: Path) -> bool:
+    """Whether it is there and no file; one in a folder that can't be entered has a row that says so."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:  # a link to nothing
+        return True
+    except OSError:
+        return False

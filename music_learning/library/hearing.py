@@ -4,71 +4,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Protocol
 
-from tqdm import tqdm
-
-from music_learning.columns import TARGETS
-from music_learning.errors import UserError, printable, report
+from music_learning.errors import UserError, report
+from music_learning.library.outputs import STANDARD_OUTPUT, Output
 from music_learning.library.rows import AudioFile, identity, predict_file, row_before
-from music_learning.library.tables import STANDARD_OUTPUT, Key
+from music_learning.library.tables import Table
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.streams import why_lost
-
-MAX_NAME_WIDTH = 60
-
-
-class Output(Protocol):
-    """Where rows go. Whatever an output raises (OSError or UserError) ends that output alone."""
-
-    path: str | Path
-
-    def has(self, key: Key) -> bool:
-        """Whether it needs no row of what has this identity."""
-
-    def append(self, row: dict, analysis: Analysis | None) -> None:
-        """Take a row, and the analysis that it is of, where the file could be used."""
-
-    def finish(self, keys: list[Key]) -> None:
-        """Have the rows of these identities alone, in this order."""
-
-
-class Terminal:
-    """A line per row, for people."""
-
-    path = STANDARD_OUTPUT
-
-    def __init__(self, files: Sequence[AudioFile], *, only_new: bool = False) -> None:
-        """
-        Args:
-            only_new: be content without the rows that the tables have already.
-        """
-        self.only_new = only_new
-        self.width = min(max(len(printable(file.name)) for file in files), MAX_NAME_WIDTH)
-        self.begun = False
-
-    def has(self, key: Key) -> bool:
-        return self.only_new
-
-    def append(self, row: dict, analysis: Analysis | None) -> None:
-        name = printable(row["file"])
-        name = name if len(name) <= self.width else "…" + name[1 - self.width :]
-        if row["error"] is None:
-            values = "  ".join(f"{row[target]:12.2f}" for target in TARGETS)
-            line = f"{name:{self.width}}  {row['duration_s']:8.1f}  {values}"
-        else:
-            line = f"{name:{self.width}}  {printable(row['error'])}"
-        if not self.begun:
-            line = f"{'file':{self.width}}  {'seconds':>8}  " + "  ".join(f"{t:>12}" for t in TARGETS) + "\n" + line
-            self.begun = True
-        with tqdm.external_write_mode():  # a progress bar steps aside
-            print(line, flush=True)
-
-    def finish(self, keys: list[Key]) -> None:
-        pass
 
 
 @dataclass
@@ -102,7 +46,7 @@ def hear(
         KeyboardInterrupt: on Ctrl-C, with a sentence of what is kept; every row that was written stays.
     """
     keys = [identity(row_before(file, predictor)) for file in files]
-    todo = [n for n, key in enumerate(keys) if not all(output.has(key) for output in outputs)]
+    todo = [n for n, key in enumerate(keys) if explain or not all(output.has(key) for output in outputs)]
     outcome = Outcome(known=len(files) - len(todo))
     if outcome.known and bar:
         print(f"{outcome.known:,} of {len(files):,} files were heard before and have not changed", file=sys.stderr)
@@ -118,12 +62,16 @@ def hear(
             if not living:
                 break
     except KeyboardInterrupt:
-        done = outcome.known + outcome.heard
-        raise KeyboardInterrupt(f"after {done:,} of {len(files):,} files; the tables keep their rows") from None
+        kept = "; the tables keep their rows, the same command goes on" if any(map(_is_kept, outputs)) else ""
+        raise KeyboardInterrupt(f"after {outcome.known + outcome.heard:,} of {len(files):,} files{kept}") from None
     finally:
         rows.close()
     _each(living, lambda output: output.finish(keys), outcome)
     return outcome
+
+
+def _is_kept(output: Output) -> bool:
+    return isinstance(output, Table)
 
 
 def _append(output: Output, *, row: dict, analysis: Analysis | None) -> None:

@@ -31,8 +31,8 @@ class AudioFile:
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Called by its path, where what is no UTF-8 is replaced."""
-        return cls(path, os.fsencode(path).decode("utf-8", "replace"))
+        """Called by its path, in which a byte that is no UTF-8 becomes `\\xff`, say."""
+        return cls(path, os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def row_before(file: AudioFile, predictor: Predictor) -> dict:

@@ -7,22 +7,23 @@ command goes on where it was. Its rows are appended as they come; at the end of 
 import csv
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from music_learning.errors import UserError
+from music_learning.errors import UserError, printable
 from music_learning.files import atomic, check_output, csv_line, hold
+from music_learning.library.outputs import STANDARD_OUTPUT, Key, Output
 from music_learning.library.rows import PREDICTION_COLUMNS, csv_row, identity
 from music_learning.predict.analysis import Analysis
 from music_learning.streams import why_lost
 
-Key = tuple[str, ...]  # a row's identity
 Span = tuple[int, int]  # where in a file something begins and ends, in bytes
-STANDARD_OUTPUT = "standard output"
+MAX_FIELD = 100_000_000  # letters: the timeline of some months
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 
 
@@ -63,12 +64,15 @@ def _csv_rows(file: BinaryIO) -> Iterator[tuple[Span, dict]]:
 
     reader = csv.reader(lines())
     while True:
+        usual = csv.field_size_limit(MAX_FIELD)  # the timeline of two hours is longer; one limit holds for all readers
         try:
             values = next(reader)
         except StopIteration:
             return
-        except csv.Error:  # a field of more than 128 kB: not ours
+        except csv.Error:  # not ours
             values = []
+        finally:
+            csv.field_size_limit(usual)
         if whole and len(values) == len(PREDICTION_COLUMNS):
             yield (start, end), dict(zip(PREDICTION_COLUMNS, values, strict=True))
         start = end
@@ -104,7 +108,7 @@ def json_format(name: str | None) -> Format:
     return JSON_LINES if name == "-" or Path(name or "").suffix.lower() in LINES_SUFFIXES else JSON_LIST
 
 
-class Table:
+class Table(Output):
     """A file of rows, held by one run at a time."""
 
     def __init__(self, path: Path, form: Format) -> None:
@@ -114,14 +118,15 @@ class Table:
             UserError: the file can't be written, is another run's at the moment, or holds something else.
         """
         check_output(path)
-        self.path, self.form = path.resolve(), form
+        self.path, self.form = Path(os.path.realpath(path)), form
         self.spans: dict[Key, Span] = {}
         self.order: list[Key] = []
         self.known: set[Key] = set()
         self.end = 0  # of the last whole row
         refusal = f"another run writes to {path}; wait until it has ended"
+        is_new = not self.path.exists()
         try:
-            self.file = open(self.path, "r+b" if self.path.exists() else "x+b", buffering=0)  # noqa: SIM115
+            self.file = open(self.path, "x+b" if is_new else "r+b", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise UserError(f"{path} can't be written: {error.strerror}") from None
         try:
@@ -129,6 +134,11 @@ class Table:
             if not self.path.exists() or not os.path.samestat(os.fstat(self.file.fileno()), self.path.stat()):
                 raise UserError(refusal)  # it has put another file in this one's place since
             self._read()
+        except OSError as error:
+            self.file.close()
+            if is_new:
+                self.path.unlink(missing_ok=True)
+            raise UserError(f"{path} can't be written: {error.strerror}") from None
         except BaseException:
             self.file.close()
             raise
@@ -138,9 +148,7 @@ class Table:
         form = self.form
         start = self.file.read(max(len(form.mark), len(form.opening + form.closing) + 1))
         if not form.mark.startswith(start[: len(form.mark)]) and start != form.opening + form.closing:
-            raise UserError(
-                f"{self.path} holds something else than this command writes today; delete it or name another file"
-            )
+            raise self._other_content()
         with open(self.path, "rb") as reader:
             reader.seek(len(form.opening))
             for (begin, end), row in form.rows(reader):
@@ -149,18 +157,36 @@ class Table:
                 self.order.append(key)
                 if not row["error"] and len(row) == len(PREDICTION_COLUMNS):  # without an explanation
                     self.known.add(key)
+        if not self.order and form.mark != form.opening and self._has_line(len(start)):
+            raise self._other_content()
         if self.order:
             self._write(form.closing, self.end)
         else:
             self._write(form.opening + form.closing, 0)
             self.end = len(form.opening)
 
+    def _has_line(self, start: int) -> bool:
+        """Whether a line ends behind here, which a run that was killed in its first row leaves none of."""
+        with open(self.path, "rb") as reader:
+            reader.seek(start)
+            return reader.readline(MAX_FIELD).endswith(b"\n")
+
+    def _other_content(self) -> UserError:
+        return UserError(
+            f"{self.path} holds something else than this command writes today; delete it or name another file"
+        )
+
     def has(self, key: Key) -> bool:
         """Whether there is a row of what is now known under this `identity`; one with an error is made again."""
         return key in self.known
 
     def append(self, row: dict, analysis: Analysis | None = None) -> None:
-        """Write a row, whole or not at all. Raises OSError where there is no room for it."""
+        """Write a row, whole or not at all; one that is there already stays, unless this one explains.
+
+        Raises OSError where there is no room for it.
+        """
+        if self.has(identity(row)) and (analysis is None or analysis.explanation is None):
+            return
         form, data, key = self.form, self.form.encode(row), identity(row)
         before = form.separator if self.order else b""
         self._write(before + data + form.closing, self.end)
@@ -188,6 +214,9 @@ class Table:
         os.fsync(self.file.fileno())
         if keys == self.order:
             return
+        named = {key[0] for key in keys}
+        if n_others := sum(key[0] not in named for key in self.known):
+            self._keep_as(self.path.with_name(f"{self.path.name}~"), n_others)
         with atomic(self.path) as temporary, open(temporary, "wb") as file:
             file.write(self.form.opening)
             for n, key in enumerate(keys):
@@ -195,6 +224,11 @@ class Table:
                 self.file.seek(begin)
                 file.write((self.form.separator if n else b"") + self.file.read(end - begin))
             file.write(self.form.closing)
+
+    def _keep_as(self, path: Path, n_others: int) -> None:
+        """Leave the table under another name, since rows of files that this run was not about go from it."""
+        shutil.copyfile(self.path, path)
+        print(f"{printable(str(path))} keeps {n_others:,} rows of files that were not named now", file=sys.stderr)
 
     def close(self) -> None:
         self.file.close()
@@ -206,26 +240,21 @@ class Table:
         self.close()
 
 
-class Stream:
+class Stream(Output):
     """Rows on standard output, for another program."""
 
     path = STANDARD_OUTPUT
 
     def __init__(self, form: Format) -> None:
+        """
+        Args:
+            form: one that needs no `closing`.
+        """
         if lost := why_lost(sys.stdout):
             raise UserError(f"standard output can't be written: {lost.strerror}; name a file to write to")
         self.form, self.begun = form, False
 
-    def has(self, key: Key) -> bool:
-        return False
-
-    def append(self, row: dict, analysis: Analysis | None = None) -> None:
-        self._write((self.form.separator if self.begun else self.form.opening) + self.form.encode(row))
-        self.begun = True
-
-    def finish(self, keys: Iterable[tuple[str, ...]]) -> None:
-        self._write(self.form.closing)
-
-    def _write(self, data: bytes) -> None:
-        sys.stdout.buffer.write(data)
+    def append(self, row: dict, analysis: Analysis | None) -> None:
+        sys.stdout.buffer.write((b"" if self.begun else self.form.opening) + self.form.encode(row))
         sys.stdout.buffer.flush()
+        self.begun = True

@@ -5,9 +5,10 @@ import pytest
 from conftest import read_rows
 
 from music_learning.errors import AudioError
-from music_learning.library.hearing import Terminal, hear
+from music_learning.library.hearing import hear
+from music_learning.library.outputs import STANDARD_OUTPUT, Terminal
 from music_learning.library.rows import PREDICTION_COLUMNS, AudioFile
-from music_learning.library.tables import CSV, JSON_LIST, STANDARD_OUTPUT, Table
+from music_learning.library.tables import CSV, JSON_LIST, Table
 
 VALUES = {"duration_s": 3.0, "energy": 0.1, "danceability": 0.2, "valence": 0.3, "mood": "calm", "lost_s": 0.0}
 VALUES |= {"warnings": [], "similar_songs": [], "similar_artists": [], "timeline": []}
@@ -27,7 +28,7 @@ class FakePredictor:
             raise ZeroDivisionError("by\nzero")
         if path.name.startswith("stop"):
             raise KeyboardInterrupt
-        return SimpleNamespace(to_dict=lambda: VALUES)
+        return SimpleNamespace(to_dict=lambda: VALUES, explanation=None)
 
 
 @pytest.fixture
@@ -153,9 +154,27 @@ def test_table_that_can_t_be_ordered_is_said(files, predictor, tmp_path, capsys,
 
 def test_ctrl_c_keeps_the_rows(files, predictor, tmp_path):
     songs = files("a", "b", "stop", "c")
-    stopped = pytest.raises(KeyboardInterrupt, match="after 2 of 4 files; the tables keep their rows")
+    stopped = pytest.raises(
+        KeyboardInterrupt, match="after 2 of 4 files; the tables keep their rows, the same command goes on"
+    )
     with Table(tmp_path / "moods.csv", CSV) as table, stopped:
         hear(songs, predictor, [table])
+    assert names_in(tmp_path / "moods.csv") == ["a", "b"]
+
+
+def test_ctrl_c_without_a_table_promises_nothing(files, predictor):
+    with pytest.raises(KeyboardInterrupt, match=r"^after 0 of 1 files$"):
+        hear(files("stop"), predictor, [Terminal(files("a"))])
+
+
+def test_table_has_each_row_once_while_another_goes_on(files, predictor, tmp_path):
+    songs = files("a", "b")
+    with Table(tmp_path / "moods.csv", CSV) as table:
+        hear(songs, predictor, [table])
+    stopped = [*songs, *files("stop")]
+    moods, others = Table(tmp_path / "moods.csv", CSV), Table(tmp_path / "moods.json", JSON_LIST)
+    with moods, others, pytest.raises(KeyboardInterrupt):
+        hear(stopped, predictor, [moods, others])
     assert names_in(tmp_path / "moods.csv") == ["a", "b"]
 
 

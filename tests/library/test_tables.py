@@ -102,7 +102,7 @@ def test_only_rows_of_this_run_remain(path):
     with opened(path) as table:
         table.append(made_row("other.mp3"))
         table.finish([identity(made_row("other.mp3"))])
-        assert path.read_bytes() == written(path.with_stem("other"), [made_row("other.mp3")])
+        assert path.read_bytes() == written(path.with_stem("another"), [made_row("other.mp3")])
 
 
 @pytest.mark.parametrize("change", [{"bytes": 1001}, {"modified": "2027Z"}, {"model": "0-def"}, {"file": "z.mp3"}])
@@ -142,6 +142,8 @@ FOREIGN = [
     b"{}\n",
     b"\x89PNG",
     b'{"title": 1}\n',
+    b'{"file": "my notes", "stars": 5}\n',
+    b'[\n{"file": "my notes", "stars": 5}\n]\n',
     b"\n",
 ]
 
@@ -237,10 +239,61 @@ def test_format_follows_the_name():
     ]
 
 
-def test_large_field_in_a_table_is_not_ours(tmp_path):
+def test_row_of_a_mix_of_two_hours_is_known(path):
+    timeline = [{"start_s": 3.75 * n, "energy": 0.5, "danceability": 0.5, "valence": 0.5} for n in range(20_000)]
+    row = made_row("mix.mp3") | {"timeline": timeline}
+    whole = written(path, [row, ROWS[0]])
+    limit = csv.field_size_limit()
+    with opened(path) as table:
+        assert table.has(identity(row))
+        assert table.has(KEYS[0])
+    assert path.read_bytes() == whole
+    assert csv.field_size_limit() == limit
+
+
+def test_field_beyond_measure_is_not_ours(tmp_path, monkeypatch):
     path = tmp_path / "moods.csv"
     whole = written(path, ROWS[:1])
-    path.write_bytes(whole + b"x" * (csv.field_size_limit() + 1) + b"\n")
+    monkeypatch.setattr(tables, "MAX_FIELD", 1000)
+    path.write_bytes(whole + b"x" * 1001 + b"\n")
     with opened(path) as table:
         table.finish(KEYS[:1])
-        assert path.read_bytes() == whole
+    assert path.read_bytes() == whole
+
+
+def test_rows_that_go_are_kept_beside_the_table(path, capsys):
+    whole = written(path)
+    with opened(path) as table:
+        table.finish(KEYS[:2])
+    assert read(path) == NAMES[:2]
+    assert path.with_name(f"{path.name}~").read_bytes() == whole
+    assert capsys.readouterr().err == f"{path}~ keeps 4 rows of files that were not named now\n"
+
+
+def test_row_of_a_changed_file_goes_without_a_word(path, capsys):
+    written(path)
+    changed = [row | {"bytes": 7} for row in ROWS]
+    with opened(path) as table:
+        for row in changed:
+            table.append(row)
+        table.finish([identity(row) for row in changed])
+    assert path.read_bytes() == written(path.with_stem("other"), changed)
+    assert list(path.parent.glob("moods*~")) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_row_that_is_there_is_not_written_twice(path):
+    whole = written(path)
+    with opened(path) as table:
+        table.append(ROWS[2])
+    assert path.read_bytes() == whole
+
+
+def test_disk_that_is_full_from_the_start_is_a_sentence(path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Table, "_write", full)
+    with pytest.raises(UserError, match=r"can't be written: No space left on device$"):
+        opened(path)
+    assert not path.exists()

@@ -1,0 +1,102 @@
+"""Where the rows of a run go, and what of them people read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from music_learning.columns import TARGETS
+from music_learning.errors import printable
+from music_learning.library.rows import AudioFile
+from music_learning.predict.analysis import Analysis
+from music_learning.predict.predictor import Predictor
+
+Key = tuple[str, ...]  # a row's identity
+STANDARD_OUTPUT = "standard output"
+MAX_NAME_WIDTH = 60
+
+
+class Output:
+    """Takes rows. Whatever it raises (OSError or UserError) ends this output alone."""
+
+    path: str | Path
+
+    def has(self, key: Key) -> bool:
+        """Whether it needs no row of what has this identity."""
+        return False
+
+    def append(self, row: dict, analysis: Analysis | None) -> None:
+        """Take a row, and the analysis that it is of, where the file could be used."""
+        raise NotImplementedError
+
+    def finish(self, keys: list[Key]) -> None:
+        """Have the rows of these identities alone, in this order."""
+
+
+class Terminal(Output):
+    """A line per row, for people."""
+
+    path = STANDARD_OUTPUT
+
+    def __init__(self, files: Sequence[AudioFile], *, only_new: bool = False) -> None:
+        """
+        Args:
+            only_new: be content without the rows that the tables have already.
+        """
+        self.only_new = only_new
+        self.width = min(max(len(printable(file.name)) for file in files), MAX_NAME_WIDTH)
+        self.begun = False
+
+    def has(self, key: Key) -> bool:
+        return self.only_new
+
+    def append(self, row: dict, analysis: Analysis | None) -> None:
+        name = printable(row["file"])
+        name = name if len(name) <= self.width else "…" + name[1 - self.width :]
+        if row["error"] is None:
+            values = "  ".join(f"{row[target]:12.2f}" for target in TARGETS)
+            line = f"{name:{self.width}}  {row['duration_s']:8.1f}  {values}"
+        else:
+            line = f"{name:{self.width}}  {printable(row['error'])}"
+        if not self.begun:
+            line = f"{'file':{self.width}}  {'seconds':>8}  " + "  ".join(f"{t:>12}" for t in TARGETS) + "\n" + line
+            self.begun = True
+        with tqdm.external_write_mode():  # a progress bar steps aside
+            print(line, flush=True)
+
+
+class Telling(Output):
+    """All that can be said of a single file, for people."""
+
+    path = STANDARD_OUTPUT
+
+    def __init__(self, file: AudioFile, predictor: Predictor) -> None:
+        self.file, self.predictor = file, predictor
+
+    def append(self, row: dict, analysis: Analysis | None) -> None:
+        if analysis is None:
+            Terminal([self.file]).append(row, analysis)
+            return
+        print(told(analysis, self.predictor, title=Path(row["file"]).stem), flush=True)
+
+
+def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str, float] | None = None) -> str:
+    """All that can be said of one recording, on several lines; `true` has Spotify's values where they are known."""
+    n_songs = len(predictor.training_songs.songs)
+    lines = [title, f"{'':14}{'predicted':>10}" + (f"{'Spotify':>10}{'error':>10}" if true else "")]
+    for target in TARGETS:
+        value, line = analysis.values[target], ""
+        if true:
+            line += f"{true[target]:10.2f}{value - true[target]:+10.2f}"
+        if target in analysis.intervals:
+            line += "   {:.2f} to {:.2f} in 9 of 10 songs,".format(*analysis.intervals[target])
+        percentile = f"higher than {analysis.percentiles[target]:.0f} % of {n_songs:,} songs"
+        lines.append(f"{target:14}{value:10.2f}{line}   {percentile}")
+    lines += [f"mood: {analysis.mood}", *(f"warning: {warning}" for warning in analysis.warnings), "similar songs:"]
+    lines += [f"  {song.title} by {song.artist} ({song.closeness})" for song in analysis.similar_songs[:5]]
+    lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
+    if analysis.explanation is not None:
+        several_windows = analysis.duration_s > predictor.pipeline.config.clip_s
+        lines.append("what raised and lowered the values" + (" of its window:" if several_windows else ":"))
+        lines += [f"  {analysis.explanation.sentence(target)}" for target in TARGETS]
+    return "\n".join(map(printable, lines))
