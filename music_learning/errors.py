@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 import traceback
+from functools import cache
 from pathlib import Path
 
 from music_learning.streams import lasting, why_lost
@@ -37,12 +38,20 @@ def unexpected(error: Exception, about: str) -> str:
     """A sentence about an error that nobody foresaw, whose traceback goes to a file that the sentence names."""
     reason = f"unexpected: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     try:
-        log = Path(tempfile.gettempdir()) / f"music-learning-{os.getpid()}.log"
+        log = _log()
         with open(log, "a", encoding="utf-8", errors="replace") as file:
             file.write(f"{about}\n{''.join(traceback.format_exception(error))}\n")
     except OSError as log_error:
         return f"{reason} (where it came from could not be kept: {log_error.strerror})"
     return f"{reason} (more in {log}; please report it)"
+
+
+@cache
+def _log() -> Path:
+    """This process's file for the errors that nobody foresaw: a new one, whose name nobody could guess and take."""
+    descriptor, name = tempfile.mkstemp(prefix="music-learning-", suffix=".log")
+    os.close(descriptor)
+    return Path(name)
 
 
 def run(main) -> None:

@@ -173,21 +173,35 @@ def test_file_that_nobody_asked_about_first_is_a_sentence(capsys, tmp_path):
     assert error.endswith((": File name too long\n", "a\\x1b: No such file or directory\n"))
 
 
-def test_system_error_without_a_file_is_logged(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-
+def test_system_error_without_a_file_is_logged(capsys, temporary):
     def main():
         raise OSError("strange")
 
     with pytest.raises(SystemExit):
         run(main)
-    (log,) = tmp_path.iterdir()
+    (log,) = temporary.iterdir()
     assert capsys.readouterr().err == f"error: unexpected: OSError: strange (more in {log}; please report it)\n"
     assert "Traceback" in log.read_text()
 
 
-def test_unexpected_error_whose_log_cannot_be_written_is_still_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "gone"))
+def test_log_is_a_new_file_of_the_process_s_own(temporary):
+    """Another user may have placed a link under a name that can be guessed."""
+    mine, guessed = temporary / "mine", temporary / f"music-learning-{os.getpid()}.log"
+    mine.write_text("precious")
+    guessed.symlink_to(mine)
+    sentences = [unexpected(ValueError(reason), "x") for reason in ("one", "two")]
+    (log,) = set(temporary.iterdir()) - {mine, guessed}
+    assert mine.read_text() == "precious"
+    assert all(f"(more in {log}; please report it)" in sentence for sentence in sentences)
+    assert [line for line in log.read_text().splitlines() if line.startswith("ValueError")] == [
+        "ValueError: one",
+        "ValueError: two",
+    ]
+    assert log.stat().st_mode & 0o077 == 0
+
+
+def test_unexpected_error_whose_log_cannot_be_written_is_still_named(temporary, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "gone"))
     assert unexpected(ValueError("a\nb"), "x").startswith("unexpected: ValueError: a b (")
 
 

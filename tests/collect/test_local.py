@@ -8,7 +8,6 @@ from conftest import call_main, chord, read_rows, run_python, write_audio, write
 
 import data_collection
 import data_loading
-from music_learning import errors
 from music_learning.collect import local
 from music_learning.collect.local import LocalCatalog
 from music_learning.columns import OTHER_FEATURES, REJECTED_COLUMNS, SONG_COLUMNS, TARGETS
@@ -517,7 +516,6 @@ def test_clip_whose_check_fails_unexpectedly_costs_that_clip(folder, monkeypatch
         return log_mels(self, clip)
 
     monkeypatch.setattr(local.AudioPipeline, "log_mels", fail)
-    monkeypatch.setattr(errors.tempfile, "gettempdir", lambda: str(folder))
     write_catalog(folder / "catalog.csv", [good("a"), good("b"), good("c")])
     _, paths = collect(folder)
     assert [song["song_id"] for song in read_rows(paths.songs)] == ["a", "c"]
