@@ -55,7 +55,7 @@ def _log() -> Path:
 
 
 def run(main) -> None:
-    """Run a script's `main()` and exit: 0 or what it returns, 1 after a UserError, 130 after Ctrl-C.
+    """Run a script's `main()` and exit: 0 or what it returns, 1 after an error, 130 after Ctrl-C.
 
     Where standard output takes no more, as when the disk is full or `head` has seen enough, the work goes on.
 
@@ -88,6 +88,9 @@ def _status_of(main) -> int | str | None:
         os._exit(130)  # at once: threads that are in the middle of a long file would be waited for
     except SystemExit as error:  # after `--help`, or a mistake in the arguments
         return error.code
-    except OSError as error:  # of a file or folder that nobody asked about first
-        report(unexpected(error, "a run") if error.filename is None else f"{error.filename}: {error.strerror}")
+    except ModuleNotFoundError:
+        raise  # `needs` says what to install
+    except Exception as error:  # of a file or folder that nobody asked about first, or a bug
+        is_named = isinstance(error, OSError) and error.filename is not None
+        report(f"{error.filename}: {error.strerror}" if is_named else unexpected(error, "a run"))
     return 1

@@ -82,9 +82,27 @@ run(main)
     assert time.monotonic() - begun < 30
 
 
-def test_a_bug_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        run(lambda: 1 / 0)
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError, RuntimeError, MemoryError, OSError], ids=lambda kind: kind.__name__
+)
+def test_a_bug_is_a_sentence_whose_log_keeps_the_traceback(capsys, temporary, error):
+    def main():
+        raise error("strange")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 1
+    (log,) = temporary.iterdir()
+    sentence = f"error: unexpected: {error.__name__}: strange (more in {log}; please report it)\n"
+    assert capsys.readouterr() == ("", sentence)
+    assert "Traceback" in log.read_text() and "in main" in log.read_text()
+
+
+def test_package_that_is_missing_in_the_middle_is_told_as_at_the_beginning():
+    program = "import music_learning.needs\nfrom music_learning.errors import run\ndef main(): import gone\nrun(main)"
+    done = run_python("-c", program)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: this Python has no gone; ")
 
 
 def test_status_reaches_the_shell():
@@ -171,17 +189,6 @@ def test_file_that_nobody_asked_about_first_is_a_sentence(capsys, tmp_path):
     error = capsys.readouterr().err
     assert error.startswith(f"error: {tmp_path}/")
     assert error.endswith((": File name too long\n", "a\\x1b: No such file or directory\n"))
-
-
-def test_system_error_without_a_file_is_logged(capsys, temporary):
-    def main():
-        raise OSError("strange")
-
-    with pytest.raises(SystemExit):
-        run(main)
-    (log,) = temporary.iterdir()
-    assert capsys.readouterr().err == f"error: unexpected: OSError: strange (more in {log}; please report it)\n"
-    assert "Traceback" in log.read_text()
 
 
 def test_log_is_a_new_file_of_the_process_s_own(temporary):
