@@ -54,18 +54,19 @@ def _log() -> Path:
     return Path(name)
 
 
-def run(main) -> None:
+def run(main, *, goes_on: bool = False) -> None:
     """Run a script's `main()` and exit: 0 or what it returns, 1 after an error, 130 after Ctrl-C.
 
     Where standard output takes no more, as when the disk is full or `head` has seen enough, the work goes on.
 
     Args:
         main: a function without arguments that returns an exit status or None.
+        goes_on: the same command goes on where Ctrl-C stopped it, and says so.
     """
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(lasting, streams)
     try:
-        status = _status_of(main)
+        status = _status_of(main, goes_on)
         lost = why_lost(sys.stdout)
         if lost and not status and lost.errno not in (errno.EPIPE, errno.EBADF):
             report(f"standard output can't be written: {lost.strerror}")
@@ -76,14 +77,15 @@ def run(main) -> None:
     sys.exit(status)
 
 
-def _status_of(main) -> int | str | None:
+def _status_of(main, goes_on: bool) -> int | str | None:
     """What `main()` returns, or the status that belongs to its error, which is printed."""
     try:
         return main()
     except UserError as error:
         report(error)
     except KeyboardInterrupt as interrupt:
-        print(f"stopped {interrupt}".rstrip(), file=sys.stderr, flush=True)
+        kept = "; what was done is kept, the same command goes on" if goes_on else ""
+        print(f"stopped {interrupt}".rstrip() + kept, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # at once: threads that are in the middle of a long file would be waited for
     except SystemExit as error:  # after `--help`, or a mistake in the arguments

@@ -1,4 +1,5 @@
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -59,11 +60,27 @@ def test_names_in_a_message_cannot_move_the_terminal(capsys):
     assert capsys.readouterr().err == "error: \\x1b[2Ja\\nb is missing; there are:\n  one\n  two\\x07\n"
 
 
-@pytest.mark.parametrize("reason", ["", "after 3 files"])
-def test_ctrl_c_is_no_traceback(reason):
-    program = f"from music_learning.errors import run\ndef main(): raise KeyboardInterrupt({reason!r})\nrun(main)"
+STOPPED = {
+    ("", "run(main)"): "stopped\n",
+    ("", "run(main, goes_on=True)"): "stopped; what was done is kept, the same command goes on\n",
+    ("after 3 files", "run(main)"): "stopped after 3 files\n",
+}
+
+
+@pytest.mark.parametrize("case", STOPPED, ids=str)
+def test_ctrl_c_is_no_traceback_and_says_what_is_kept(case):
+    reason, call = case
+    program = f"from music_learning.errors import run\ndef main(): raise KeyboardInterrupt({reason!r})\n{call}"
     done = run_python("-c", program)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"stopped {reason}\n".replace(" \n", "\n"))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", STOPPED[case])
+
+
+@pytest.mark.parametrize("script", ["data_collection", "data_loading", "model_train", "pipeline"])
+def test_scripts_that_go_on_where_they_were_say_so(script, monkeypatch):
+    calls = []
+    monkeypatch.setattr("music_learning.errors.run", lambda main, **options: calls.append(options))
+    runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
+    assert calls == [{} if script == "pipeline" else {"goes_on": True}]
 
 
 def test_ctrl_c_waits_for_no_thread():
