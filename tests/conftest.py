@@ -26,6 +26,7 @@ import data_loading
 import model_train
 from music_learning import errors
 from music_learning.columns import SONG_COLUMNS, SPLIT_COLUMNS, TARGETS
+from music_learning.evaluation import metrics
 from music_learning.files import write_table
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.songs.table import SONG_DTYPES, to_frame
@@ -45,6 +46,14 @@ def temporary_files(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tempfile, "tempdir", folder)
         patched.setenv("TMPDIR", folder)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_resamples() -> Iterator[None]:
+    """Intervals of 50 resamples instead of 2,000, which take most of a short training's time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(metrics, "N_RESAMPLES", 50)
         yield
 
 
