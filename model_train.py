@@ -265,4 +265,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, goes_on=True)

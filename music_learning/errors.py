@@ -6,6 +6,7 @@ import re
 import sys
 import tempfile
 import traceback
+from functools import cache
 from pathlib import Path
 
 from music_learning.streams import lasting, why_lost
@@ -37,7 +38,7 @@ def unexpected(error: Exception, about: str) -> str:
     """A sentence about an error that nobody foresaw, whose traceback goes to a file that the sentence names."""
     reason = f"unexpected: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     try:
-        log = Path(tempfile.gettempdir()) / f"music-learning-{os.getpid()}.log"
+        log = _log()
         with open(log, "a", encoding="utf-8", errors="replace") as file:
             file.write(f"{about}\n{''.join(traceback.format_exception(error))}\n")
     except OSError as log_error:
@@ -45,18 +46,27 @@ def unexpected(error: Exception, about: str) -> str:
     return f"{reason} (more in {log}; please report it)"
 
 
-def run(main) -> None:
-    """Run a script's `main()` and exit: 0 or what it returns, 1 after a UserError, 130 after Ctrl-C.
+@cache
+def _log() -> Path:
+    """This process's file for the errors that nobody foresaw: a new one, whose name nobody could guess and take."""
+    descriptor, name = tempfile.mkstemp(prefix="music-learning-", suffix=".log")
+    os.close(descriptor)
+    return Path(name)
+
+
+def run(main, *, goes_on: bool = False) -> None:
+    """Run a script's `main()` and exit: 0 or what it returns, 1 after an error, 130 after Ctrl-C.
 
     Where standard output takes no more, as when the disk is full or `head` has seen enough, the work goes on.
 
     Args:
         main: a function without arguments that returns an exit status or None.
+        goes_on: the same command goes on where Ctrl-C stopped it, and says so.
     """
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(lasting, streams)
     try:
-        status = _status_of(main)
+        status = _status_of(main, goes_on)
         lost = why_lost(sys.stdout)
         if lost and not status and lost.errno not in (errno.EPIPE, errno.EBADF):
             report(f"standard output can't be written: {lost.strerror}")
@@ -67,18 +77,22 @@ def run(main) -> None:
     sys.exit(status)
 
 
-def _status_of(main) -> int | str | None:
+def _status_of(main, goes_on: bool) -> int | str | None:
     """What `main()` returns, or the status that belongs to its error, which is printed."""
     try:
         return main()
     except UserError as error:
         report(error)
     except KeyboardInterrupt as interrupt:
-        print(f"stopped {interrupt}".rstrip(), file=sys.stderr, flush=True)
+        kept = "; what was done is kept, the same command goes on" if goes_on else ""
+        print(f"stopped {interrupt}".rstrip() + kept, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # at once: threads that are in the middle of a long file would be waited for
     except SystemExit as error:  # after `--help`, or a mistake in the arguments
         return error.code
-    except OSError as error:  # of a file or folder that nobody asked about first
-        report(unexpected(error, "a run") if error.filename is None else f"{error.filename}: {error.strerror}")
+    except ModuleNotFoundError:
+        raise  # `needs` says what to install
+    except Exception as error:  # of a file or folder that nobody asked about first, or a bug
+        is_named = isinstance(error, OSError) and error.filename is not None
+        report(f"{error.filename}: {error.strerror}" if is_named else unexpected(error, "a run"))
     return 1

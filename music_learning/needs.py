@@ -13,12 +13,25 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def explain(kind, error, traceback):
-    """Say what to install, in place of the traceback of an import that failed; other errors keep theirs."""
+    """Say what to install, in place of the traceback of an import that failed or was stopped; other errors keep theirs.
+
+    An interactive Python goes on after Ctrl-C.
+    """
+    if was_stopped(error) and not hasattr(sys, "ps1"):
+        print("stopped", file=sys.stderr, flush=True)
+        os._exit(130)  # as `errors.run`, which isn't there yet
     name = (getattr(error, "name", None) or "").split(".")[0]
     if issubclass(kind, ModuleNotFoundError) and name not in ("", "music_learning", *sys.stdlib_module_names):
         print("error: this Python has no " + name + "; " + remedy(name), file=sys.stderr)
     else:
         BEFORE(kind, error, traceback)
+
+
+def was_stopped(error):
+    """Whether an error is Ctrl-C, or comes of it: some packages turn it into an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def remedy(name=None):

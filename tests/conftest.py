@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
@@ -22,7 +24,9 @@ import torch
 import data_collection
 import data_loading
 import model_train
+from music_learning import errors
 from music_learning.columns import SONG_COLUMNS, SPLIT_COLUMNS, TARGETS
+from music_learning.evaluation import metrics
 from music_learning.files import write_table
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.songs.table import SONG_DTYPES, to_frame
@@ -33,6 +37,34 @@ CLIP_S = 3.6
 SPLIT_SIZES = {"train": 10, "validation": 4, "test": 4}
 
 torch.set_num_threads(1)  # as in the subprocesses below, so that sums are added in the same order
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory) -> Iterator[None]:
+    """Keep the temporary files of the tests, and of the processes that they start, out of the real folder of those."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", folder)
+        patched.setenv("TMPDIR", folder)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_resamples() -> Iterator[None]:
+    """Intervals of 50 resamples instead of 2,000, which take most of a short training's time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(metrics, "N_RESAMPLES", 50)
+        yield
+
+
+@pytest.fixture
+def temporary(tmp_path_factory, monkeypatch) -> Iterator[Path]:
+    """A folder of temporary files for one test alone, in which no log has been begun."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    errors._log.cache_clear()
+    yield folder
+    errors._log.cache_clear()
 
 
 def chord(*, seconds: float = 4.0, rate_hz: int = 16_000, level: float = 0.4) -> np.ndarray:

@@ -1,4 +1,5 @@
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -59,11 +60,27 @@ def test_names_in_a_message_cannot_move_the_terminal(capsys):
     assert capsys.readouterr().err == "error: \\x1b[2Ja\\nb is missing; there are:\n  one\n  two\\x07\n"
 
 
-@pytest.mark.parametrize("reason", ["", "after 3 files"])
-def test_ctrl_c_is_no_traceback(reason):
-    program = f"from music_learning.errors import run\ndef main(): raise KeyboardInterrupt({reason!r})\nrun(main)"
+STOPPED = {
+    ("", "run(main)"): "stopped\n",
+    ("", "run(main, goes_on=True)"): "stopped; what was done is kept, the same command goes on\n",
+    ("after 3 files", "run(main)"): "stopped after 3 files\n",
+}
+
+
+@pytest.mark.parametrize("case", STOPPED, ids=str)
+def test_ctrl_c_is_no_traceback_and_says_what_is_kept(case):
+    reason, call = case
+    program = f"from music_learning.errors import run\ndef main(): raise KeyboardInterrupt({reason!r})\n{call}"
     done = run_python("-c", program)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", f"stopped {reason}\n".replace(" \n", "\n"))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", STOPPED[case])
+
+
+@pytest.mark.parametrize("script", ["data_collection", "data_loading", "model_train", "pipeline"])
+def test_scripts_that_go_on_where_they_were_say_so(script, monkeypatch):
+    calls = []
+    monkeypatch.setattr("music_learning.errors.run", lambda main, **options: calls.append(options))
+    runpy.run_path(str(ROOT / f"{script}.py"), run_name="__main__")
+    assert calls == [{} if script == "pipeline" else {"goes_on": True}]
 
 
 def test_ctrl_c_waits_for_no_thread():
@@ -82,9 +99,27 @@ run(main)
     assert time.monotonic() - begun < 30
 
 
-def test_a_bug_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        run(lambda: 1 / 0)
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError, RuntimeError, MemoryError, OSError], ids=lambda kind: kind.__name__
+)
+def test_a_bug_is_a_sentence_whose_log_keeps_the_traceback(capsys, temporary, error):
+    def main():
+        raise error("strange")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 1
+    (log,) = temporary.iterdir()
+    sentence = f"error: unexpected: {error.__name__}: strange (more in {log}; please report it)\n"
+    assert capsys.readouterr() == ("", sentence)
+    assert "Traceback" in log.read_text() and "in main" in log.read_text()
+
+
+def test_package_that_is_missing_in_the_middle_is_told_as_at_the_beginning():
+    program = "import music_learning.needs\nfrom music_learning.errors import run\ndef main(): import gone\nrun(main)"
+    done = run_python("-c", program)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: this Python has no gone; ")
 
 
 def test_status_reaches_the_shell():
@@ -173,21 +208,24 @@ def test_file_that_nobody_asked_about_first_is_a_sentence(capsys, tmp_path):
     assert error.endswith((": File name too long\n", "a\\x1b: No such file or directory\n"))
 
 
-def test_system_error_without_a_file_is_logged(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+def test_log_is_a_new_file_of_the_process_s_own(temporary):
+    """Another user may have placed a link under a name that can be guessed."""
+    mine, guessed = temporary / "mine", temporary / f"music-learning-{os.getpid()}.log"
+    mine.write_text("precious")
+    guessed.symlink_to(mine)
+    sentences = [unexpected(ValueError(reason), "x") for reason in ("one", "two")]
+    (log,) = set(temporary.iterdir()) - {mine, guessed}
+    assert mine.read_text() == "precious"
+    assert all(f"(more in {log}; please report it)" in sentence for sentence in sentences)
+    assert [line for line in log.read_text().splitlines() if line.startswith("ValueError")] == [
+        "ValueError: one",
+        "ValueError: two",
+    ]
+    assert log.stat().st_mode & 0o077 == 0
 
-    def main():
-        raise OSError("strange")
 
-    with pytest.raises(SystemExit):
-        run(main)
-    (log,) = tmp_path.iterdir()
-    assert capsys.readouterr().err == f"error: unexpected: OSError: strange (more in {log}; please report it)\n"
-    assert "Traceback" in log.read_text()
-
-
-def test_unexpected_error_whose_log_cannot_be_written_is_still_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "gone"))
+def test_unexpected_error_whose_log_cannot_be_written_is_still_named(temporary, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "gone"))
     assert unexpected(ValueError("a\nb"), "x").startswith("unexpected: ValueError: a b (")
 
 

@@ -49,6 +49,19 @@ def test_other_missing_modules_keep_their_traceback(tmp_path):
         assert "Traceback" in done.stderr
 
 
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "ImportError('failed') from KeyboardInterrupt()"])
+def test_ctrl_c_while_packages_are_imported_is_no_traceback(tmp_path, raised):
+    (tmp_path / "slow_package.py").write_text(f"raise {raised}")
+    program = f"import sys; sys.path += [{str(ROOT)!r}, {str(tmp_path)!r}]; import music_learning.needs, slow_package"
+    done = run_bare(tmp_path, "-c", program)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
+def test_ctrl_c_leaves_an_interactive_python_running():
+    program = "import sys; sys.ps1 = '>>> '; import music_learning.needs; raise KeyboardInterrupt"
+    assert run_bare(ROOT, "-c", program).stderr.endswith("KeyboardInterrupt\n")
+
+
 def test_python_that_is_too_old_gets_a_sentence(tmp_path):
     done = run_bare(ROOT, "-c", "import sys; sys.version_info = (3, 9, 2); import music_learning.needs")
     assert done.returncode == 1

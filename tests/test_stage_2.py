@@ -133,6 +133,22 @@ def test_unforeseen_error_costs_its_song(own_data, monkeypatch, no_pictures, cap
     assert len(read_splits(paths)) == 17
 
 
+def test_write_that_is_stopped_is_not_tried_again(tmp_path, monkeypatch):
+    written = []
+
+    def stopped(self, items):
+        written.append([song["song_id"] for song, _ in items])
+        raise KeyboardInterrupt
+
+    paths = DataPaths(tmp_path)
+    songs = song_frame(*(preview_song(paths, song_id, chord(seconds=3.6)) for song_id in "abc"))
+    monkeypatch.setattr(SpectrogramSet, "append", stopped)
+    monkeypatch.setattr(preparation, "SONGS_PER_WRITE", 2)
+    with pytest.raises(KeyboardInterrupt):
+        compute_spectrograms(songs, paths, PipelineConfig(), workers=1)
+    assert written == [["a", "b"]]
+
+
 def test_no_clip_left_changes_no_table(own_data):
     paths = DataPaths(own_data)
     shutil.rmtree(paths.spectrograms)

@@ -359,7 +359,7 @@ def test_extra_songs_join_the_training_but_for_the_artists_held_out(loaded, extr
 
     monkeypatch.setattr("music_learning.evaluation.cross_validation.train_ensembles", note)
     monkeypatch.setattr(model_train, "train_ensembles", note)
-    flags = ["--epochs", 1, "--members", 1, "--device", "cpu", "--baselines", "mean", "--data", loaded]
+    flags = [*FAST_FLAGS, "mean", "--data", loaded]
     call_main(model_train, *flags, "--extra", extra, "--models", tmp_path)
     call_main(model_train, *flags, "--extra", extra, "--models", tmp_path, "--folds", 3)
     assert len(seen) == 4

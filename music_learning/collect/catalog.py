@@ -2,6 +2,7 @@
 
 import ast
 import re
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,8 @@ def read_catalog(path: Path, needed: tuple[str, ...], *, option: str) -> Iterato
         UserError: the table can't be read, holds no row, or lacks a needed column or has it twice.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # some of which would be waited for, or read, for ever
+            raise UserError(f"{option} {path} is no file but a folder, pipe or device; name a CSV file")
         with open(path, "rb", buffering=HEAD_BYTES) as file:
             table = Spreadsheet(file, KNOWN_NAMES)
             places = _places(table.names, needed, path)
@@ -67,7 +70,7 @@ def _places(names: list[str], needed: tuple[str, ...], path: Path) -> dict[str, 
     first = {ours: next((name for name in theirs if name in plain), None) for ours, theirs in COLUMN_NAMES.items()}
     if missing := [ours for ours in needed if first[ours] is None]:
         wanted = "; ".join(f"{ours} ({', '.join(COLUMN_NAMES[ours])})" for ours in missing)
-        raise UserError(f"{path} has no column for {wanted}; it has: {', '.join(names)[:500] or 'none'}")
+        raise UserError(f"{path} has no column for {wanted}; it has: {', '.join(names)[:500]}")
     if twice := [name for name in first.values() if name and plain.count(name) > 1]:
         raise UserError(f"{path} has {plain.count(twice[0])} columns called {twice[0]}; rename all but the right one")
     return {ours: plain.index(name) for ours, name in first.items() if name}

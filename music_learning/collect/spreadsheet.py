@@ -12,6 +12,7 @@ HEAD_BYTES = 1 << 16  # by which a file's kind is told, and which is read at a t
 MAX_LINE = 1_000_000  # characters; no song needs as many
 SEPARATORS = ",;\t|"
 SAVE = 'save it as "CSV UTF-8"'
+EXPECTED = "expected a CSV file whose first row names the columns"
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32-le",  # begins as UTF-16's does
@@ -45,12 +46,18 @@ class Spreadsheet:
     def __init__(self, file: BinaryIO, known_names: Collection[str]) -> None:
         """Raises ValueError, which says what to do, where the file is no table."""
         head = file.peek(HEAD_BYTES)
+        if not head:
+            raise ValueError(f"is empty; {EXPECTED}")
+        if not head.strip(b"\0"):
+            raise ValueError("is no table: it begins with zeros; take the file again from where it came from")
         start = head.lstrip(codecs.BOM_UTF8 + b" \t\r\n")
         for beginning, what in NO_TABLES.items():
             if start.startswith(beginning):
                 raise ValueError(what)
         self.lines = _Lines(file, _encoding(head))
         self.names = self._read_names(known_names)
+        if not self.names:
+            raise ValueError(f"is no table: no row names its columns; {EXPECTED}")
 
     def _read_names(self, known_names: Collection[str]) -> list[str]:
         def names_by(separator: str) -> list[str]:

@@ -45,8 +45,8 @@ def compute_spectrograms(
                 continue
             batch.append((row, made))
             if len(batch) == SONGS_PER_WRITE:
-                spectrograms.append(batch)
-                batch = []
+                full, batch = batch, []  # before it is written: where that stops in the middle, it isn't tried again
+                spectrograms.append(full)
     finally:
         if batch:
             spectrograms.append(batch)

@@ -1,10 +1,11 @@
 """The spectrograms on disk: memory-mapped arrays, the row index, the pipeline's settings."""
 
-import csv
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -12,7 +13,15 @@ from torch import Tensor
 
 from music_learning.columns import INDEX_COLUMNS
 from music_learning.errors import UserError
-from music_learning.files import read_json, read_pipeline_config, read_table, require_file, write_json, write_table
+from music_learning.files import (
+    csv_line,
+    read_json,
+    read_pipeline_config,
+    read_table,
+    require_file,
+    write_json,
+    write_table,
+)
 from music_learning.pipeline_config import PipelineConfig, shown
 from music_learning.songs.table import check_ids
 
@@ -35,6 +44,7 @@ class SpectrogramSet:
         self.config = config
         self.shape = (config.n_rows, config.clip_frames)
         self.index = index
+        self.index_bytes = (folder / "index.csv").stat().st_size
         self.rows = {line["song_id"]: row for row, line in enumerate(index)}
         self.mapped = np.empty((0, *self.shape), "<f2")  # the rows as `spectrogram` reads them, mapped when it is asked
         self.checked: set[int] = set()
@@ -115,23 +125,29 @@ class SpectrogramSet:
             raise UserError(f"{self.folder} can't be written: {error.strerror}") from None
 
     def _append(self, items: list[tuple[Mapping[str, str], np.ndarray]]) -> None:
-        lines = []
-        with open(self.folder / "spectrograms.f16", "ab") as data:
-            for song, spectrogram in items:
-                frames = min(spectrogram.shape[1], self.shape[1])
+        lines = [
+            {
+                "song_id": song["song_id"],
+                "frames": str(min(spectrogram.shape[1], self.shape[1])),
+                "preview_sha256": song["preview_sha256"],
+            }
+            for song, spectrogram in items
+        ]
+        text = "".join(csv_line(line, INDEX_COLUMNS) for line in lines).encode()
+        data_bytes = len(self.index) * self.row_bytes
+        # An append that was stopped in the middle may have left a part of it, which is cut off.
+        with _opened_at(self.folder / "spectrograms.f16", data_bytes) as data:
+            for _, spectrogram in items:
                 row = np.full(self.shape, self.config.floor_db, "<f2")
-                row[:, :frames] = spectrogram[:, :frames]
+                row[:, : spectrogram.shape[1]] = spectrogram[:, : self.shape[1]]
                 data.write(row.tobytes())
-                lines.append(
-                    {"song_id": song["song_id"], "frames": str(frames), "preview_sha256": song["preview_sha256"]}
-                )
             data.flush()
             os.fsync(data.fileno())
-        with open(self.folder / "index.csv", "a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, INDEX_COLUMNS, lineterminator="\n").writerows(lines)
-        for line in lines:
-            self.rows[line["song_id"]] = len(self.index)
-            self.index.append(line)
+        with _opened_at(self.folder / "index.csv", self.index_bytes) as file:
+            file.write(text)
+        rows = self.rows | {line["song_id"]: row for row, line in enumerate(lines, len(self.index))}
+        index, index_bytes = self.index + lines, self.index_bytes + len(text)
+        self.rows, self.index, self.index_bytes = rows, index, index_bytes  # at once, so that they fit together
 
     def memory_map(self) -> np.ndarray:
         """All rows, (rows, n_rows, clip_frames) float16, read only. Beyond its `frames` a row is `floor_db`."""
@@ -165,6 +181,15 @@ class SpectrogramSet:
     def frames(self, song_id: str) -> int:
         """The number of valid frames of one song's row."""
         return int(self.index[self.rows[song_id]]["frames"])
+
+
+@contextmanager
+def _opened_at(path: Path, end: int) -> Iterator[BinaryIO]:
+    """A file that is there, to be written from `end` on; what it has beyond that is cut off."""
+    with open(path, "r+b") as file:
+        file.truncate(end)
+        file.seek(end)
+        yield file
 
 
 class SpectrogramSets:

@@ -1,6 +1,8 @@
 """Tables of songs as people's programs save them."""
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -140,8 +142,11 @@ NO_TABLES = {
     "JSON lines": (b'\xef\xbb\xbf{"id": 1}\n', "is JSON; expected a CSV file"),
     "HTML": (b"\n<!DOCTYPE html><html>", "is a web page"),
     "names only": (table().encode().splitlines()[0], "holds no song"),
-    "nothing": (b"", "has no column for song_id .*; it has: none"),
-    "spaces": (b" \r\n\r\n", "has no column .* it has: none"),
+    "nothing": (b"", "is empty; expected a CSV file whose first row names the columns"),
+    "only a mark": ("\ufeff".encode("utf-16-le"), "is no table: no row names its columns; expected a CSV file"),
+    "spaces": (b" \r\n\r\n", "is no table: no row names its columns; expected a CSV file"),
+    "separators": (b",,,\n;;\n", "is no table: no row names its columns; expected a CSV file"),
+    "zeros": (bytes(100_000), "is no table: it begins with zeros; take the file again from where"),
     "column twice": (table().replace("loudness", "Energy").encode(), "has 2 columns called energy; rename all but"),
     "unknown separator": (table("/").encode(), "has no column for song_id .* it has: id/title/artist"),
 }
@@ -152,6 +157,17 @@ def test_what_is_no_table_is_a_sentence(tmp_path, case):
     content, expected = NO_TABLES[case]
     with pytest.raises(UserError, match=f"songs.csv {expected}"):
         read(tmp_path, content)
+
+
+@pytest.mark.parametrize("option", ["--catalog", "--labels"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "/dev/full", "/dev/zero"])
+def test_what_is_no_file_is_a_sentence_and_nobody_waits(tmp_path, option, kind):
+    path = Path(kind) if kind.startswith("/") else tmp_path / "songs.csv"
+    {"folder": Path.mkdir, "pipe": os.mkfifo}.get(kind, lambda _: None)(path)
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    with pytest.raises(UserError, match=f"{option} {path} is no file but a folder, pipe or device; name a CSV file"):
+        list(read_catalog(path, NEEDED, option=option))
 
 
 def test_column_that_nobody_asks_for_may_be_there_twice(tmp_path):

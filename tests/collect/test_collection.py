@@ -7,7 +7,6 @@ import pkgutil
 import random
 import re
 import signal
-import tempfile
 import time
 from contextlib import contextmanager
 
@@ -334,8 +333,7 @@ UNFORESEEN = {
 
 
 @pytest.mark.parametrize("case", UNFORESEEN)
-def test_unforeseen_error_costs_its_item_and_is_logged(services, tmp_path, monkeypatch, capsys, case):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_unforeseen_error_costs_its_item_and_is_logged(services, tmp_path, temporary, monkeypatch, capsys, case):
     name, stage = UNFORESEEN[case]
     method, calls = pkgutil.resolve_name(name), itertools.count()
 
@@ -354,7 +352,7 @@ def test_unforeseen_error_costs_its_item_and_is_logged(services, tmp_path, monke
     else:
         assert rows == []
         assert "1 artists were left out" in capsys.readouterr().out
-    (log,) = tmp_path.glob("*.log")
+    (log,) = temporary.glob("*.log")
     assert "Traceback" in log.read_text()
 
 

@@ -6,6 +6,11 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from music_learning.evaluation.metrics import evaluate
 
 
+@pytest.fixture(autouse=True)
+def all_resamples(monkeypatch):
+    monkeypatch.setattr("music_learning.evaluation.metrics.N_RESAMPLES", 2000)
+
+
 def noisy(n, *, seed=0, noise=0.2):
     generator = np.random.default_rng(seed)
     truth = generator.random(n)

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -81,6 +82,50 @@ def test_set_goes_on_after_a_killed_run(tmp_path, torn):
     assert sorted(again.rows) == ["a", "b"]
     again.append([(song("c"), spectrogram(-2))])
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+class Broken:
+    """A file whose second write stops in the middle of it."""
+
+    def __init__(self, file, error):
+        self.file, self.error, self.writes = file, error, 0
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def write(self, data):
+        self.writes += 1
+        if self.writes == 1 and Path(self.file.name).suffix == ".f16":
+            return self.file.write(data)
+        self.file.write(data[: len(data) * 2 // 3])  # of an index, a line and a part of the next
+        raise self.error
+
+
+@pytest.mark.parametrize("name", ["spectrograms.f16", "index.csv"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")], ids=repr)
+@pytest.mark.parametrize("is_new_run", [False, True], ids=["same run", "new run"])
+def test_songs_keep_their_spectrograms_after_a_write_that_was_stopped(tmp_path, monkeypatch, name, error, is_new_run):
+    def broken(path, *arguments, **options):
+        file = open(path, *arguments, **options)  # noqa: SIM115
+        return Broken(file, error) if Path(path).name == name else file
+
+    spectrograms = SpectrogramSet.create(tmp_path, CONFIG)
+    spectrograms.append([(song("a"), spectrogram(-10))])
+    with monkeypatch.context() as patched, pytest.raises((KeyboardInterrupt, UserError)):
+        patched.setattr("music_learning.songs.spectrograms.open", broken, raising=False)
+        spectrograms.append([(song("b"), spectrogram(-20)), (song("c"), spectrogram(-30))])
+    if is_new_run:
+        spectrograms = SpectrogramSet.create(tmp_path, CONFIG)
+    spectrograms.append([(song("c"), spectrogram(-30)), (song("d"), spectrogram(-40))])
+    levels = {"a": -10, "c": -30, "d": -40} | ({"b": -20} if "b" in spectrograms.rows else {})
+    for opened in (spectrograms, SpectrogramSet.open(tmp_path)):
+        assert {song_id: opened.spectrogram(song_id).max() for song_id in opened.rows} == levels
 
 
 def test_making_a_set_again_keeps_it(tmp_path):
