@@ -208,7 +208,7 @@ def test_ctrl_c_saves_and_goes_on(services, tmp_path, whole):
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert stderr == "stopped\n"
+    assert stderr == "stopped; what was done is kept, the same command goes on\n"
     collect(tmp_path)
     assert tables(tmp_path) == tables(whole[0])
     assert repeated_requests(services.log) == 0
