@@ -589,7 +589,8 @@ def run_commands(root: Path, whole: dict[Path, bytes]) -> list[str]:
             try:
                 done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
                 said = "".join(done.stderr.strip().splitlines()[-1:])
-                if done.returncode != 1 or "Traceback" in done.stderr or not said.startswith("error: "):
+                is_bug = "Traceback" in done.stderr or said.startswith("error: unexpected: ")
+                if done.returncode != 1 or is_bug or not said.startswith("error: "):
                     wrong.append(f"{command}, {file}: {name}: status {done.returncode}, {said}")
             except subprocess.TimeoutExpired:
                 wrong.append(f"{command}, {file}: {name}: more than 60 s")

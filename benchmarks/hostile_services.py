@@ -440,7 +440,7 @@ class Ended:
     unreadable: str = ""  # why the tables can't be read
 
     def fault(self) -> str:
-        if self.status is None or "Traceback" in self.printed:
+        if self.status is None or "Traceback" in self.printed or "error: unexpected: " in self.printed:
             return "TRACEBACK"
         if self.seconds > BOUND_S:
             return "ENDLESS"
