@@ -47,6 +47,7 @@ FRONT = {"FL": 0.5, "FR": 0.5, "FC": NEAR, "BC": 0.5, "LFE": 0.0, "LFE2": 0.0}  
 REAR = NEAR / 2  # every other one: rear, side and upper ones
 UNNAMED = "NONE"  # a channel, by FFmpeg's word, of which the file does not say where it belongs
 USUAL_LAYOUTS = {4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # of so many channels without names
+PROTECTED = ("drms", "enca", "aavd")  # Apple's, the common encryption of MP4, Audible's
 NUMPY_FORMATS = ("u8", "s16", "s32", "flt", "dbl")
 MP3_KBIT_S = {  # by the header's four bits, of MPEG 1 and of MPEG 2 and 2.5
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -325,7 +326,8 @@ def _opened(path: Path) -> InputContainer:
 def _audio_stream(container: InputContainer) -> AudioStream:
     if not container.streams.audio:
         raise AudioError("it has no audio stream")
-    usable = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    coded = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    usable = [stream for stream in coded if stream.codec_context.codec_tag not in PROTECTED]  # what decodes is noise
     if not usable:
         raise AudioError("its sound is coded in a way that is unknown here, or protected against copying")
     return usable[0]

@@ -320,6 +320,15 @@ def test_what_is_no_sound_is_refused(tmp_path, kind):
         AudioPipeline().log_mels(tmp_path / f"a.{suffix}")
 
 
+@pytest.mark.parametrize("mark", [b"drms", b"enca", b"aavd"])
+def test_protected_song_is_refused(tmp_path, mark):
+    """What decodes of it would be noise."""
+    data = encoded(tmp_path, music(), "aac", "ipod")
+    (tmp_path / "a.m4a").write_bytes(data.replace(b"mp4a", mark))
+    with pytest.raises(AudioError, match="protected against copying"):
+        AudioPipeline().log_mels(tmp_path / "a.m4a")
+
+
 def test_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.mp3")
     with pytest.raises(AudioError, match="a pipe or a device, no file"):
