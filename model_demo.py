@@ -10,8 +10,8 @@
 Reads models/ and, without files, data/demo/. Writes a picture (demo.png) of a single song, and the tables you ask for.
 Each of your files gets its row, in the order given and folders in sorted order; a file that can't be used has the
 reason in its `error` column, does not stop the rest, and makes the exit status 1. A row is written as soon as it is
-known, and the same command goes on where a stopped run was: files with a row are heard again only if they have changed
-since (by size and time of change), or the models.
+known, and the same command goes on where a stopped run was: only files that are new, that failed or that have changed
+since (by size and time of change) are heard, or all with other models.
 
 `--explain` takes about a second for each 30 s of a single song, saved or your own: it masks one cell of the spectrogram
 after the other, 6 groups of frequencies times 3 to 4 seconds, and sees how far the values of those 30 s fall or rise.

@@ -39,7 +39,7 @@ MAX_PEAK = 4.0  # behind a damaged place: 12 dB beyond full scale
 MAX_PLANES = 7  # PyAV takes what lies behind eight planes for more of them, and ends Python
 TRUSTED_FORMATS = ("WAV", "WAVEX", "W64", "RF64", "AIFF", "FLAC", "OGG", "MP3")
 TRUSTED_MARKS = (b"RIFF", b"RF64", b"riff", b"FORM", b"fLaC", b"OggS", b"ID3", b"\xff")  # how their files begin
-FIRST_WORDS = {"OGG": b"OggS\0\2", "FLAC": b"fLaC"}  # of each recording in a file
+FLAC_MARK = b"fLaC"  # of each recording in a file
 READ_BYTES = 2**20
 CANCELLED = 0.25  # of the channels' mean power: with less in their mean, they are opposite to each other
 NEAR = 0.5**0.5  # 3 dB down: a loudspeaker that two others stand for, or are near to
@@ -81,7 +81,7 @@ def decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
             yield block, rate_hz
     except OSError as error:
         raise AudioError(f"it can't be read to its end: {error.strerror}") from None
-    if decoded_s == 0 and losses.packets:
+    if decoded_s + losses.lost_s < 1 and (losses.packets or not _has_mark(path)):
         raise AudioError("not an audio file, or too damaged to decode")
     if losses.lost_s > MAX_LOST * (decoded_s + losses.lost_s):
         raise AudioError(f"{losses.lost_s:.0f} of its {decoded_s + losses.lost_s:.0f} s can't be decoded")
@@ -122,13 +122,17 @@ def _blocks(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
     """Mono blocks (samples,) of a file and their rate in Hz; where libsndfile gives up, FFmpeg goes on."""
     done, rate_hz = 0, 0
     if (file := _sound_file(path)) is not None:
+        failed = False
         with file:
             rate_hz = checked_rate(file.samplerate)
-            for block in _libsndfile_blocks(file):
-                done += block.size
-                yield block, rate_hz
+            try:
+                for block in _libsndfile_blocks(file):
+                    done += block.size
+                    yield block, rate_hz
+            except soundfile.LibsndfileError:  # it drops a whole block, where a tag behind a FLAC is enough
+                failed = True
             missing_s = (file.frames - done) / rate_hz
-        if missing_s <= MAX_MISSING_S:
+        if missing_s <= MAX_MISSING_S and not failed:
             losses.lost_s += missing_s
             return
     with _opened(path) as container:
@@ -152,9 +156,8 @@ def _sound_file(path: Path) -> soundfile.SoundFile | None:
     libsndfile plays the first seconds of Opus 6.5 ms late. The released models were trained on clips that it decoded,
     and those 6.5 ms move their values by .006 on average: until they are trained anew, they get what they know.
     """
-    with open(path, "rb") as start:
-        if not start.read(4).startswith(TRUSTED_MARKS):
-            return None
+    if not _has_mark(path):
+        return None
     try:
         with _c_libraries_silent():
             file = soundfile.SoundFile(str(path))
@@ -169,29 +172,50 @@ def _sound_file(path: Path) -> soundfile.SoundFile | None:
     return None
 
 
+def _has_mark(path: Path) -> bool:
+    with open(path, "rb") as start:
+        return start.read(4).startswith(TRUSTED_MARKS)
+
+
 def _is_one_recording(path: Path, form: str) -> bool:
     """Whether no other recording stands behind the first, of which libsndfile's word for the length says nothing."""
     with open(path, "rb") as file:
         if form == "MP3":
             return _mp3_is_in_order(file)
-        if form not in FIRST_WORDS:
+        if form == "OGG":
+            return _ogg_is_in_order(file)
+        if form != "FLAC":
             return True
-        word, n, block = FIRST_WORDS[form], 0, b""
+        word, n, block = FLAC_MARK, 0, b""
         while more := file.read(READ_BYTES):
             block = block[1 - len(word) :] + more  # a word may lie across the border of two blocks
             n += block.count(word)
         return n == 1
 
 
+def _ogg_is_in_order(file: BinaryIO) -> bool:
+    """Whether an Ogg file is one stream, each page of which follows the one before it.
+
+    Where one is damaged or missing, libsndfile plays what stands behind it twice.
+    """
+    end, at, n_pages = file.seek(0, os.SEEK_END), 0, 0
+    while at < end:
+        file.seek(at)
+        header = file.read(27 + 255)
+        is_first, number = len(header) > 26 and header[5] & 2, int.from_bytes(header[18:22], "little")
+        if len(header) < 27 or header[:4] != b"OggS" or bool(is_first) != (at == 0) or number != n_pages:
+            return False
+        at += 27 + header[26] + sum(header[27 : 27 + header[26]])
+        n_pages += 1
+    return at == end
+
+
 def _libsndfile_blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    """Mono blocks (samples,) up to the end or the first error."""
+    """Mono blocks (samples,) up to the end. Raises LibsndfileError."""
     buffer = np.empty((BLOCK_SAMPLES // file.channels, file.channels), np.float32)
     while True:
-        try:
-            with _c_libraries_silent():
-                block = file.read(out=buffer)
-        except soundfile.LibsndfileError:
-            return
+        with _c_libraries_silent():
+            block = file.read(out=buffer)
         if not len(block):
             return
         yield _mono(block.T)

@@ -320,6 +320,39 @@ def test_what_is_no_sound_is_refused(tmp_path, kind):
         AudioPipeline().log_mels(tmp_path / f"a.{suffix}")
 
 
+@pytest.mark.parametrize(
+    "tag", [b"TAG" + b"x" * 125, b"APETAGEX" + bytes(300), b"<html>" * 50], ids=["ID3v1", "APE", "HTML"]
+)
+@pytest.mark.parametrize("form", ["FLAC", "OGG", "WAV"])
+def test_what_stands_behind_a_recording_costs_nothing_of_it(tmp_path, form, tag):
+    samples = music(seconds=3.5)
+    (tmp_path / "a").write_bytes(by_libsndfile(samples, form) + tag)
+    losses = Losses()
+    heard_s = sum(seconds for _, seconds in AudioPipeline().waveforms(tmp_path / "a", losses))
+    assert heard_s == pytest.approx(3.5, abs=0.02)
+    assert losses.lost_s == 0
+
+
+def test_hole_in_opus_is_lost_and_nothing_is_played_twice(tmp_path):
+    data = encoded(tmp_path, music(seconds=20, rate_hz=48_000), "libopus", "opus", rate_hz=48_000)
+    start = len(data) // 3
+    hole = len(data) // 10
+    (tmp_path / "a.opus").write_bytes(data[:start] + bytes(hole) + data[start + hole :])
+    losses = Losses()
+    heard_s = sum(seconds for _, seconds in AudioPipeline().waveforms(tmp_path / "a.opus", losses))
+    assert heard_s < 19
+    assert heard_s + losses.lost_s == pytest.approx(20, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    "data", [b"/home/me/a.flac\n", b"Not a song. " * 5_000, np.random.default_rng(0).bytes(50_000)]
+)
+def test_text_and_noise_named_flac_are_no_audio(tmp_path, data):
+    (tmp_path / "a.flac").write_bytes(data)
+    with pytest.raises(AudioError, match="not an audio file"):
+        AudioPipeline().log_mels(tmp_path / "a.flac")
+
+
 @pytest.mark.parametrize("mark", [b"drms", b"enca", b"aavd"])
 def test_protected_song_is_refused(tmp_path, mark):
     """What decodes of it would be noise."""
