@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from music_learning.columns import OTHER_FEATURES, SAFE_ID, SONG_COLUMNS, TARGETS
-from music_learning.songs.table import parse_number
+from music_learning.songs.table import label_of, parse_number
 
 MAX_COMPARED = 300  # characters of a title
 MOST = {"key": 11, "mode": 1}  # whole numbers from 0
@@ -49,8 +49,8 @@ def check_labels(song: dict[str, str]) -> str:
     for target in TARGETS:
         if not song[target]:
             return f"no {target} label"
-        value = parse_number(song[target])
-        if value is None or not 0 <= value <= 1:
+        if label_of(song, target) is None:
+            value = parse_number(song[target])
             is_percentage = song[target].endswith("%") or (value is not None and 2 <= value <= 100)
             advice = "; divide percentages by 100" if is_percentage else ""
             return f"{target} is {song[target][:50]}; expected a number from 0 to 1{advice}"

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -89,18 +90,10 @@ def _json_rows(file: BinaryIO, *, with_newline: bool) -> Iterator[tuple[Span, di
                 yield (start, start + len(content)), row
 
 
-def json_list_rows(file: BinaryIO) -> Iterator[tuple[Span, dict]]:
-    return _json_rows(file, with_newline=False)
-
-
-def json_line_rows(file: BinaryIO) -> Iterator[tuple[Span, dict]]:
-    return _json_rows(file, with_newline=True)
-
-
 HEADER = ",".join(PREDICTION_COLUMNS).encode() + b"\n"
 CSV = Format(HEADER, HEADER, b"", b"", csv_bytes, _csv_rows)
-JSON_LIST = Format(b'[\n{"file": ', b"[\n", b",\n", b"\n]\n", json_bytes, json_list_rows)
-JSON_LINES = Format(b'{"file": ', b"", b"", b"", json_line_bytes, json_line_rows)
+JSON_LIST = Format(b'[\n{"file": ', b"[\n", b",\n", b"\n]\n", json_bytes, partial(_json_rows, with_newline=False))
+JSON_LINES = Format(b'{"file": ', b"", b"", b"", json_line_bytes, partial(_json_rows, with_newline=True))
 
 
 def json_format(name: str | None) -> Format:
@@ -185,9 +178,10 @@ class Table(Output):
 
         Raises OSError where there is no room for it.
         """
-        if self.has(identity(row)) and (analysis is None or analysis.explanation is None):
+        key = identity(row)
+        if self.has(key) and (analysis is None or analysis.explanation is None):
             return
-        form, data, key = self.form, self.form.encode(row), identity(row)
+        form, data = self.form, self.form.encode(row)
         before = form.separator if self.order else b""
         self._write(before + data + form.closing, self.end)
         start = self.end + len(before)
