@@ -146,7 +146,7 @@ class MoodNetwork(nn.Module):
         self.stem = nn.Sequential(
             Convolution(1, first, 5, stride=2, padding=2, halve_bands=True),
             nn.ReLU(inplace=True),
-            Convolution(first, second, 3, padding=1, halve_bands=True),
+            Convolution(first, second, 3, stride=(1, 2), padding=1, halve_bands=True),
             nn.ReLU(inplace=True),
             Convolution(second, config.channels, (config.n_mels // 8, 1)),
             nn.ReLU(inplace=True),
