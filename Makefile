@@ -31,6 +31,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/front_end.py
 	$(BIN)/python benchmarks/demo_start.py
 	$(BIN)/python benchmarks/one_clip.py
+	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/occlusion.py
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/long_mix.py

@@ -93,12 +93,15 @@ class Prediction:
 
 
 class Ensemble(nn.Module):
-    """A weighted mean of what some CNNs with one output predict on average, and of what a kernel model does."""
+    """A weighted mean of what some CNNs with one output predict on average, and of what a kernel model does.
+
+    The CNNs are `folded`: they predict what those in training do, and sooner.
+    """
 
     def __init__(self, config: EnsembleConfig) -> None:
         super().__init__()
         self.config = config
-        self.members = nn.ModuleList(MoodNetwork(config.network) for _ in range(config.n_members))
+        self.members = nn.ModuleList(MoodNetwork(config.network).folded() for _ in range(config.n_members))
         self.kernel = GaussianProcess(config.features, config.n_songs)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
