@@ -199,8 +199,7 @@ def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, s
 def _draw_similar(axes: Axes, analysis: Analysis) -> None:
     axes.axis("off")
     axes.set_title("similar songs", loc="left")
+    width = axes.get_window_extent().width
     for row, song in enumerate(analysis.similar_songs[:5]):
-        style = {"va": "top", "fontsize": 9.5, "parse_math": False, "transform": axes.transAxes}
-        shorten_to_fit(
-            axes.text(0, 0.95 - 0.2 * row, "", **style), f"{song.title} by {song.artist}", axes.get_window_extent().width
-        )
+        text = axes.text(0, 0.95 - 0.2 * row, "", va="top", fontsize=9.5, parse_math=False, transform=axes.transAxes)
+        shorten_to_fit(text, f"{song.title} by {song.artist}", width)

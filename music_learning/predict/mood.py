@@ -26,7 +26,7 @@ MOODS = {  # by whether valence and energy lie in the upper half
     (True, False): "calm and content",
     (False, False): "sad and gloomy",
 }
-LIKELY = 0.55  # with less, the likeliest of the four was right for no more than about half of the songs
+LIKELY = 0.55  # where it was less, the likeliest of the four was right for half of the songs (benchmarks/moods.py)
 ADVERBS = ((0.95, "almost surely"), (0.65, "probably"), (LIKELY, "perhaps"))
 NORMAL = NormalDist()
 INTERVAL_STDS = NORMAL.inv_cdf((1 + COVERAGE) / 2)  # from the median to an interval's end
@@ -57,7 +57,7 @@ class Mood:
         valence, energy = (float(deviations(MIDDLE, self.values[axis], *self.intervals[axis])) for axis in AXES)
         found = {}
         for (is_positive, is_high), word in MOODS.items():
-            # What is above a place is below it seen from the other side; only one variable turned turns the correlation.
+            # Above a place is below it when the variable is turned; turning one of both turns their correlation.
             places = -valence if is_positive else valence, -energy if is_high else energy
             correlation = self.correlation if is_positive == is_high else -self.correlation
             found[word] = both_below(*places, correlation=correlation)
