@@ -44,7 +44,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/hostile_services.py
 	if [ -e data/splits.csv ]; then \
 		$(BIN)/python benchmarks/training_time.py && $(BIN)/python benchmarks/similar.py && \
-		$(BIN)/python benchmarks/unfamiliar.py; \
+		$(BIN)/python benchmarks/unfamiliar.py && $(BIN)/python benchmarks/moods.py; \
 	else echo "the rest needs songs; run data_collection.py and data_loading.py first"; fi
 
 $(BIN)/python:

@@ -42,6 +42,7 @@ from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, save_model
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.training import draw_calibration, draw_losses, draw_predictions
+from music_learning.predict.mood import AXES, error_correlation
 from music_learning.predict.novelty import fit_novelty_detector
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
@@ -223,7 +224,8 @@ def fit_intervals(
                 f"{target}: there is no model in {printable(str(paths.root))} that was trained with these settings, "
                 "for which alone the interval holds; train it, then run this again, which takes seconds"
             )
-    write_intervals(paths, intervals, measured, weights)
+    correlation = error_correlation(intervals, songs, predicted) if set(AXES) <= set(targets) else None
+    write_intervals(paths, intervals, measured, weights, correlation=correlation)
 
 
 def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, paths: ModelPaths) -> None:

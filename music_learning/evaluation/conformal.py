@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,7 @@ from music_learning.pipeline_config import is_number, shown
 
 COVERAGE = 0.9
 MAX_COEFFICIENT = 1e6  # of a parabola between 0 and 1
+CORRELATION = "correlation"  # of the errors of valence and energy, beside the targets
 MADE_BY = "model_train.py --folds 5"
 
 logger = logging.getLogger(__name__)
@@ -61,13 +63,19 @@ class Interval:
 
 
 def write_intervals(
-    paths: ModelPaths, intervals: dict[str, Interval], measured: dict[str, dict], weights: dict[str, str]
+    paths: ModelPaths,
+    intervals: dict[str, Interval],
+    measured: dict[str, dict],
+    weights: dict[str, str],
+    *,
+    correlation: float | None = None,
 ) -> None:
     """Write targets' intervals in place of those that they had; one without weights replaces none that has.
 
     Args:
         measured: for each of these targets what `measure_interval` says.
         weights: the hash of the weights that each target's interval belongs to; without one it is of no use.
+        correlation: of the errors of valence and energy, where it is known anew.
     """
     known = _known(paths)
     for target, interval in intervals.items():
@@ -75,6 +83,8 @@ def write_intervals(
             continue
         belongs_to = {"weights_sha256": weights.get(target)}
         known[target] = {**interval.to_dict(), **belongs_to, "measured": measured[target]}
+    if correlation is not None and (weights or CORRELATION not in known):
+        known[CORRELATION] = correlation
     write_json(paths.intervals, known)
 
 
@@ -101,19 +111,31 @@ def read_intervals(paths: ModelPaths, weights: dict[str, str]) -> dict[str, Inte
     return {target: Interval.from_dict(values) for target, values in intervals.items() if target not in others}
 
 
+def read_correlation(paths: ModelPaths) -> float:
+    """The correlation of the errors of valence and energy, in (-1, 1); 0 where it is not known.
+
+    Raises UserError where the file is damaged.
+    """
+    return _known(paths).get(CORRELATION, 0.0)
+
+
 def without_interval(paths: ModelPaths, weights: dict[str, str]) -> list[str]:
     """The targets for whose weights there is no interval."""
     known = _known(paths)
     return [target for target in weights if known.get(target, {}).get("weights_sha256") != weights[target]]
 
 
-def _known(paths: ModelPaths) -> dict[str, dict]:
-    """What the file of the intervals says of each target. Raises UserError where it is damaged."""
+def _known(paths: ModelPaths) -> dict[str, Any]:
+    """What the file of the intervals says of each target, and the correlation. Raises UserError where it is damaged."""
     if not paths.intervals.exists():
         return {}
     known = read_json(paths.intervals, MADE_BY)
     try:
         for target, values in known.items():
+            if target == CORRELATION:
+                if not is_number(values) or not -1 < values < 1:
+                    raise ValueError(f"{CORRELATION} is {shown(values)}, not between -1 and 1")
+                continue
             if target not in TARGETS:
                 raise ValueError(f"{target[:60]} is no target")
             Interval.from_dict(values)

@@ -17,7 +17,7 @@ PREDICTION_COLUMNS = (
     *("file", "duration_s", *TARGETS, "error"),
     *(f"{target}_{end}" for target in TARGETS for end in ("low", "high")),
     *(f"{target}_percentile" for target in TARGETS),
-    *("lost_s", "mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
     *("bytes", "modified", "model"),
 )
 
@@ -70,6 +70,7 @@ def csv_row(row: dict) -> dict:
     if row["error"] is not None:
         return row
     return {name: row[name] for name in PREDICTION_COLUMNS} | {
+        "moods": json.dumps(row["moods"]) if row["moods"] else "",
         "warnings": " ".join(row["warnings"]),
         "similar_songs": "; ".join(f"{song['title']} by {song['artist']}" for song in row["similar_songs"]),
         "similar_artists": "; ".join(artist["artist"] for artist in row["similar_artists"]),

@@ -3,17 +3,15 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import hypot
 
 import torch
 from torch import Tensor
 
 from music_learning.columns import TARGETS
+from music_learning.predict.mood import Mood
 from music_learning.predict.similarity import SimilarArtist, SimilarSong
 
 DECIMALS = 4
-MIDDLE = 0.5  # of Spotify's scales
-NEUTRAL_RADIUS = 0.1  # about half of what a valence is off by on average, so that no more is claimed than is known
 MAX_COLUMNS = 1024
 LEAST_LOST_S = 0.1
 SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
@@ -105,7 +103,7 @@ class Analysis:
     values: dict[str, float]  # in [0, 1]
     intervals: dict[str, tuple[float, float]]  # holds Spotify's value for 9 of 10 songs; empty if the model lacks it
     percentiles: dict[str, float]  # % of the training songs that have a lower value
-    mood: str
+    mood: Mood
     warnings: tuple[str, ...]
     timeline: tuple[Moment, ...]
     similar_songs: tuple[SimilarSong, ...]
@@ -123,7 +121,9 @@ class Analysis:
         return flat | {
             **{f"{target}_percentile": round(self.percentiles[target], 1) for target in TARGETS},
             "lost_s": round(self.lost_s, 2),
-            "mood": self.mood,
+            "mood": self.mood.word,
+            "mood_probability": None if self.mood.probability is None else round(self.mood.probability, DECIMALS),
+            "moods": rounded(self.mood.probabilities),
             "warnings": list(self.warnings),
             "similar_songs": [song.to_dict() for song in self.similar_songs],
             "similar_artists": [artist.to_dict() for artist in self.similar_artists],
@@ -151,20 +151,6 @@ def hertz(frequency_hz: float) -> str:
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, DECIMALS) for name, value in values.items()}
-
-
-def mood_words(*, valence: float, energy: float) -> str:
-    """The mood of a point on the valence-energy plane, both in [0, 1].
-
-    The four quadrants of Russell's circumplex model of affect (J. A. Russell, "A circumplex model of affect", Journal
-    of Personality and Social Psychology 39(6), 1980), named with words from his figures, with energy for arousal; near
-    the middle none of them holds.
-    """
-    if hypot(valence - MIDDLE, energy - MIDDLE) < NEUTRAL_RADIUS:
-        return "neutral"
-    if energy >= MIDDLE:
-        return "happy and excited" if valence >= MIDDLE else "tense and angry"
-    return "calm and content" if valence >= MIDDLE else "sad and gloomy"
 
 
 def percentile(value: float, ordered: Sequence[float]) -> float:

@@ -23,7 +23,7 @@ from music_learning import __version__
 from music_learning.audio import AudioPipeline, Losses
 from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
-from music_learning.evaluation.conformal import Interval, read_intervals
+from music_learning.evaluation.conformal import Interval, read_correlation, read_intervals
 from music_learning.features.clip import clip_features
 from music_learning.model.ensemble import Ensemble, Prediction, load_model
 from music_learning.paths import RELEASED_MODELS, ModelPaths
@@ -33,11 +33,11 @@ from music_learning.predict.analysis import (
     Moment,
     Overview,
     even_edges,
-    mood_words,
     percentile,
     warnings_about,
     warnings_of_losses,
 )
+from music_learning.predict.mood import Mood
 from music_learning.predict.novelty import NoveltyDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
 from music_learning.predict.similarity import SongIndex, by_artist
@@ -69,6 +69,8 @@ class WindowPrediction:
 
 class Predictor:
     """The models of all targets with what they need to analyse a recording. One may serve many threads."""
+
+    correlation = 0.0  # of the errors of valence and energy
 
     def __init__(
         self,
@@ -105,7 +107,7 @@ class Predictor:
         weights = weights_of(descriptions)
         embedding = sum(model.config.embedding_size for model in ensembles.values())
         training_songs = SongIndex.open(paths.index, weights, embedding=embedding, made_by="model_train.py")
-        return cls(
+        predictor = cls(
             ensembles,
             descriptions,
             novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features, weights),
@@ -113,6 +115,8 @@ class Predictor:
             index=training_songs if index is None else SongIndex.open(Path(index), weights, embedding=embedding),
             intervals=read_intervals(paths, weights),
         )
+        predictor.correlation = read_correlation(paths)
+        return predictor
 
     def predict(
         self, source: str | Path | np.ndarray | Tensor, *, sample_rate_hz: int | None = None, explain: bool = False
@@ -179,16 +183,17 @@ class Predictor:
         means = sum(window.frames * window.prediction.values for window in windows) / n_frames
         embedding = sum(window.frames * window.prediction.embedding.flatten() for window in windows) / n_frames
         values = dict(zip(self.models, means.tolist(), strict=True))
+        intervals = {
+            target: tuple(float(end) for end in interval.around(values[target]))
+            for target, interval in self.intervals.items()
+        }
         songs = self.index.nearest(embedding, N_SEARCHED)
         return Analysis(
             duration_s=duration_s,
             values=values,
-            intervals={
-                target: tuple(float(end) for end in interval.around(values[target]))
-                for target, interval in self.intervals.items()
-            },
+            intervals=intervals,
             percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
-            mood=mood_words(valence=values["valence"], energy=values["energy"]),
+            mood=Mood(values, intervals, self.correlation),
             warnings=warnings_about(sum(window.is_novel for window in windows), len(windows)),
             timeline=tuple(
                 Moment(moment_s, dict(zip(self.models, at_moment, strict=True)))
@@ -222,7 +227,7 @@ class Predictor:
     def version(self) -> str:
         """What all numbers of an analysis follow from, but the recording: the program, and a hash of the models."""
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
-        state.update(repr(sorted(self.intervals.items())).encode())
+        state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
         for index in (self.training_songs, self.index):
             state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
         return f"{__version__}-{state.hexdigest()[:12]}"

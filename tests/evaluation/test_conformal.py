@@ -10,6 +10,7 @@ from music_learning.evaluation.conformal import (
     Interval,
     fit_interval,
     measure_interval,
+    read_correlation,
     read_intervals,
     without_interval,
     write_intervals,
@@ -133,6 +134,27 @@ def test_written_intervals_are_read_for_their_weights(tmp_path, caplog):
     assert json.loads(paths.intervals.read_text())["valence"]["measured"] == {"n": 1}
 
 
+def test_correlation_is_kept_beside_the_intervals(tmp_path):
+    paths, measured = ModelPaths(tmp_path), {target: {} for target in TARGETS}
+    assert read_correlation(paths) == 0
+    write_intervals(paths, {}, {}, {}, correlation=0.1)
+    write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, WEIGHTS, correlation=0.2)
+    assert read_correlation(paths) == 0.2
+    assert set(read_intervals(paths, WEIGHTS)) == set(TARGETS)
+    write_intervals(paths, {"danceability": INTERVAL}, measured, WEIGHTS)  # which says nothing of it
+    write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, {}, correlation=0.3)  # of no model
+    assert read_correlation(paths) == 0.2
+
+
+@pytest.mark.parametrize("damage", [1, -1.5, "0.1", None, [], math.nan])
+def test_damaged_correlation_is_a_sentence(tmp_path, damage):
+    paths = ModelPaths(tmp_path)
+    paths.intervals.write_text(json.dumps({"correlation": damage}))
+    for read in (read_correlation, lambda paths: read_intervals(paths, WEIGHTS)):
+        with pytest.raises(UserError, match=r"intervals\.json is damaged"):
+            read(paths)
+
+
 def test_intervals_of_other_weights_are_left_out_with_a_sentence(tmp_path, caplog):
     paths, measured = ModelPaths(tmp_path), {target: {} for target in TARGETS}
     write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, WEIGHTS)
@@ -153,4 +175,5 @@ def test_released_intervals_belong_to_the_released_models(caplog):
     paths = ModelPaths(RELEASED_MODELS)
     weights = {target: read_json(paths.description(target), "")["weights_sha256"] for target in TARGETS}
     assert set(read_intervals(paths, weights)) == set(TARGETS)
+    assert read_correlation(paths) != 0
     assert not caplog.records

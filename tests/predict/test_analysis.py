@@ -1,24 +1,7 @@
 import pytest
 import torch
 
-from music_learning.predict.analysis import MAX_COLUMNS, Overview, mood_words, percentile, warnings_about
-
-
-@pytest.mark.parametrize(
-    ("valence", "energy", "words"),
-    [
-        (0.9, 0.9, "happy and excited"),
-        (0.1, 0.9, "tense and angry"),
-        (0.1, 0.1, "sad and gloomy"),
-        (0.9, 0.1, "calm and content"),
-        (0.5, 0.5, "neutral"),
-        (0.56, 0.44, "neutral"),
-        (0.5, 0.61, "happy and excited"),
-        (0.0, 0.5, "tense and angry"),
-    ],
-)
-def test_mood_is_a_quadrant_or_neutral(valence, energy, words):
-    assert mood_words(valence=valence, energy=energy) == words
+from music_learning.predict.analysis import MAX_COLUMNS, Overview, percentile, warnings_about
 
 
 def test_percentile_counts_what_is_lower():

@@ -128,6 +128,25 @@ def test_noise_is_warned_of(predictor):
     assert "unlike the music" in predictor.predict(noise, sample_rate_hz=16_000).warnings[0]
 
 
+def test_mood_follows_from_the_intervals_and_the_correlation(trained):
+    predictor = Predictor.load(trained)
+    described = predictor.predict(noisy_chord(4), sample_rate_hz=16_000).to_dict()
+    assert described["mood"] is not None
+    assert (described["mood_probability"], described["moods"]) == (None, {})
+    wide = Interval(low=(0, 0, 0), high=(1, 0, 0), margin=0)
+    found, versions = [], [predictor.version]
+    for correlation in (0.0, 0.5):
+        predictor = Predictor.load(trained)
+        predictor.intervals, predictor.correlation = dict.fromkeys(TARGETS, wide), correlation
+        found.append(predictor.predict(noisy_chord(4), sample_rate_hz=16_000).to_dict())
+        versions.append(predictor.version)
+    for described in found:
+        assert sum(described["moods"].values()) == pytest.approx(1, abs=3e-4)
+        assert described["mood_probability"] == max(described["moods"].values())
+    assert found[0]["moods"] != found[1]["moods"]
+    assert len(set(versions)) == 3
+
+
 def test_intervals_are_in_the_result_where_there_are_some(predictor, trained):
     assert predictor.predict(noisy_chord(4), sample_rate_hz=16_000).intervals == {}
     other = Predictor.load(trained)
