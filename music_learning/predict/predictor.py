@@ -195,7 +195,10 @@ class Predictor:
             duration_s=duration_s,
             values=values,
             intervals={
-                target: tuple(float(end) for end in interval.around(values[target]))
+                target: tuple(
+                    float(end)
+                    for end in (interval.around_song if len(windows) > 1 else interval.around)(values[target])
+                )
                 for target, interval in self.intervals.items()
             },
             percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
