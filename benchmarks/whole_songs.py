@@ -98,10 +98,10 @@ def predict_song(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipe
     values = torch.stack(
         [predict_clip(models, *window).values for window in zip(spectrograms, features, strict=True)], dim=1
     )
-    lengths = [spectrogram.shape[1] for spectrogram in spectrograms]
+    lengths_s = [spectrogram.shape[1] / pipeline.config.frames_per_s for spectrogram in spectrograms]
     levels_db = [level_db(spectrogram[: pipeline.config.n_mels]) for spectrogram in spectrograms]
-    pooled = pool(models, values, torch.cat(features), levels_db=levels_db, lengths=lengths)
-    return {"ours": pooled.values.numpy(), "mean of windows": np.average(values.numpy(), axis=1, weights=lengths)}
+    pooled = pool(models, values, torch.cat(features), levels_db=levels_db, lengths_s=lengths_s)
+    return {"ours": pooled.values.numpy(), "mean of windows": np.average(values.numpy(), axis=1, weights=lengths_s)}
 
 
 def measure_intervals(

@@ -4,9 +4,10 @@ Models learn from previews, which are cut from the loud part of a song, with the
 predict of a window is the label of a song whose loud part it would be. What follows for each target was chosen on 58
 whole songs by artists that the models never heard (benchmarks/whole_songs.py measures it again):
 
-- Energy: a soft intro says little of it, so that windows count by their power. The loudest windows, which are as loud
-  as previews are, tell it best, but one alone is noisy. So the mean is moved to their level: within a song the
-  predicted energy rises by 0.04 for each dB from window to window, and half of that fits the songs best.
+- Energy: a soft intro says little of it, so that windows count by their power, and less within a minute of both ends.
+  The loudest windows, which are as loud as previews are, tell it best, but one alone is noisy. So the mean is moved to
+  their level: within a song the predicted energy rises by 0.04 for each dB from window to window, and half of that fits
+  the songs best.
 - Danceability: it hardly depends on the level, and the more is heard, the better. What makes it, such as tempo and
   pulse, goes through a whole song, so the kernel model compares the mean of the windows' features with the songs that
   it knows; the noise of single windows only made all songs less alike, and all values closer to the mean.
@@ -28,12 +29,13 @@ class PoolingRule:
     """How one target's value follows from the windows."""
 
     power_exponent: float = 0.0  # a window counts by its length, and by its power to this
+    edge_s: float = 0.0  # and by how far its middle is from the nearer end of the recording, up to this
     per_db: float = 0.0  # what each dB adds by which the loudest window is louder than the windows as they count
     mean_features: bool = False  # whether the kernel model is asked about the windows' mean features, or about each
 
 
 RULES = {
-    "energy": PoolingRule(power_exponent=1.0, per_db=0.02),
+    "energy": PoolingRule(power_exponent=1.0, edge_s=60.0, per_db=0.02),
     "danceability": PoolingRule(mean_features=True),
     "valence": PoolingRule(),
 }
@@ -52,20 +54,25 @@ def level_db(mel_levels: Tensor) -> float:
     return float(10 * (10 ** (mel_levels / 10)).mean().log10())
 
 
-def window_weights(levels_db: Sequence[float], lengths: Sequence[float]) -> Tensor:
+def window_weights(levels_db: Sequence[float], lengths_s: Sequence[float]) -> Tensor:
     """How much each window counts in each target's value.
 
     Args:
-        levels_db: of each window, as `level_db` gives it: only differences between them matter.
-        lengths: of each window, in any unit.
+        levels_db: of each window in turn, as `level_db` gives it: only differences between them matter.
+        lengths_s: of each window.
 
     Returns:
         (targets, windows) of sum 1 for each target.
     """
-    levels, length = torch.tensor(levels_db, dtype=torch.float64), torch.tensor(lengths, dtype=torch.float64)
+    levels, length_s = torch.tensor(levels_db, dtype=torch.float64), torch.tensor(lengths_s, dtype=torch.float64)
     power = 10 ** ((levels - levels.max()) / 10)
-    weights = torch.stack([length * power ** RULES[target].power_exponent for target in TARGETS])
-    return weights / weights.sum(dim=1, keepdim=True)
+    middle_s = length_s.cumsum(dim=0) - length_s / 2
+    to_end_s = torch.minimum(middle_s, length_s.sum() - middle_s)
+    weights = []
+    for rule in (RULES[target] for target in TARGETS):
+        inside = (to_end_s / rule.edge_s).clamp(max=1) if rule.edge_s else torch.ones_like(to_end_s)
+        weights.append(length_s * power**rule.power_exponent * inside)
+    return torch.stack([counts / counts.sum() for counts in weights])
 
 
 def pool(
@@ -74,7 +81,7 @@ def pool(
     features: Tensor,
     *,
     levels_db: Sequence[float],
-    lengths: Sequence[float],
+    lengths_s: Sequence[float],
 ) -> Pooled:
     """The values of a recording. Those of a single window are its own.
 
@@ -82,9 +89,9 @@ def pool(
         models: a model per target, in the order of TARGETS.
         values: (targets, windows) in [0, 1], what the models predict of each window.
         features: (windows, features), the `clip_features` of each.
-        levels_db, lengths: as for `window_weights`.
+        levels_db, lengths_s: as for `window_weights`.
     """
-    weights = window_weights(levels_db, lengths)
+    weights = window_weights(levels_db, lengths_s)
     pooled = (weights * values).sum(dim=1)
     for row, target in enumerate(TARGETS):
         rule, counts = RULES[target], weights[row]

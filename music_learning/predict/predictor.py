@@ -186,7 +186,7 @@ class Predictor:
             torch.stack([window.prediction.values for window in windows], dim=1),
             torch.cat([window.features for window in windows]),
             levels_db=[window.level_db for window in windows],
-            lengths=[window.frames for window in windows],
+            lengths_s=[window.duration_s for window in windows],
         )
         values = dict(zip(self.models, pooled.values.tolist(), strict=True))
         embeddings = ((window.prediction.embedding.flatten(), window.frames) for window in windows)

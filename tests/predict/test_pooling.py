@@ -29,14 +29,27 @@ def test_level_is_that_of_the_mean_power():
 
 
 def test_loud_windows_count_more_for_energy_alone():
-    weights = window_weights([-30.0, -20.0], [900, 900])
+    weights = window_weights([-30.0, -20.0], [30, 30])
     assert weights[ENERGY].tolist() == pytest.approx([1 / 11, 10 / 11])
     for row in (DANCEABILITY, VALENCE):
         assert weights[row].tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_windows_count_by_their_length():
-    assert window_weights([-20.0, -20.0], [900, 300]).tolist() == [pytest.approx([0.75, 0.25])] * len(TARGETS)
+    weights = window_weights([-20.0, -20.0], [30, 10])
+    for row in (DANCEABILITY, VALENCE):
+        assert weights[row].tolist() == pytest.approx([0.75, 0.25])
+
+
+def test_ends_count_less_for_energy():
+    """Six windows, whose middles are 15, 45, 75, 75, 45 and 15 s from an end; a minute's distance suffices."""
+    weights = window_weights([-20.0] * 6, [30] * 6)
+    assert weights[ENERGY].tolist() == pytest.approx([share / 4 for share in (0.25, 0.75, 1, 1, 0.75, 0.25)])
+    assert weights[VALENCE].tolist() == pytest.approx([1 / 6] * 6)
+
+
+def test_halves_of_a_short_recording_count_alike():
+    assert window_weights([-20.0, -20.0], [30, 30]).tolist() == [pytest.approx([0.5, 0.5])] * len(TARGETS)
 
 
 def test_weights_follow_differences_of_levels_only():
@@ -47,22 +60,23 @@ def test_weights_follow_differences_of_levels_only():
 
 def test_one_window_keeps_its_values_exactly(models, features):
     values = torch.tensor([[0.1234567], [0.7654321], [0.3333333]])
-    pooled = pool(models, values, features[:1], levels_db=[-31.7], lengths=[937])
+    pooled = pool(models, values, features[:1], levels_db=[-31.7], lengths_s=[29.98])
     assert torch.equal(pooled.values, values[:, 0])
     assert pooled.weights.tolist() == [[1.0]] * len(TARGETS)
 
 
 def test_energy_is_read_at_the_level_of_the_loudest_window(models, features):
     values = torch.tensor([[0.2, 0.8, 0.8], [0.5, 0.5, 0.5], [0.1, 0.4, 0.7]])
-    pooled = pool(models, values, features, levels_db=[-30.0, -20.0, -20.0], lengths=[900, 900, 900])
-    below = 10 / 21  # dB: a tenth of the power in one window of three
-    assert pooled.values[ENERGY] == pytest.approx((0.1 * 0.2 + 1.6) / 2.1 + RULES["energy"].per_db * below, abs=1e-6)
+    pooled = pool(models, values, features, levels_db=[-30.0, -20.0, -20.0], lengths_s=[30, 30, 30])
+    soft = 0.1 * 15 / (0.1 * 15 + 45 + 15)  # a tenth of the power, at an end as the last is; the second is in between
+    expected = soft * 0.2 + (1 - soft) * 0.8 + RULES["energy"].per_db * 10 * soft
+    assert pooled.values[ENERGY] == pytest.approx(expected, abs=1e-6)
     assert pooled.values[VALENCE] == pytest.approx(0.4)
 
 
 def test_soft_intro_hardly_lowers_the_energy(models, features):
     values = torch.tensor([[0.1, 0.8, 0.8], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
-    with_intro = pool(models, values, features, levels_db=[-50.0, -20.0, -20.0], lengths=[900, 900, 900])
+    with_intro = pool(models, values, features, levels_db=[-50.0, -20.0, -20.0], lengths_s=[30, 30, 30])
     assert with_intro.values[ENERGY] == pytest.approx(0.8, abs=0.01)
 
 
@@ -70,7 +84,7 @@ def test_danceability_is_that_of_the_mean_features(models, features):
     """As if the kernel model had heard one window with the mean of the features."""
     model, values = models["danceability"], torch.full((3, 3), 0.5)
     with torch.inference_mode():
-        pooled = pool(models, values, features, levels_db=[-20.0] * 3, lengths=[600, 300, 300])
+        pooled = pool(models, values, features, levels_db=[-20.0] * 3, lengths_s=[30, 15, 15])
         weights = torch.tensor([0.5, 0.25, 0.25])
         of_each = model.svr(features)
         of_mean = model.svr((weights[:, None] * features).sum(dim=0, keepdim=True))
@@ -90,5 +104,5 @@ def test_windows_that_are_alike_shift_nothing(models, features):
 
 def test_values_stay_between_0_and_1(models, features):
     values = torch.ones(3, 3)
-    pooled = pool(models, values, features, levels_db=[-40.0, -20.0, -20.0], lengths=[9, 1, 1])
+    pooled = pool(models, values, features, levels_db=[-40.0, -20.0, -20.0], lengths_s=[30, 5, 5])
     assert ((pooled.values >= 0) & (pooled.values <= 1)).all()
