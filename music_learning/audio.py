@@ -42,7 +42,7 @@ class AudioPipeline(nn.Module):
         )
         # A sine of amplitude 1 peaks at (sum of the Hann window / 2) ** 2 in the power spectrum.
         self.full_scale = (config.n_fft / 4) ** 2
-        self.power_floor = 10 ** (config.pitch_floor_db / 10)
+        self.power_floor = 10 ** (config.floor_db / 10)
         self.register_buffer("pitch_window", torch.hann_window(config.pitch_n_fft), persistent=False)
         self.register_buffer("pitch_filters", _pitch_filters(config), persistent=False)
 
@@ -53,16 +53,19 @@ class AudioPipeline(nn.Module):
             waveform: (samples,) or (B, samples) at `sample_rate_hz`, in [-1, 1], at least `n_fft` samples.
 
         Returns:
-            (n_rows, frames) or (B, n_rows, frames), float32, in dB relative to a full-scale sine: `n_mels` rows,
-            `floor_db` at least; the pitches of `pitch_levels`, each held until the next; and `peak_levels`.
+            (n_rows, frames) or (B, n_rows, frames), float32, in dB relative to a full-scale sine: `n_mels` rows; the
+            pitches of `pitch_levels`, each frame with those nearest in time; and `peak_levels`. Nothing is below
+            `floor_db`, and no band and no pitch lies more than `range_db` below the loudest: so a softer recording is
+            the same one with all levels lower.
         """
         power = self.mel_scale(_power(self.spectrum(waveform))).div_(self.full_scale)
-        levels = power.clamp_(min=10 ** (self.config.floor_db / 10)).log10_().mul_(10)
-        pitches = self.pitch_levels(waveform)
-        centre = torch.arange(levels.shape[-1], device=levels.device) * self.config.hop_samples + self.config.n_fft // 2
-        nearest = (centre - self.config.pitch_n_fft // 2 + self.config.pitch_hop_samples // 2).clamp(min=0)
-        nearest = (nearest // self.config.pitch_hop_samples).clamp(max=pitches.shape[-1] - 1)
-        return torch.cat([levels, pitches[..., nearest], self.peak_levels(waveform)[..., None, :]], dim=-2)
+        levels = self._in_range(power.clamp_(min=self.power_floor).log10_().mul_(10))
+        nearest = torch.tensor(self.config.pitch_of_frames(levels.shape[-1]), device=levels.device)
+        pitches = self._in_range(self.pitch_levels(waveform)).index_select(-1, nearest)
+        return torch.cat([levels, pitches, self.peak_levels(waveform)[..., None, :]], dim=-2)
+
+    def _in_range(self, levels: Tensor) -> Tensor:
+        return torch.maximum(levels, levels.amax(dim=(-2, -1), keepdim=True) - self.config.range_db)
 
     def pitch_levels(self, waveform: Tensor) -> Tensor:
         """The level of the mean power around each semitone, by default from 55 Hz to 1.7 kHz.
@@ -71,7 +74,7 @@ class AudioPipeline(nn.Module):
             waveform: (samples,) or (B, samples), as for `forward`.
 
         Returns:
-            (n_pitches, pitch frames) or (B, n_pitches, pitch frames) in dB, `pitch_floor_db` at least.
+            (n_pitches, pitch frames) or (B, n_pitches, pitch frames) in dB, `floor_db` at least.
         """
         n_fft = self.config.pitch_n_fft
         waveform = F.pad(waveform, (0, max(0, n_fft - waveform.shape[-1])))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 
 # The names by which a folder's audio files are known; what is in a file decides how it is decoded.
 SUFFIXES = frozenset(
@@ -26,7 +27,8 @@ REAL = {
     "f_max_hz": (1, 500_000),
     "clip_s": (1, 600),
     "min_s": (2, 600),
-    **dict.fromkeys(("floor_db", "pitch_floor_db", "silence_db"), (-1_000, 0)),
+    **dict.fromkeys(("floor_db", "silence_db"), (-1_000, 0)),
+    "range_db": (1, 1_000),
     "silence_chunk_s": (0.001, 10),
 }
 
@@ -64,8 +66,8 @@ class PipelineConfig:
     f_max_hz: float = 8_000.0
     clip_s: float = 30.0  # longer audio is cut into windows of this length
     min_s: float = 3.0  # less sound than this is refused
-    floor_db: float = -100.0  # of a mel band
-    pitch_floor_db: float = -90.0  # of a pitch, and of the peaks
+    floor_db: float = -120.0  # of a mel band, a pitch and a peak
+    range_db: float = 80.0  # below a clip's loudest band, and below its loudest pitch: what is softer counts as this
     silence_db: float = -60.0  # RMS, relative to full scale: silence at the ends of a window is cut off
     silence_chunk_s: float = 0.1  # what the level of sound and silence is taken over
 
@@ -98,6 +100,15 @@ class PipelineConfig:
     def n_rows(self) -> int:
         """Rows of a spectrogram: its mel bands, its pitches and its peak."""
         return self.n_mels + self.n_pitches + 1
+
+    def pitch_of_frames(self, frames: int) -> tuple[int, ...]:
+        """For each frame of a clip which frame of pitches lies nearest in time."""
+        return _pitch_of_frames(self, frames)
+
+    def pitch_starts(self, frames: int) -> tuple[int, ...]:
+        """The frames of a clip at which another frame of pitches begins to be the nearest: where each is found once."""
+        nearest = self.pitch_of_frames(frames)
+        return tuple(k for k in range(frames) if k == 0 or nearest[k] != nearest[k - 1])
 
     @property
     def frames_per_s(self) -> float:
@@ -139,3 +150,13 @@ class PipelineConfig:
         """The settings in which two configs differ, as `hop_samples 512 and 256`; empty when they are equal."""
         pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return ", ".join(f"{name} {mine} and {theirs}" for name, mine, theirs in pairs if mine != theirs)
+
+
+@lru_cache(maxsize=64)
+def _pitch_of_frames(config: PipelineConfig, frames: int) -> tuple[int, ...]:
+    n_samples = config.n_fft + (frames - 1) * config.hop_samples
+    last = max(0, (n_samples - config.pitch_n_fft) // config.pitch_hop_samples)
+    # A frame lies as far from the first frame of pitches as the middles of their windows do.
+    offset = (config.n_fft - config.pitch_n_fft) // 2 + config.pitch_hop_samples // 2
+    nearest = ((frame * config.hop_samples + offset) // config.pitch_hop_samples for frame in range(frames))
+    return tuple(min(max(pitch, 0), last) for pitch in nearest)

@@ -174,8 +174,14 @@ def test_6_db_of_gain_raise_every_value_by_6_db(pipeline):
 
 def test_silence_is_the_floor(pipeline):
     spectrogram = pipeline(torch.zeros(16_000))
-    assert (spectrogram[:N_MELS] == -100).all()
-    torch.testing.assert_close(spectrogram[N_MELS:], torch.full((N_ROWS - N_MELS, spectrogram.shape[1]), -90.0))
+    torch.testing.assert_close(spectrogram, torch.full((N_ROWS, spectrogram.shape[1]), -120.0))
+
+
+def test_nothing_is_farther_below_the_loudest_than_the_range(pipeline):
+    loud, soft = (pipeline(torch.tensor(level * tone(level=0.5), dtype=torch.float32)) for level in (1, 0.1))
+    for rows in (slice(0, N_MELS), slice(N_MELS, N_ROWS - 1)):
+        assert loud[rows].amax() - loud[rows].amin() == pytest.approx(80, abs=1e-3)
+        torch.testing.assert_close(soft[rows], loud[rows] - 20, atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("frequency_hz", [110, 220, 277.18, 440, 659.26, 1567.98])
@@ -200,7 +206,7 @@ def test_peaks_are_the_largest_samples_up_or_down(pipeline):
     waveform = torch.zeros(8 * 512)
     waveform[1_100], waveform[2_600] = 0.5, -0.1
     peaks = pipeline(waveform)[-1]
-    torch.testing.assert_close(peaks, torch.tensor([-90, -6.02, -6.02, -90, -20, -20, -90]), atol=0.01, rtol=0)
+    torch.testing.assert_close(peaks, torch.tensor([-120, -6.02, -6.02, -120, -20, -20, -120]), atol=0.01, rtol=0)
 
 
 def test_less_than_a_frame_of_pitches_is_filled_up(pipeline):
@@ -215,10 +221,10 @@ def test_batch_equals_one_by_one(pipeline):
         torch.testing.assert_close(spectrogram, pipeline(waveform))
 
 
-GOLDEN_FRAME_20 = [-100.0, -18.39, -71.72, -85.2, -18.13, -34.32, -100.0, -100.0, -100.0, -100.0, -100.0, -100.0]
+GOLDEN_FRAME_20 = [-95.35, -18.39, -71.72, -85.2, -18.13, -34.32, -95.35, -95.35, -95.35, -95.35, -95.35, -95.35]
 GOLDEN_PEAKS = [-64.99, -15.35, -22.7, -20.7, -15.89, -20.13, -20.51, -20.2, -19.06, -18.81, -19.18, -18.7]
-GOLDEN_MEAN = -83.053
-GOLDEN_PITCHES_20 = [-90.0, -90.0, -90.0, -89.97, -88.47, -36.73, -89.97, -90.0, -43.18, -90.0, -29.17, -36.67]
+GOLDEN_MEAN = -80.278
+GOLDEN_PITCHES_20 = [-102.33] * 4 + [-93.74, -36.73, -102.33, -102.33, -43.18, -102.33, -29.17, -36.67]
 GOLDEN_PEAK_LEVELS = [-6.22, -5.67, -6.97, -9.52, -7.06, -4.7, -6.81]
 
 
@@ -294,7 +300,7 @@ def test_silence_in_the_middle_stays(pipeline, tmp_path):
     write_audio(tmp_path / "a.wav", np.concatenate([chord(seconds=2), np.zeros(16_000), chord(seconds=2)]))
     (spectrogram,), _ = pipeline.log_mels(tmp_path / "a.wav")
     assert spectrogram.shape[1] == 1 + (80_000 - 1024) // 512
-    assert (spectrogram[:N_MELS, 65:90] == -100).all()
+    assert (spectrogram[:N_MELS, 65:90] == spectrogram[:N_MELS].amax() - 80).all()
 
 
 def test_windows_with_too_little_sound_are_left_out(pipeline, tmp_path):

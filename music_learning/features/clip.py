@@ -1,7 +1,6 @@
 """Features of a clip's spectrogram: dynamics, timbre, rhythm and harmony in a few hundred numbers with names.
 
-A change of gain leaves them as they are, but where a soft clip reaches the floors of the front end (-100 dB in a band,
--90 dB at a pitch).
+A change of gain leaves them as they are, but where a very soft clip reaches the floor of the front end (-120 dB).
 """
 
 from functools import cache
@@ -25,13 +24,8 @@ def clip_features(spectrograms: Tensor, config: FeatureConfig) -> Tensor:
         spectrograms: (B, n_rows, frames) as the config's pipeline makes them.
 
     Returns:
-        (B, features), finite.
+        (B, features), NaN for what a clip is too short to tell.
     """
-    spectrograms = spectrograms[:, :, :: config.stride]
-    frames = spectrograms.shape[2]
-    if frames < config.rhythm_frames:
-        repeats = -(-config.rhythm_frames // frames)
-        spectrograms = spectrograms.repeat(1, 1, repeats)[:, :, : config.rhythm_frames]
     return torch.cat([values for _, values in feature_groups(spectrograms, config).values()], dim=1)
 
 
@@ -39,16 +33,25 @@ def feature_groups(spectrograms: Tensor, config: FeatureConfig) -> dict[str, Fea
     """The features by what they describe: for each group its features' names, and their values (B, features).
 
     Args:
-        spectrograms: (B, n_rows, frames) in frames of `frame_s`, at least `rhythm_frames` of them.
+        spectrograms: (B, n_rows, frames) as the config's pipeline makes them.
     """
     pipeline = config.pipeline
+    pitch_starts = list(pipeline.pitch_starts(spectrograms.shape[2]))
     levels, pitches, peaks = spectrograms.split([pipeline.n_mels, pipeline.n_pitches, 1], dim=1)
+    levels, peaks = (_repeated(x[:, :, :: config.stride], config.rhythm_frames) for x in (levels, peaks))
+    pitches = _repeated(pitches[:, :, pitch_starts], config.rhythm_pitch_frames)
     return {
         "dynamics": dynamics(levels, peaks[:, 0], config),
         **timbre(levels, config),
         **rhythm(levels, config),
-        **harmony(pitches[:, :, :: config.frames_per_pitch], config),
+        **harmony(pitches, config),
     }
+
+
+def _repeated(x: Tensor, least: int) -> Tensor:
+    """(B, rows, frames) over and over until there are at least so many frames"""
+    frames = x.shape[2]
+    return x if frames >= least else x.repeat(1, 1, -(-least // frames))[:, :, :least]
 
 
 @cache
@@ -59,31 +62,17 @@ def group_names(config: FeatureConfig) -> dict[str, tuple[str, ...]]:
         ValueError: the features can't be computed with these settings.
     """
     try:
-        nothing = torch.zeros(1, config.pipeline.n_rows, config.rhythm_frames)
-        groups = feature_groups(nothing, config)
+        shape = 1, config.pipeline.n_rows, 2 * config.stride * config.rhythm_frames  # long enough to tell all
+        groups = feature_groups(torch.rand(shape, generator=torch.Generator().manual_seed(0)), config)
         finite = all(values.isfinite().all() for _, values in groups.values())
     except (ArithmeticError, LookupError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"the features can't be computed with their settings: {reason}") from None
     if not finite:
-        raise ValueError("the features of silence are no finite numbers with their settings")
+        raise ValueError("the features of noise are no finite numbers with their settings")
     return {group: tuple(names) for group, (names, _) in groups.items()}
 
 
 def feature_names(config: FeatureConfig) -> list[str]:
     """What each feature is, in order, such as `mfcc mean: mfcc 1`: 650 with the default settings."""
     return [f"{group}: {name}" for group, names in group_names(config).items() for name in names]
-
-
-def feature_weights(config: FeatureConfig, group_weights: dict[str, float] | None = None) -> Tensor:
-    """What each feature counts where clips are compared: (features,), of sum 1.
-
-    Every group counts as much as any other, however many features it has, unless it has a weight. Raises ValueError
-    for a weight of a group that there is not.
-    """
-    sizes = {group: len(names) for group, names in group_names(config).items()}
-    of_group = dict.fromkeys(sizes, 1.0) | (group_weights or {})
-    if unknown := of_group.keys() - sizes.keys():
-        raise ValueError(f"there is no group of features called {', '.join(sorted(unknown))}")
-    weights = torch.cat([torch.full((size,), of_group[group] / size) for group, size in sizes.items()])
-    return weights / weights.sum()

@@ -10,14 +10,14 @@ from music_learning.pipeline_config import PipelineConfig, is_number, shown
 # What the features take the rows of a spectrogram to be: with other bands or pitches they would mean something else.
 FIXED = {"n_mels": 96, "f_min_hz": 30.0, "f_max_hz": 8_000.0, "n_pitches": 60, "lowest_midi": 33} | {
     "semitone_width": 0.35,
-    "floor_db": -100.0,
-    "pitch_floor_db": -90.0,
+    "floor_db": -120.0,
+    "range_db": 80.0,
 }
 FIXED_LENGTH = ("onset_lag_s", "beat_lag_s", "usual_tempo_bpm", "pulse_bpm")  # each number means something else
 WINDOW_S, PITCH_WINDOW_S = 0.064, 0.256  # of the Fourier transforms
 TOLERANCE = 0.002  # of a stretch of time: at 44,100 Hz no hop makes 32 ms exactly
 MAX_LENGTH, MAX_RATIO = 100, 16  # of a list of settings, and of a setting to its default
-FORMULAS = 1  # the version of the formulas themselves; raise it when one of them changes
+FORMULAS = 2  # the version of the formulas themselves; raise it when one of them changes
 FRAME_S = 0.032  # from frame to frame, as the formulas are made for
 PITCH_FRAME_S = 0.128  # melodies and chords are described in steps of this
 
@@ -138,11 +138,6 @@ class FeatureConfig:
         return round(self.rhythm_s / FRAME_S) / self.rhythm_frames
 
     @property
-    def frames_per_pitch(self) -> int:
-        """Frames that are taken and share their pitches: 4 with the defaults."""
-        return self.pipeline.pitch_hop_samples // (self.stride * self.pipeline.hop_samples)
-
-    @property
     def rhythm_frames(self) -> int:
         """234 with the defaults."""
         return self.frames(self.rhythm_s)
@@ -175,6 +170,11 @@ class FeatureConfig:
     def frames(self, seconds: float) -> int:
         """The nearest number of frames to a stretch of time."""
         return round(seconds / self.frame_s)
+
+    @property
+    def rhythm_pitch_frames(self) -> int:
+        """Frames of pitches in `rhythm_s`: 57 with the defaults."""
+        return len(self.pipeline.pitch_starts(self.stride * self.rhythm_frames))
 
     def pitch_frames(self, seconds: float) -> int:
         """The nearest number of frames of pitches to a stretch of time."""

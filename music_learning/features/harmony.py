@@ -21,16 +21,17 @@ def harmony(pitches: Tensor, config: FeatureConfig) -> dict[str, Features]:
     """(B, 60, pitch frames) in dB, as the pipeline's `pitch_levels`, at least 33 frames -> groups of features"""
     levels = pitches.transpose(1, 2)  # (B, frames, 60)
     tones = tones_in(levels)
+    peaks = peaks_in(tones, config)
     key, scale = _key_and_chords(tones, config)
     return {
         "key and intervals": key,
         "scale and chords": scale,
         "pitch self-similarity": _self_similarity(tones, config),
-        "melody": _melody(tones, config),
-        "pitch density": _pitch_density(tones, config),
+        "melody": _melody(tones, peaks, config),
+        "pitch density": _pitch_density(peaks, config),
         "pitch salience": _pitch_salience(tones, config),
         "bass": _bass(tones[:, :, : config.n_bass_pitches], config),
-        "tonal-to-noise ratio": _tonal_to_noise(levels, tones, config),
+        "tonal-to-noise ratio": _tonal_to_noise(levels, tones > config.tone_db),
     }
 
 
@@ -40,10 +41,18 @@ def tones_in(levels: Tensor) -> Tensor:
 
 
 def octave_mean(levels: Tensor) -> Tensor:
-    """The mean level of the octave around each pitch: (B, frames, 60) in dB -> the same shape"""
+    """The mean level of the octave around each pitch, as far as there are pitches: (B, frames, 60) in dB -> the same"""
     half = N_CLASSES // 2
-    padded = F.pad(levels.flatten(0, 1)[:, None], (half, half), mode="replicate")
-    return F.avg_pool1d(padded, 2 * half + 1, 1).view_as(levels)
+    return F.avg_pool1d(levels.flatten(0, 1), 2 * half + 1, 1, half, count_include_pad=False).view_as(levels)
+
+
+def peaks_in(tones: Tensor, config: FeatureConfig) -> Tensor:
+    """Which pitches are tones, (B, frames, 60) -> the same in 0 and 1: those that stand out, also from both neighbours.
+
+    One tone raises the pitches beside it, too: what a window of 256 ms makes of a sine is some semitones wide.
+    """
+    neighbours = F.max_pool1d(tones.flatten(0, 1), 3, 1, 1).view_as(tones)
+    return ((tones > config.tone_db) & (tones == neighbours)).float()
 
 
 def pitch_classes(tones: Tensor) -> Tensor:
@@ -52,7 +61,7 @@ def pitch_classes(tones: Tensor) -> Tensor:
 
 
 def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Features]:
-    """Key and intervals; scale and chords. Where there is no tone, the first of the chords is counted.
+    """Key and intervals; scale and chords, NaN for chords where there is no tone at all.
 
     A key is found by the correlation of the mean chroma with a profile of how well each pitch class fits into it
     (Krumhansl, 1990), from each of 12 tonics up; a chord by that of a chroma of 0.64 s with the chord's three pitch
@@ -71,20 +80,31 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
     fits = torch.cat([sounding @ _rotations(template, sounding) for template in templates], dim=2)  # (B, frames, 24)
     as_major, as_minor = (fit.amax(dim=2) for fit in fits.split(N_CLASSES, dim=2))
     chords = fits.argmax(dim=2)  # (B, frames): major ones from A up, then minor ones
+    sounds = (smooth.amax(dim=1) > 0).float()  # (B, frames): silence is no chord
+    both_sound = sounds[:, 1:] * sounds[:, :-1]
     features = {
         "major key": in_major.amax(dim=1),
         "minor key": in_minor.amax(dim=1),
-        "share of major chords": (chords < N_CLASSES).float().mean(dim=1),
-        "fit of chords": torch.maximum(as_major, as_minor).mean(dim=1),
-        "fit of major chords": as_major.mean(dim=1),
-        "fit of minor chords": as_minor.mean(dim=1),
-        "chord changes": (chords.diff(dim=1) != 0).float().mean(dim=1),
+        "share of major chords": _mean_where(chords < N_CLASSES, sounds),
+        "fit of chords": _mean_where(torch.maximum(as_major, as_minor), sounds),
+        "fit of major chords": _mean_where(as_major, sounds),
+        "fit of minor chords": _mean_where(as_minor, sounds),
+        "chord changes": _mean_where(chords.diff(dim=1) != 0, both_sound),
         "change of chroma": smooth.diff(dim=2).abs().mean(dim=(1, 2)),
         "std of chroma": chroma.mean(dim=1).std(dim=1),
         **_intervals(chroma, mean),
     }
     relative = torch.where(is_major, tonic, tonic + RELATIVE_MAJOR)
-    return stacked(features), _scale(mean, relative, chords, tonic)
+    roots = F.one_hot(chords % N_CLASSES, N_CLASSES)
+    moves = F.one_hot(chords.diff(dim=1) % N_CLASSES, N_CLASSES)
+    return stacked(features), _scale(
+        _from(mean, relative), _from(_mean_where(roots, sounds), tonic), _mean_where(moves, both_sound)
+    )
+
+
+def _mean_where(x: Tensor, sounds: Tensor) -> Tensor:
+    """The mean over the frames in which something sounds: (B, frames, ...) and (B, frames) of 0 and 1 -> (B, ...)"""
+    return torch.einsum("bf...,bf->b...", x.float(), sounds) / sounds.sum(dim=1).view(-1, *(1,) * (x.dim() - 2))
 
 
 def _intervals(chroma: Tensor, mean: Tensor) -> dict[str, Tensor]:
@@ -101,24 +121,21 @@ def _intervals(chroma: Tensor, mean: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _scale(mean: Tensor, relative: Tensor, chords: Tensor, tonic: Tensor) -> Features:
+def _scale(steps: Tensor, roots: Tensor, moves: Tensor) -> Features:
     """How strong each step of the scale is, how often each root is heard, and by how much the roots move.
 
     Args:
-        mean: (B, 12) of the chroma, standardised.
-        relative: (B,) the tonic, or in minor that of the relative major: its notes are the same.
-        chords: (B, frames) from 0 to 23.
-        tonic: (B,)
+        steps: (B, 12) of the chroma, standardised, from the tonic up, or in minor from that of the relative major: its
+            notes are the same.
+        roots: (B, 12) from the tonic up.
+        moves: (B, 12) in semitones up.
     """
-    roots = F.one_hot(chords % N_CLASSES, N_CLASSES).float()
-    moves = F.one_hot(chords.diff(dim=1) % N_CLASSES, N_CLASSES).float().mean(dim=1)
     names = [
         *(f"strength {step} semitones above the major tonic" for step in range(N_CLASSES)),
         *(f"roots {step} semitones above the tonic" for step in range(N_CLASSES)),
         *(f"roots moving by {step} semitones" for step in range(1, N_CLASSES)),
     ]
-    parts = [_from(mean, relative), _from(roots.mean(dim=1), tonic), moves[:, 1:]]
-    return names, torch.cat(parts, dim=1)
+    return names, torch.cat([steps, roots, moves[:, 1:]], dim=1)
 
 
 def _self_similarity(tones: Tensor, config: FeatureConfig) -> Features:
@@ -133,14 +150,14 @@ def _self_similarity(tones: Tensor, config: FeatureConfig) -> Features:
     return stacked(features)
 
 
-def _melody(tones: Tensor, config: FeatureConfig) -> Features:
+def _melody(tones: Tensor, peaks: Tensor, config: FeatureConfig) -> Features:
     """Where the tones lie and the strongest one moves, how many there are, and whether few pitches make up the clip."""
     pitch = torch.arange(tones.shape[2], device=tones.device, dtype=torch.float32)
     centre = (tones @ pitch) / (tones.sum(dim=2) + 1e-3)
     strongest = tones.argmax(dim=2).float()
     melody = (tones * (pitch >= config.melody_from_pitch)).argmax(dim=2).float()
     steps = melody.diff(dim=1)
-    count = (tones > config.tone_db).float().sum(dim=2)
+    count = peaks.sum(dim=2)
     profile = F.normalize(tones.mean(dim=1), dim=1, eps=1e-3)
     shares = profile.square()
     features = {
@@ -161,14 +178,11 @@ def _melody(tones: Tensor, config: FeatureConfig) -> Features:
     return stacked(features)
 
 
-def _pitch_density(tones: Tensor, config: FeatureConfig) -> Features:
-    """How many pitches stand out at once, a tone's neighbours among them.
-
-    The share of the frames with few, from none or one up, and quantiles.
-    """
-    count = (tones > config.tone_db).float().sum(dim=2)
+def _pitch_density(peaks: Tensor, config: FeatureConfig) -> Features:
+    """How many tones sound at once: the share of the frames with few, from none or one up, and quantiles."""
+    count = peaks.sum(dim=2)
     few = [(count <= limit).float().mean(dim=1) for limit in config.tone_counts]
-    quantiles = count.quantile(torch.tensor(config.count_quantiles, device=tones.device), dim=1)
+    quantiles = count.quantile(torch.tensor(config.count_quantiles, device=peaks.device), dim=1)
     names = [f"share of frames with {limit} or fewer" for limit in config.tone_counts]
     names += [f"quantile {quantile:g} of count" for quantile in config.count_quantiles]
     return names, torch.stack([*few, *quantiles], dim=1)
@@ -214,10 +228,10 @@ def _bass(tones: Tensor, config: FeatureConfig) -> Features:
     return stacked(features)
 
 
-def _tonal_to_noise(levels: Tensor, tones: Tensor, config: FeatureConfig) -> Features:
+def _tonal_to_noise(levels: Tensor, is_tone: Tensor) -> Features:
     """Whether the power is in tones or spread over all pitches: distorted guitars, say, fill the gaps between tones."""
     shares = (levels / DB).softmax(dim=2)  # of the power, which the levels are dB of
-    in_tones = (shares * (tones > config.tone_db)).sum(dim=2)
+    in_tones = (shares * is_tone).sum(dim=2)
     over_time = {"share in tones": in_tones, "entropy": _entropy(shares), "largest share": shares.amax(dim=2)}
     features = {f"mean {name}": x.mean(dim=1) for name, x in over_time.items()}
     features |= {f"std of {name}": x.std(dim=1) for name, x in over_time.items()}

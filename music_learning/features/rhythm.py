@@ -109,13 +109,24 @@ def _pulse_clarity(rises: Tensor, ranges: list[str], config: FeatureConfig) -> F
     features = {
         "of the mean over stretches": mean.amax(dim=-1),
         "mean of the stretches'": clarity.amax(dim=-1).mean(dim=-1),
-        # The mean cosine between any two stretches, each with itself too: 1 if there is one.
-        "steadiness": centred.mean(dim=2).square().sum(dim=-1),
+        "steadiness": _mean_cosine(centred),
         "log tempo": log_bpm[mean.argmax(dim=-1)],
-        "std of log tempo": tempo.std(dim=-1, correction=0),
+        "std of log tempo": tempo.std(dim=-1, correction=0)
+        if tempo.shape[-1] > 1
+        else torch.full_like(tempo[..., 0], torch.nan),
         "std of rises / mean rise": stretches.std(dim=(2, 3)) / (rises.mean(dim=-1) + 1e-3),
     }
     return [f"{name}, {bands}" for name in features for bands in ranges], torch.cat([*features.values()], dim=1)
+
+
+def _mean_cosine(unit: Tensor) -> Tensor:
+    """Between any two of the stretches' vectors of length 1, (B, ranges, stretches, n) -> (B, ranges); NaN of one"""
+    n = unit.shape[2]
+    return (
+        (unit.sum(dim=2).square().sum(dim=-1) - n) / (n * (n - 1))
+        if n > 1
+        else unit.new_full(unit.shape[:2], torch.nan)
+    )
 
 
 def _onsets(

@@ -1,9 +1,10 @@
 """Which cells of a spectrogram raised or lowered each value: mask one after the other, and see how the values change.
 
 Occlusion (Zeiler & Fergus, 2014, https://arxiv.org/abs/1311.2901). What is masked becomes the training songs' mean
-level of its bands, as it does under the masks of training, and no tone stands out there; the waveform's peaks stay. Of
-the replacements of the bands that need no other song, this one says best what happens where another song's bands take
-the place (benchmarks/occlusion.py), as Mishra et al. found for singing (2020, https://arxiv.org/abs/2005.07788).
+level of its bands, as it does under the masks of training, and no tone stands out there; the waveform's peaks move as
+the level of all bands does. Of the replacements of the bands that need no other song, this one says best what happens
+where another song's bands take the place (benchmarks/occlusion.py), as Mishra et al. found for singing (2020,
+https://arxiv.org/abs/2005.07788).
 """
 
 from itertools import pairwise
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from music_learning.features.clip import clip_features
 from music_learning.features.harmony import octave_mean
+from music_learning.features.levels import DB
 from music_learning.model.ensemble import Ensemble, cut, segment_starts
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import even_edges
@@ -66,8 +68,14 @@ def occlusion_attributions(models: dict[str, Ensemble], spectrogram: Tensor, fil
 
 
 def mask(clip: Tensor, bands: slice, frames: slice, config: PipelineConfig, fill_db: Tensor) -> None:
-    """Mask a cell of a clip (n_rows, frames): bands become the fill (n_mels, frames), tones stand out no more."""
+    """Mask a cell of a clip (n_rows, frames): bands become the fill (n_mels, frames), tones stand out no more.
+
+    The peaks move with the level of the frames, as far as the masked bands make it up: else they would tell it.
+    """
+    levels = clip[: config.n_mels, frames]
+    before = (levels / DB).logsumexp(dim=0)
     clip[bands, frames] = fill_db[bands, frames]
+    clip[-1, frames] += DB * ((levels / DB).logsumexp(dim=0) - before)
     pitches = clip[config.n_mels : config.n_mels + config.n_pitches, frames]
     masked = config.pitches_between(bands.start, bands.stop)
     pitches[masked] = octave_mean(pitches.T[None])[0].T[masked]

@@ -1,5 +1,6 @@
 """The spectrograms on disk: memory-mapped arrays, the row index, the pipeline's settings."""
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -33,20 +34,25 @@ MAX_DB = 1_000  # far more than samples beyond full scale come to
 class SpectrogramSet:
     """A growing set of spectrograms on disk: read through a memory map, so that it may be larger than memory.
 
-    Three files in one folder: `pipeline.json` with the front end's settings; `spectrograms.f16`, rows of `n_rows` x
-    `clip_frames` little-endian float16, as the pipeline makes them; `index.csv`, whose line k says which song row k is,
-    how many frames are valid, and which preview it was made from. A row is written before its line in the index, so
-    whatever kills a run, each line has its row. A song that was computed again has a new row; its last one counts.
+    Three files in one folder: `pipeline.json` with the front end's settings; `spectrograms.f16`, a row of little-endian
+    float16 for each song; `index.csv`, whose line k says which song row k is, how many frames are valid, and which
+    preview it was made from. A row holds the mel bands and the peak, (n_mels + 1) x `clip_frames`, and then the
+    pitches, each once, though several frames share them: `n_pitches` x frames of pitches. A row is written before its
+    line in the index, so whatever kills a run, each line has its row. A song that was computed again has a new row; its
+    last one counts.
     """
 
     def __init__(self, folder: Path, config: PipelineConfig, index: list[dict[str, str]]) -> None:
         self.folder = folder
         self.config = config
-        self.shape = (config.n_rows, config.clip_frames)
+        self.levels_shape = (config.n_mels + 1, config.clip_frames)
+        self.pitches_shape = (config.n_pitches, len(config.pitch_starts(config.clip_frames)))
         self.index = index
         self.index_bytes = (folder / "index.csv").stat().st_size
         self.rows = {line["song_id"]: row for row, line in enumerate(index)}
-        self.mapped = np.empty((0, *self.shape), "<f2")  # the rows as `spectrogram` reads them, mapped when it is asked
+        self.mapped = np.empty(
+            (0, self.row_size), "<f2"
+        )  # the rows as `spectrogram` reads them, mapped when it is asked
         self.checked: set[int] = set()
 
     @classmethod
@@ -106,8 +112,34 @@ class SpectrogramSet:
                 )
 
     @property
+    def row_size(self) -> int:
+        """How many numbers a row holds."""
+        return math.prod(self.levels_shape) + math.prod(self.pitches_shape)
+
+    @property
     def row_bytes(self) -> int:
-        return self.shape[0] * self.shape[1] * 2
+        return self.row_size * 2
+
+    def packed(self, spectrogram: np.ndarray) -> np.ndarray:
+        """A spectrogram (n_rows, frames) as a row; at most `clip_frames` frames are kept."""
+        n_mels, spectrogram = self.config.n_mels, spectrogram[:, : self.config.clip_frames]
+        frames = spectrogram.shape[1]
+        starts = list(self.config.pitch_starts(frames))
+        levels, pitches = (np.full(shape, self.config.floor_db, "<f2") for shape in self._shapes)
+        levels[:, :frames] = np.concatenate([spectrogram[:n_mels], spectrogram[-1:]])
+        pitches[:, : len(starts)] = spectrogram[n_mels:-1, starts]
+        return np.concatenate([levels.ravel(), pitches.ravel()])
+
+    def unpacked(self, row: np.ndarray, frames: int) -> np.ndarray:
+        """What `packed` made a row of: (n_rows, frames)"""
+        size, starts = math.prod(self.levels_shape), [*self.config.pitch_starts(frames), frames]
+        levels = row[:size].reshape(self.levels_shape)[:, :frames]
+        pitches = row[size:].reshape(self.pitches_shape)[:, : len(starts) - 1]
+        return np.concatenate([levels[:-1], pitches.repeat(np.diff(starts), axis=1), levels[-1:]])
+
+    @property
+    def _shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        return self.levels_shape, self.pitches_shape
 
     def has(self, song: Mapping[str, str]) -> bool:
         """Whether there is a spectrogram of this song_id, made from the preview with this preview_sha256."""
@@ -128,7 +160,7 @@ class SpectrogramSet:
         lines = [
             {
                 "song_id": song["song_id"],
-                "frames": str(min(spectrogram.shape[1], self.shape[1])),
+                "frames": str(min(spectrogram.shape[1], self.config.clip_frames)),
                 "preview_sha256": song["preview_sha256"],
             }
             for song, spectrogram in items
@@ -138,9 +170,7 @@ class SpectrogramSet:
         # An append that was stopped in the middle may have left a part of it, which is cut off.
         with _opened_at(self.folder / "spectrograms.f16", data_bytes) as data:
             for _, spectrogram in items:
-                row = np.full(self.shape, self.config.floor_db, "<f2")
-                row[:, : spectrogram.shape[1]] = spectrogram[:, : self.shape[1]]
-                data.write(row.tobytes())
+                data.write(self.packed(spectrogram).tobytes())
             data.flush()
             os.fsync(data.fileno())
         with _opened_at(self.folder / "index.csv", self.index_bytes) as file:
@@ -150,20 +180,20 @@ class SpectrogramSet:
         self.rows, self.index, self.index_bytes = rows, index, index_bytes  # at once, so that they fit together
 
     def memory_map(self) -> np.ndarray:
-        """All rows, (rows, n_rows, clip_frames) float16, read only. Beyond its `frames` a row is `floor_db`."""
+        """All rows, (rows, row_size) float16, read only. Beyond its `frames` a row is `floor_db`."""
         if not self.index:
             raise UserError(f"{self.folder} holds no spectrogram; run data_loading.py first")
-        shape = (len(self.index), *self.shape)
+        shape = (len(self.index), self.row_size)
         return np.memmap(self.folder / "spectrograms.f16", "<f2", mode="r", shape=shape)
 
     def spectrogram(self, song_id: str) -> np.ndarray:
-        """One song's spectrogram, (n_rows, valid frames) float16, read only. Raises UserError where it is damaged."""
+        """One song's spectrogram, (n_rows, valid frames) float16. Raises UserError where it is damaged."""
         if len(self.mapped) != len(self.index):
             self.mapped = self.memory_map()
         row = self.rows[song_id]
-        clip = self.mapped[row, :, : self.frames(song_id)]
+        clip = self.unpacked(self.mapped[row], self.frames(song_id))
         if row not in self.checked:
-            lowest = min(self.config.floor_db, self.config.pitch_floor_db) - 1
+            lowest = self.config.floor_db - 1
             levels = clip.astype(np.float32)
             has_hole = not levels.any(axis=1).all()  # zeros are 0 dB, as loud as can be, in which no band stays
             if has_hole or not (levels.min() >= lowest and levels.max() <= MAX_DB):  # NaN is neither
@@ -210,7 +240,7 @@ class SpectrogramSets:
         return next(spectrograms for spectrograms in self.sets if song_id in spectrograms.rows)
 
     def spectrogram(self, song_id: str) -> np.ndarray:
-        """One song's spectrogram, (n_rows, valid frames) float16, read only."""
+        """One song's spectrogram, (n_rows, valid frames) float16."""
         return self._holding(song_id).spectrogram(song_id)
 
     def tensor(self, song_id: str) -> Tensor:

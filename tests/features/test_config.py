@@ -75,7 +75,7 @@ REFUSED = {
     "n_fft 256 at sample_rate_hz 16000 doesn't fit": {"n_fft": 256},
     "pitch_n_fft 1024 at sample_rate_hz 16000 doesn't fit": {"pitch_n_fft": 1024},
     "semitone_width 0.35; the pipeline has 3": {"semitone_width": 3.0},
-    "floor_db -100; the pipeline has -20": {"floor_db": -20.0},
+    "floor_db -120; the pipeline has -20": {"floor_db": -20.0},
     "pitch_hop_samples 2080 at": {"hop_samples": 520, "pitch_hop_samples": 2080},
     "pitch_hop_samples 2000 at": {"hop_samples": 500, "pitch_hop_samples": 2000},
     "pitch_hop_samples 2048 must be 2 times a multiple of hop_samples 300": {"hop_samples": 300},

@@ -4,7 +4,7 @@ import torch
 
 from music_learning.audio import AudioPipeline
 from music_learning.features.config import FeatureConfig
-from music_learning.features.harmony import harmony, pitch_classes, tones_in
+from music_learning.features.harmony import harmony, octave_mean, peaks_in, pitch_classes, tones_in
 
 CONFIG = FeatureConfig()
 RATE_HZ, N_PITCHES = CONFIG.pipeline.sample_rate_hz, CONFIG.pipeline.n_pitches
@@ -117,6 +117,33 @@ def test_bass_is_followed():
     assert walking[2] > 0.5 and walking[3] < 0.9
 
 
-def test_nothing_to_hear_is_finite():
-    for _, values in harmony(torch.full((2, N_PITCHES, 40), -90.0), CONFIG).values():
-        assert values.isfinite().all()
+def test_silence_is_no_chord():
+    for group, (names, values) in harmony(torch.full((2, N_PITCHES, 40), -90.0), CONFIG).items():
+        unknown = [name for name, is_nan in zip(names, values.isnan().all(dim=0), strict=True) if is_nan]
+        assert not values.isinf().any() and values.isnan().sum() == 2 * len(unknown)
+        assert all("chord" in name or "roots" in name for name in unknown)
+        assert bool(unknown) == (group in ("key and intervals", "scale and chords"))
+
+
+def test_chords_are_those_of_the_frames_that_sound():
+    pitches = torch.full((1, N_PITCHES, 80), -60.0)
+    pitches[:, [15, 19, 22], :40] = -20  # a major chord
+    with_silence, without = (harmony(x, CONFIG)["key and intervals"] for x in (pitches, pitches[:, :, :40]))
+    names = without[0]
+    for name in ("share of major chords", "chord changes"):
+        assert with_silence[1][0, names.index(name)] == without[1][0, names.index(name)]
+
+
+def test_a_sine_is_one_tone():
+    sine = torch.sin(2 * torch.pi * 440 / 16_000 * torch.arange(64_000)) / 4
+    pipeline = CONFIG.pipeline
+    tones = tones_in(AudioPipeline(pipeline)(sine)[None, pipeline.n_mels : -1].transpose(1, 2))
+    assert (tones > CONFIG.tone_db).sum(dim=2).min() > 1  # its flanks stand out as well
+    assert (peaks_in(tones, CONFIG).sum(dim=2) == 1).all()
+
+
+@pytest.mark.parametrize("pitch", [0, 3, N_PITCHES - 1])
+def test_octave_mean_takes_no_pitch_twice(pitch):
+    levels = torch.arange(N_PITCHES, dtype=torch.float32)
+    around = levels[max(0, pitch - 6) : pitch + 7]
+    assert octave_mean(levels[None, None])[0, 0, pitch] == pytest.approx(around.mean().item())
