@@ -13,6 +13,7 @@ from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import is_number, shown
 
 COVERAGE = 0.9
+MAX_SCALE = 10.0  # of songs' intervals
 MAX_COEFFICIENT = 1e6  # of a parabola between 0 and 1
 CORRELATION = "correlation"  # of the errors of valence and energy, beside the targets
 MADE_BY = "model_train.py --folds 5"
@@ -31,6 +32,7 @@ class Interval:
     high: tuple[float, float, float]
     margin: float
     coverage: float = COVERAGE
+    songs_scale: float = 1.0  # of the ends' distance from the value of a whole song; see song_intervals
 
     @classmethod
     def from_dict(cls, values: object) -> "Interval":
@@ -45,14 +47,22 @@ class Interval:
             raise ValueError(f"margin is {shown(margin)}, no number")
         if not is_number(coverage) or not 0 < coverage < 1:
             raise ValueError(f"coverage is {shown(coverage)}, not between 0 and 1")
+        if not is_number(scale := values.get("songs_scale", 1.0)) or not 0 < scale <= MAX_SCALE:
+            raise ValueError(f"songs_scale is {shown(scale)}, not above 0 and up to {MAX_SCALE:g}")
         low, high = tuple(values["low"]), tuple(values["high"])
         places = _powers(np.linspace(0, 1, 11))
         if (places @ np.array(low) - margin > places @ np.array(high) + margin).all():
             raise ValueError("its low end lies above its high end")
-        return cls(low, high, margin, coverage)
+        return cls(low, high, margin, coverage, scale)
 
     def to_dict(self) -> dict:
         return asdict(self)
+
+    def around_song(self, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """As `around`, for recordings of several windows, whose values are surer."""
+        predicted = np.asarray(predicted, np.float64)
+        low, high = scaled(predicted, np.stack(self.around(predicted)), self.songs_scale)
+        return low, high
 
     def around(self, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Predictions (n,) in [0, 1] -> the ends (n,) and (n,), in [0, 1], with the prediction between them."""
@@ -60,6 +70,20 @@ class Interval:
         low, high = (_powers(predicted) @ np.array(end) for end in (self.low, self.high))
         low, high = (low - self.margin).clip(0, 1), (high + self.margin).clip(0, 1)
         return np.minimum(low, predicted), np.maximum(high, predicted)
+
+
+def scaled(predicted: np.ndarray, ends: np.ndarray, scale: float) -> np.ndarray:
+    """Intervals with both ends nearer to the prediction, or farther off.
+
+    Args:
+        predicted: (...,) in [0, 1].
+        ends: (2, ...), the low and the high ends, with the predictions between them.
+        scale: of the distance of both from the prediction.
+
+    Returns:
+        (2, ...) in [0, 1].
+    """
+    return (predicted + scale * (ends - predicted)).clip(0, 1)
 
 
 def write_intervals(
@@ -85,6 +109,18 @@ def write_intervals(
         known[target] = {**interval.to_dict(), **belongs_to, "measured": measured[target]}
     if correlation is not None and (weights or CORRELATION not in known):
         known[CORRELATION] = correlation
+    write_json(paths.intervals, known)
+
+
+def write_songs_scale(paths: ModelPaths, scale: float, measured: dict[str, dict]) -> None:
+    """Write the scale of the intervals around whole songs' values beside the intervals of clips that there are.
+
+    Args:
+        measured: for each target what is known of such intervals, to be read by people.
+    """
+    known = _known(paths)
+    for target, values in known.items():
+        known[target] = values | {"songs_scale": scale, "measured_songs": measured[target]}
     write_json(paths.intervals, known)
 
 

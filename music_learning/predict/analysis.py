@@ -29,8 +29,9 @@ class Moment:
 class Explanation:
     """How much each cell of the spectrogram raised (above 0) or lowered the values of the window that it is in.
 
-    Of a recording's last window, which is shorter, it says how much it would in as long a one as the others. A cell is
-    a group of mel bands during one moment of the timeline; see `occlusion.occlusion_attributions`.
+    A window that counts less in a recording's value has attributions that are smaller by as much: a soft intro's for
+    energy, or those of a short last window. A cell is a group of mel bands during one moment of the timeline; see
+    `occlusion.occlusion_attributions`.
     """
 
     edges_hz: tuple[float, ...]  # (bands + 1,), between the groups of bands, ascending
@@ -96,7 +97,8 @@ class Analysis:
     """What is predicted of one recording.
 
     The timeline has one moment for every 3 to 4 s that are not silent. Over each window, the mean of its moments is
-    the value of that window; a recording's value is the mean of its windows, weighted by their lengths.
+    the value of that window; `pooling` says how a recording's values follow from its windows: for energy, loud windows
+    count more.
     """
 
     duration_s: float

@@ -40,6 +40,7 @@ from music_learning.predict.analysis import (
 from music_learning.predict.mood import Mood
 from music_learning.predict.novelty import NoveltyDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
+from music_learning.predict.pooling import level_db, pool
 from music_learning.predict.similarity import SongIndex, by_artist
 
 N_SIMILAR_SONGS = 10
@@ -54,6 +55,8 @@ class WindowPrediction:
     start_s: float
     duration_s: float
     frames: int
+    level_db: float  # of its mean power
+    features: Tensor  # (1, features)
     prediction: (
         Prediction  # of all targets: the timeline is (targets, segments), the embedding (targets, members * hidden)
     )
@@ -170,24 +173,34 @@ class Predictor:
             start_s,
             duration_s,
             frames=spectrogram.shape[1],
+            level_db=level_db(spectrogram[: self.pipeline.config.n_mels]),
+            features=features,
             prediction=predict_clip(self.models, spectrogram, features),
             is_novel=self.novelty.is_novel(features, duration_s),
             attributions=occlusion_attributions(self.models, spectrogram) if explain else None,
         )
 
+    @torch.inference_mode()
     def _analysis(self, windows: list[WindowPrediction], spectrogram: Tensor, duration_s: float) -> Analysis:
-        """Join the windows of a recording: its values are their mean, weighted by their lengths."""
+        """Join the windows of a recording: its values as `pooling` says, and similar songs by their votes."""
         if not windows:
             raise AudioError("silent from beginning to end")
-        n_frames = sum(window.frames for window in windows)
-        means = sum(window.frames * window.prediction.values for window in windows) / n_frames
-        embedding = sum(window.frames * window.prediction.embedding.flatten() for window in windows) / n_frames
-        values = dict(zip(self.models, means.tolist(), strict=True))
+        pooled = pool(
+            self.models,
+            torch.stack([window.prediction.values for window in windows], dim=1),
+            torch.cat([window.features for window in windows]),
+            levels_db=[window.level_db for window in windows],
+            lengths_s=[window.duration_s for window in windows],
+        )
+        values = dict(zip(self.models, pooled.values.tolist(), strict=True))
+        embeddings = ((window.prediction.embedding.flatten(), window.frames) for window in windows)
+        songs = self.index.nearest_to_windows(embeddings, N_SEARCHED)
         intervals = {
-            target: tuple(float(end) for end in interval.around(values[target]))
+            target: tuple(
+                float(end) for end in (interval.around_song if len(windows) > 1 else interval.around)(values[target])
+            )
             for target, interval in self.intervals.items()
         }
-        songs = self.index.nearest(embedding, N_SEARCHED)
         return Analysis(
             duration_s=duration_s,
             values=values,
@@ -203,20 +216,26 @@ class Predictor:
             similar_songs=tuple(songs[:N_SIMILAR_SONGS]),
             similar_artists=tuple(by_artist(songs, N_SIMILAR_ARTISTS)),
             spectrogram=spectrogram,
-            explanation=self._explanation(windows),
+            explanation=self._explanation(windows, pooled.weights),
         )
 
-    def _explanation(self, windows: list[WindowPrediction]) -> Explanation | None:
+    def _explanation(self, windows: list[WindowPrediction], weights: Tensor) -> Explanation | None:
         """One explanation of all windows, if they have attributions.
 
-        In a short window, such as a song's last, a cell is a larger part of the whole. All are put on the scale of the
-        longest window, so that attributions are alike where the sound is.
+        A cell moves its own window's value, which counts more or less in the recording's. All are put on the scale of
+        the window that counts most, so that attributions are alike where they do as much to the recording.
+
+        Args:
+            windows: of the recording.
+            weights: (targets, windows), how much each counts.
         """
         config = self.pipeline.config
         edges_hz = tuple(config.hz_at(band) for band in even_edges(config.n_mels, N_BANDS))
-        longest = max(window.frames for window in windows)
+        shares = weights / weights.amax(dim=1, keepdim=True)
         scaled = [
-            window.frames / longest * window.attributions for window in windows if window.attributions is not None
+            share[:, None, None] * window.attributions
+            for share, window in zip(shares.T, windows, strict=True)
+            if window.attributions is not None
         ]
         if not scaled:
             return None

@@ -14,6 +14,7 @@ from music_learning.evaluation.conformal import (
     read_intervals,
     without_interval,
     write_intervals,
+    write_songs_scale,
 )
 from music_learning.files import read_json
 from music_learning.paths import RELEASED_MODELS, ModelPaths
@@ -52,6 +53,15 @@ def test_interval_stays_in_range_and_holds_the_prediction():
     assert [end.tolist() for end in wide.around([0.5])] == [[0], [1]]
 
 
+def test_songs_have_narrower_intervals_that_hold_the_prediction():
+    interval = Interval(low=(-0.2, 1, 0), high=(0.4, 1, 0), margin=0, songs_scale=0.5)
+    low, high = interval.around_song([0.1, 0.5, 0.9])
+    assert low == pytest.approx([0.05, 0.4, 0.8])  # half of what is left of the interval, which ends at 0
+    assert high == pytest.approx([0.3, 0.7, 0.95])
+    unmeasured = Interval(low=(-0.2, 1, 0), high=(0.4, 1, 0), margin=0)
+    assert [end.tolist() for end in unmeasured.around_song(0.5)] == [end.tolist() for end in unmeasured.around(0.5)]
+
+
 def test_measured_coverage_is_that_of_songs_not_fitted_to():
     truth, predicted, folds = songs()
     measured = measure_interval(truth, predicted, folds)
@@ -80,6 +90,7 @@ HOSTILE = {
     ),  # the last one lies below the low end
     "margin": (None, "0.1", True, math.nan, -math.inf, 1e9, 10**400, []),
     "coverage": (None, "0.9", True, math.nan, 0, 1, -0.9, 90, 10**400),
+    "songs_scale": (None, "0.9", True, math.nan, 0, -0.9, 11, 10**400),
 }
 
 
@@ -87,7 +98,7 @@ HOSTILE = {
 def test_damaged_interval_is_refused(name):
     values = Interval((0, 1, 0), (0, 1, 0), 0.1).to_dict()
     for value in HOSTILE[name]:
-        with pytest.raises(ValueError, match=r"three numbers|margin is|coverage is|low end lies above"):
+        with pytest.raises(ValueError, match=r"three numbers|margin is|coverage is|songs_scale is|low end lies above"):
             Interval.from_dict(values | {name: value})
 
 
@@ -153,6 +164,18 @@ def test_damaged_correlation_is_a_sentence(tmp_path, damage):
     for read in (read_correlation, lambda paths: read_intervals(paths, WEIGHTS)):
         with pytest.raises(UserError, match=r"intervals\.json is damaged"):
             read(paths)
+
+
+def test_scale_of_songs_is_kept_until_new_intervals_are_written(tmp_path):
+    paths, measured = ModelPaths(tmp_path), {target: {"n": 1} for target in TARGETS}
+    write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, WEIGHTS)
+    assert read_intervals(paths, WEIGHTS)["energy"].songs_scale == 1
+    write_songs_scale(paths, 0.8, {target: {"n": 58} for target in TARGETS})
+    assert {interval.songs_scale for interval in read_intervals(paths, WEIGHTS).values()} == {0.8}
+    written = json.loads(paths.intervals.read_text())["energy"]
+    assert (written["measured"], written["measured_songs"]) == ({"n": 1}, {"n": 58})
+    write_intervals(paths, {"energy": INTERVAL}, measured, WEIGHTS)
+    assert [read_intervals(paths, WEIGHTS)[target].songs_scale for target in TARGETS] == [1, 0.8, 0.8]
 
 
 def test_intervals_of_other_weights_are_left_out_with_a_sentence(tmp_path, caplog):

@@ -23,6 +23,7 @@ from music_learning.plots import analysis as picture
 from music_learning.predict import occlusion
 from music_learning.predict.analysis import Explanation, even_edges
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
+from music_learning.predict.pooling import level_db, window_weights
 from music_learning.predict.predictor import Predictor
 
 CONFIG = PipelineConfig()
@@ -178,7 +179,7 @@ def test_nothing_is_explained_unless_asked(predictor, monkeypatch):
 
 def test_each_window_is_explained_at_its_time(predictor):
     """35 s with 3 s of silence in front: two windows, whose moments are those of the timeline."""
-    samples = np.concatenate([np.zeros(3 * 16_000), chord(seconds=32)])
+    samples = np.concatenate([np.zeros(3 * 16_000), chord(seconds=27), 2 * chord(seconds=5)])
     analysis = predictor.predict(samples, sample_rate_hz=16_000, explain=True)
     found = analysis.explanation
     assert found.attributions.shape == (len(TARGETS), N_BANDS, len(analysis.timeline))
@@ -193,9 +194,15 @@ def test_each_window_is_explained_at_its_time(predictor):
         for window in predictor.pipeline.windows(predictor.pipeline.waveforms_of(samples, 16_000))
         if window[0] is not None
     ]
-    shorter = second.shape[1] / first.shape[1]  # its cells count for as much less
+    weights = window_weights(
+        [level_db(window[: predictor.pipeline.config.n_mels]) for window in (first, second)],
+        [27, 5],
+    )
+    assert (weights[:, 0] > weights[:, 1]).all()  # so that the cells of the second, shorter window count for less
+    assert len(set((weights[:, 1] / weights[:, 0]).tolist())) == 2  # but as it is louder, for less less in energy
+    less = (weights[:, 1] / weights[:, 0]).float()[:, None, None]
     expected = torch.cat(
-        [occlusion_attributions(predictor.models, first), shorter * occlusion_attributions(predictor.models, second)],
+        [occlusion_attributions(predictor.models, first), less * occlusion_attributions(predictor.models, second)],
         dim=2,
     )
     torch.testing.assert_close(found.attributions, expected)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import call_main, chord, write_audio, write_with_ffmpeg
 
@@ -63,15 +64,37 @@ def test_timeline_covers_the_recording_and_its_mean_is_the_value(predictor, seco
 
 
 def test_timeline_follows_the_recording(predictor):
-    """Two halves that differ: the timeline tells them apart, and the value lies between."""
+    """Two halves that differ: the timeline tells them apart, and a positive mood is the mean of both."""
     quiet, loud = noisy_chord(30, level=0.01), noisy_chord(30, level=0.9)
     analysis = predictor.predict(np.concatenate([quiet, loud]), sample_rate_hz=16_000)
     alone = [predictor.predict(half, sample_rate_hz=16_000) for half in (quiet, loud)]
     for target in TARGETS:
         timeline = [moment.values[target] for moment in analysis.timeline]
         assert len(set(timeline)) > 1
-        assert analysis.values[target] == pytest.approx(np.mean([half.values[target] for half in alone]), abs=1e-5)
         assert timeline == pytest.approx([m.values[target] for half in alone for m in half.timeline], abs=1e-5)
+    assert analysis.values["valence"] == pytest.approx(np.mean([half.values["valence"] for half in alone]), abs=1e-5)
+
+
+def test_energy_is_that_of_the_loud_part(predictor):
+    quiet, loud = noisy_chord(30, level=0.01), noisy_chord(30, level=0.9)
+    analysis = predictor.predict(np.concatenate([quiet, loud]), sample_rate_hz=16_000)
+    of_quiet, of_loud = (predictor.predict(x, sample_rate_hz=16_000).values["energy"] for x in (quiet, loud))
+    assert abs(of_loud - of_quiet) > 0.01
+    assert analysis.values["energy"] == pytest.approx(of_loud, abs=0.2 * abs(of_loud - of_quiet))
+
+
+def test_parts_of_a_mix_vote_for_similar_songs(predictor, library):
+    """Two songs of the index, one after the other: both are found first, though their mean is like neither."""
+    clips = [soundfile.read(library / "clips" / f"song{number:02}.wav")[0] for number in (3, 8)]
+    rate_hz = soundfile.info(library / "clips" / "song03.wav").samplerate
+    windows = [
+        window
+        for clip in clips
+        for window in predictor.pipeline.windows(predictor.pipeline.waveforms_of(clip, rate_hz))
+    ]
+    analysis = predictor.analyse(windows)
+    assert {song.song_id for song in analysis.similar_songs[:2]} == {"song03", "song08"}
+    assert [song.similarity_percentile for song in analysis.similar_songs[:2]] == pytest.approx([100, 100])
 
 
 def test_silent_half_minutes_are_left_out(predictor):
@@ -156,6 +179,15 @@ def test_intervals_are_in_the_result_where_there_are_some(predictor, trained):
         (analysis.values["energy"] - 0.1, analysis.values["energy"] + 0.2)
     )
     assert {"energy_low", "energy_high"} <= set(analysis.to_dict())
+
+
+def test_recordings_of_several_windows_have_the_intervals_of_songs(trained):
+    predictor = Predictor.load(trained)
+    predictor.intervals = {"valence": Interval(low=(-0.1, 1, 0), high=(0.2, 1, 0), margin=0, songs_scale=0.5)}
+    for seconds, scale in ((30, 1.0), (40, 0.5)):
+        analysis = predictor.predict(noisy_chord(seconds), sample_rate_hz=16_000)
+        value = analysis.values["valence"]
+        assert analysis.intervals["valence"] == pytest.approx((value - 0.1 * scale, value + 0.2 * scale))
 
 
 def test_result_is_json(predictor):

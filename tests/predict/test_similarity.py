@@ -41,6 +41,44 @@ def test_nearest_song_is_the_song_itself_and_the_others_follow_by_distance():
     assert percentiles[0] == 100
 
 
+@pytest.mark.parametrize("row", range(5))
+def test_one_window_finds_what_is_nearest_to_it(row):
+    index = make_index()
+    embedding = index.components[row] + 0.3
+    assert index.nearest_to_windows([(embedding, 937.0)], 8) == index.nearest(embedding, 8)
+
+
+def test_each_part_of_a_mix_has_its_neighbours_shown():
+    """Five far-off groups of songs, a window from the middle of each: of each group one is among the first five."""
+    generator = torch.Generator().manual_seed(0)
+    centres = 100 * torch.eye(5)
+    points = torch.cat([centre + torch.randn(20, 5, generator=generator) for centre in centres])
+    index = SongIndex(
+        [song(k % N_SONGS) | {"song_id": f"id{k}"} for k in range(100)], points, torch.zeros(5), torch.eye(5)
+    )
+    windows = [(centre, 900.0) for centre in centres]
+    found = index.nearest_to_windows(windows, 10)
+    assert {int(neighbour.song_id[2:]) // 20 for neighbour in found[:5]} == set(range(5))
+    assert {neighbour.song_id for neighbour in found[:5]} == {index.nearest(c, 1)[0].song_id for c in centres}
+    of_mean = index.nearest(centres.mean(dim=0), 5)
+    assert {neighbour.song_id for neighbour in of_mean} != {neighbour.song_id for neighbour in found[:5]}
+
+
+def test_song_that_is_near_throughout_comes_before_one_that_is_nearest_to_a_part():
+    points = torch.tensor([[0.0, 0.1], [4.0, 0.1], [2.0, 0.0], [2.0, 50.0], [60.0, 0.0]])
+    index = SongIndex([song(k) for k in range(5)], points, torch.zeros(2), torch.eye(2))
+    found = index.nearest_to_windows([(torch.tensor([0.0, 0.0]), 1.0), (torch.tensor([4.0, 0.0]), 1.0)], 2)
+    assert found[0].song_id == "id2"
+    assert found[0].similarity_percentile == 100  # of the mean of both, on which it lies
+
+
+def test_long_window_has_more_votes():
+    index = make_index()
+    first, second = index.components[3], index.components[9]
+    assert index.nearest_to_windows([(first, 1.0), (second, 9.0)], 5)[0].song_id == "id9"
+    assert index.nearest_to_windows([(first, 9.0), (second, 1.0)], 5)[0].song_id == "id3"
+
+
 def test_similarity_percentile_is_a_share_of_pairs():
     index = make_index(200)
     middle = index.pair_distances.median()
