@@ -18,7 +18,7 @@ from sklearn.model_selection import GroupKFold
 
 from music_learning.errors import run
 from music_learning.evaluation.conformal import fit_interval
-from music_learning.evaluation.predictions import read_predictions
+from music_learning.evaluation.predictions import read_parts
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.predict.mood import AXES, MOODS, Mood, deviations, error_correlation
 from music_learning.songs.artists import artist_groups
@@ -32,7 +32,7 @@ N_RESAMPLES = 2000
 WORDS = list(MOODS.values())
 
 
-def moods_of_unseen(songs: pd.DataFrame, predicted: pd.DataFrame, groups: np.ndarray) -> list[Mood]:
+def moods_of_unseen(songs: pd.DataFrame, predicted: dict[str, pd.DataFrame], groups: np.ndarray) -> list[Mood]:
     """The mood of each song, from intervals and a correlation of other artists' songs."""
     folds = np.empty(len(songs), int)
     for number, (_, out) in enumerate(GroupKFold(N_FOLDS, shuffle=True, random_state=0).split(groups, groups=groups)):
@@ -40,14 +40,24 @@ def moods_of_unseen(songs: pd.DataFrame, predicted: pd.DataFrame, groups: np.nda
     moods: list[Mood | None] = [None] * len(songs)
     for number in range(N_FOLDS):
         known, out = folds != number, np.flatnonzero(folds == number)
-        truth, values = songs.loc[known], predicted.loc[known]
-        intervals = {axis: fit_interval(truth[axis].to_numpy(), values[axis].to_numpy(), folds[known]) for axis in AXES}
+        truth, values = songs.loc[known], {axis: predicted[axis].loc[known] for axis in AXES}
+        intervals = {
+            axis: fit_interval(
+                truth[axis].to_numpy(), *(values[axis][name].to_numpy() for name in ("predicted", "std")), folds[known]
+            )
+            for axis in AXES
+        }
         correlation = error_correlation(intervals, truth, values)
         print(f"fold {number + 1}: the errors of valence and energy correlate by {correlation:+.2f}")
-        ends = {axis: np.transpose(intervals[axis].around(predicted[axis].iloc[out])) for axis in AXES}
+        ends = {
+            axis: np.transpose(
+                intervals[axis].around(*(predicted[axis][name].iloc[out] for name in ("predicted", "std")))
+            )
+            for axis in AXES
+        }
         for place, row in enumerate(out):
             around = {axis: tuple(ends[axis][place]) for axis in AXES}
-            moods[row] = Mood(dict(predicted.iloc[row]), around, correlation)
+            moods[row] = Mood({axis: predicted[axis]["predicted"].iloc[row] for axis in AXES}, around, correlation)
     return moods
 
 
@@ -105,7 +115,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
     arguments = parser.parse_args()
     songs, paths = read_songs(DataPaths(arguments.data)), ModelPaths(arguments.models)
-    predicted = pd.DataFrame({axis: read_predictions(paths.predictions(axis, "5-fold"), songs) for axis in AXES})
+    predicted = {axis: read_parts(paths.predictions(axis, "5-fold"), songs) for axis in AXES}
     groups = artist_groups(songs).to_numpy()
     moods = moods_of_unseen(songs, predicted, groups)
 

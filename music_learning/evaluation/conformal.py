@@ -1,4 +1,8 @@
-"""90 % intervals around predictions: conformalized quantile regression on the residuals of a cross-validation."""
+"""90 % intervals around predictions: conformalized quantile regression on the residuals of a cross-validation.
+
+Residuals are counted in the standard deviations that the kernel model expects of them: so an interval is the wider, the
+less a clip is like the training songs.
+"""
 
 import logging
 from dataclasses import asdict, dataclass
@@ -23,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Interval:
-    """The ends of a prediction's interval, each a parabola over the predicted value.
+    """How far the ends of a prediction's interval lie above it, in standard deviations: parabolas over the prediction.
 
     Each end has (offset, slope, curvature); `margin` widens the interval on both sides, or narrows it where negative.
     """
@@ -58,17 +62,22 @@ class Interval:
     def to_dict(self) -> dict:
         return asdict(self)
 
-    def around_song(self, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def around_song(self, predicted: ArrayLike, std: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """As `around`, for recordings of several windows, whose values are surer."""
         predicted = np.asarray(predicted, np.float64)
-        low, high = scaled(predicted, np.stack(self.around(predicted)), self.songs_scale)
+        low, high = scaled(predicted, np.stack(self.around(predicted, std)), self.songs_scale)
         return low, high
 
-    def around(self, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions (n,) in [0, 1] -> the ends (n,) and (n,), in [0, 1], with the prediction between them."""
-        predicted = np.asarray(predicted, np.float64)
+    def around(self, predicted: ArrayLike, std: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """The ends (n,) and (n,), in [0, 1], with the prediction between them.
+
+        Args:
+            predicted: (n,) in [0, 1].
+            std: (n,) above 0, the kernel model's.
+        """
+        predicted, std = np.asarray(predicted, np.float64), np.asarray(std, np.float64)
         low, high = (_powers(predicted) @ np.array(end) for end in (self.low, self.high))
-        low, high = (low - self.margin).clip(0, 1), (high + self.margin).clip(0, 1)
+        low, high = ((predicted + std * end).clip(0, 1) for end in (low - self.margin, high + self.margin))
         return np.minimum(low, predicted), np.maximum(high, predicted)
 
 
@@ -187,32 +196,33 @@ def _is_coefficient(value: object) -> bool:
 
 
 def fit_interval(
-    truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray, *, coverage: float = COVERAGE
+    truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, folds: np.ndarray, *, coverage: float = COVERAGE
 ) -> Interval:
     """Fit the ends of the interval to predictions whose truth is known (Romano et al., 2019, arXiv:1905.03222).
 
-    The ends are regressed as quantiles of the truth, in one fold after the other left out (as in cross-conformal
+    The ends are regressed as quantiles of the residuals in standard deviations, in one fold after the other left out (as in cross-conformal
     prediction: Vovk, 2015); the margin is what it takes to cover the truths left out. Both tails get the same share,
     since a symmetric interval would miss the extreme songs too often: predictions lean towards the mean.
 
     Args:
         truth, predicted: (songs,) in [0, 1]; by models that never heard the song's artists.
+        std: (songs,), the kernel model's.
         folds: (songs,) which fold each song is in; no artist is in two. At least two folds.
     """
-    tail = (1 - coverage) / 2
+    tail, residuals = (1 - coverage) / 2, (truth - predicted) / std
     misses = np.empty(len(truth))
     for fold in np.unique(folds):
         out = folds == fold
-        low, high = (_quantile(truth[~out], predicted[~out], level) for level in (tail, 1 - tail))
+        low, high = (_quantile(residuals[~out], predicted[~out], level) for level in (tail, 1 - tail))
         ends = [_powers(predicted[out]) @ end for end in (low, high)]
-        misses[out] = np.maximum(ends[0] - truth[out], truth[out] - ends[1])
+        misses[out] = np.maximum(ends[0] - residuals[out], residuals[out] - ends[1])
     level = min(np.ceil((len(truth) + 1) * coverage) / len(truth), 1)
     margin = float(np.quantile(misses, level, method="higher"))
-    low, high = (tuple(_quantile(truth, predicted, level).tolist()) for level in (tail, 1 - tail))
+    low, high = (tuple(_quantile(residuals, predicted, level).tolist()) for level in (tail, 1 - tail))
     return Interval(low, high, margin, coverage)
 
 
-def measure_interval(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray) -> dict:
+def measure_interval(truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, folds: np.ndarray) -> dict:
     """How often intervals hold the truth, and how wide they are: those of each fold fitted to the other folds only.
 
     Returns:
@@ -222,8 +232,8 @@ def measure_interval(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray
     low, high = np.empty(len(truth)), np.empty(len(truth))
     for fold in np.unique(folds):
         out = folds == fold
-        interval = fit_interval(truth[~out], predicted[~out], folds[~out])
-        low[out], high[out] = interval.around(predicted[out])
+        interval = fit_interval(truth[~out], predicted[~out], std[~out], folds[~out])
+        low[out], high[out] = interval.around(predicted[out], std[out])
     inside, width = (low <= truth) & (truth <= high), high - low
     terciles = np.array_split(np.argsort(truth, kind="stable"), 3)
     return {
@@ -239,9 +249,9 @@ def _powers(predicted: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(predicted), predicted, predicted**2], axis=-1)
 
 
-def _quantile(truth: np.ndarray, predicted: np.ndarray, level: float) -> np.ndarray:
-    """The coefficients (3,) of the parabola below which a share `level` of the truths lies."""
+def _quantile(residuals: np.ndarray, predicted: np.ndarray, level: float) -> np.ndarray:
+    """The coefficients (3,) of the parabola over the predictions below which a share `level` of the residuals lies."""
     from sklearn.linear_model import QuantileRegressor  # takes a second that predicting need not wait for
 
     regressor = QuantileRegressor(quantile=level, alpha=0, fit_intercept=False, solver="highs")
-    return regressor.fit(_powers(predicted), truth).coef_
+    return regressor.fit(_powers(predicted), residuals).coef_

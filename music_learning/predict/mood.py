@@ -141,16 +141,18 @@ def both_below(first: float, second: float, *, correlation: float) -> float:
 
 
 def error_correlation(
-    intervals: dict[str, Interval], truth: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike]
+    intervals: dict[str, Interval], truth: Mapping[str, ArrayLike], predicted: Mapping[str, Mapping[str, ArrayLike]]
 ) -> float:
     """The correlation of the deviations of valence and energy, for `Mood`.
 
     Args:
         intervals: of both axes.
-        truth, predicted: of both axes (songs,) in [0, 1]; by models that never heard the song's artists.
+        truth: of both axes (songs,) in [0, 1].
+        predicted: of both axes `predicted` and `std`, (songs,); by models that never heard the song's artists.
     """
     valence, energy = (
-        deviations(truth[axis], predicted[axis], *intervals[axis].around(predicted[axis])) for axis in AXES
+        deviations(truth[axis], values, *intervals[axis].around(values, predicted[axis]["std"]))
+        for axis, values in ((axis, predicted[axis]["predicted"]) for axis in AXES)
     )
     with np.errstate(invalid="ignore"):  # where all are alike
         correlation = np.nan_to_num(np.corrcoef(valence, energy)[0, 1])

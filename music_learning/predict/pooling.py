@@ -109,6 +109,10 @@ def kernel_shift(model: Ensemble, features: Tensor, weights: Tensor) -> float:
         features: (windows, features).
         weights: (windows,) of sum 1.
     """
-    mean = (weights[:, None] * features).sum(dim=0, keepdim=True).to(features.dtype)
-    of_mean, mean_of_each = float(model.svr(mean)), float(weights @ model.svr(features).double())
+    known = weights[:, None] * ~features.isnan()
+    mean = (known * features.nan_to_num()).sum(dim=0, keepdim=True) / known.sum(dim=0)  # NaN where no window tells
+    of_mean, mean_of_each = (
+        float(model.kernel(mean.to(features.dtype))),
+        float(weights @ model.kernel(features).double()),
+    )
     return (1 - model.config.networks_share) * (of_mean - mean_of_each)

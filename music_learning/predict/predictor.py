@@ -9,7 +9,7 @@ print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -193,11 +193,14 @@ class Predictor:
             lengths_s=[window.duration_s for window in windows],
         )
         values = dict(zip(self.models, pooled.values.tolist(), strict=True))
+        std = (pooled.weights * torch.stack([window.prediction.std for window in windows], dim=1)).sum(dim=1)
+        stds = dict(zip(self.models, std.tolist(), strict=True))
         embeddings = ((window.prediction.embedding.flatten(), window.frames) for window in windows)
         songs = self.index.nearest_to_windows(embeddings, N_SEARCHED)
         intervals = {
             target: tuple(
-                float(end) for end in (interval.around_song if len(windows) > 1 else interval.around)(values[target])
+                float(end)
+                for end in (interval.around_song if len(windows) > 1 else interval.around)(values[target], stds[target])
             )
             for target, interval in self.intervals.items()
         }
@@ -269,7 +272,7 @@ def predict_clip(models: dict[str, Ensemble], spectrogram: Tensor, features: Ten
         As for a batch of as many clips as there are models: the timeline is (targets, segments), for instance.
     """
     parts = [model.predict(spectrogram[None], features) for model in models.values()]
-    return Prediction(torch.cat([part.timeline for part in parts]), torch.cat([part.embedding for part in parts]))
+    return Prediction(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Prediction)))
 
 
 @torch.inference_mode()
