@@ -44,7 +44,7 @@ from music_learning.songs.table import read_frame
 from music_learning.training.config import TrainingConfig
 from music_learning.training.description import describe, trained_model
 from music_learning.training.device import select_device
-from music_learning.training.fit import train_ensembles
+from music_learning.training.fit import checkpoint_paths, train_ensembles
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "build" / "whole_songs"
@@ -86,6 +86,8 @@ def models_for(corpus: Corpus) -> dict[str, Ensemble]:
         models, runs = train_ensembles(corpus, config, device=device, paths=paths, name="training")
         for target, model in models.items():
             save_model(paths, target, model.cpu(), describe(target, corpus, config, runs, {}))
+        for checkpoint in checkpoint_paths(corpus, config, paths, "training"):
+            checkpoint.unlink(missing_ok=True)
     return models
 
 
