@@ -19,9 +19,8 @@ from music_learning.errors import UserError, printable, run
 from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic, read_json, write_json
 from music_learning.model.tensors import read_metadata, read_tensors
-from music_learning.paths import ModelPaths
+from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.predict.novelty import settings_of
 from music_learning.predict.similarity import expected_tensors
 
 ADDED_TO_PIPELINE = ("semitone_width", "pitch_floor_db", "silence_chunk_s")
@@ -145,13 +144,11 @@ def convert_index(folder: Path, hashes: dict[str, tuple[str, str]]) -> None:
         temporary.write_bytes(save(tensors, metadata))
 
 
-def convert_novelty(paths: ModelPaths, weights: dict[str, str]) -> None:
-    old = paths.root / OLD_NOVELTY
-    tensors = load(old.read_bytes())
-    tensors["std"] = tensors.pop("deviation")
-    with atomic(paths.novelty) as temporary:
-        temporary.write_bytes(save(tensors, settings_of(FeatureConfig(), weights)))
-    old.unlink()
+def replace_novelty(paths: ModelPaths) -> None:
+    """In place of what told how near a song is to those of the training, the released detector of what is no music."""
+    (paths.root / OLD_NOVELTY).unlink()
+    if (released := ModelPaths(RELEASED_MODELS).no_music).exists():
+        shutil.copy(released, paths.no_music)
 
 
 def convert_models(folder: Path) -> None:
@@ -185,7 +182,7 @@ def write_converted(paths: ModelPaths, old: dict[str, dict], models: dict[str, t
         write_json(paths.description(target), description)
     new = {target: description["weights_sha256"] for target, (_, description) in models.items()}
     if (paths.root / OLD_NOVELTY).exists():
-        convert_novelty(paths, new)
+        replace_novelty(paths)
     if paths.intervals.exists():
         intervals = read_json(paths.intervals, "model_train.py --folds 5")
         for target in intervals.keys() & new.keys():

@@ -1,39 +1,29 @@
 """Whether a clip is no music at all but speech, noise or tones: of such, the numbers mean nothing.
 
-Music of a kind that the models never heard is not meant: they are about as right there as elsewhere. So what a clip is
-compared with is not only the training songs but also sounds that are no music, synthesised by the thousand; a logistic
-regression on the features tells which of them it is more like.
+Music of a kind that the models never heard is not meant: of that, they are about as right as elsewhere. So a clip is
+not only held against the training songs but also against sounds that are no music, and a logistic regression on its
+features tells which of them it is more like (`fit_no_music.py` fits it).
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from music_learning.audio import AudioPipeline
 from music_learning.errors import UserError
-from music_learning.features.clip import clip_features, feature_names
+from music_learning.features.clip import feature_names
 from music_learning.features.config import FeatureConfig
 from music_learning.files import atomic, damaged, remedy
 from music_learning.model.tensors import Expected, read_metadata, read_tensors
-from music_learning.parallel import cpu_count, ordered_map
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.predict.synthetic_sounds import KINDS, RATE_HZ, at_some_level
-from music_learning.songs.spectrograms import SpectrogramSet, SpectrogramSets
 
-CLASSES = ("music", *KINDS)
-LIMIT = 0.0  # how much likelier than music, as a logarithm, a clip must be no music
-N_SOUNDS = 18  # of each kind, times its weight
-LENGTHS_S = (3.0, 30.0)  # of what is learned from
-SOFTER_DB, LOWEST_HZ = 40.0, 1500.0  # how far a song is softened, and below which it keeps its treble
-C = 1e-3  # the regression's inverse strength of regularisation
-MIN_STD = 1e-3
+CLASSES = ("music", "speech", "noise", "tones")
+LIMIT = -0.25  # the log odds of no music from which a clip is warned of; chosen on half of the genres of other music
 MADE_BY = "model_train.py"
+TENSORS = ("mean", "std", "coef", "intercept")
 
 
 class NoMusicDetector:
@@ -50,16 +40,63 @@ class NoMusicDetector:
         self.mean, self.std, self.coef, self.intercept = mean, std, coef, intercept
 
     def log_odds(self, features: Tensor) -> Tensor:
-        """(B, features) of `clip_features` -> (B, classes - 1): how much likelier than music, as a logarithm."""
+        """How much likelier than music each other class is, as a logarithm.
+
+        Args:
+            features: (B, features) of `clip_features`; NaN is unknown.
+
+        Returns:
+            (B, classes - 1)
+        """
         logits = self.standardised(features) @ self.coef.T + self.intercept
         return logits[:, 1:] - logits[:, :1]
 
     def standardised(self, features: Tensor) -> Tensor:
-        """(B, features) -> the same in standard deviations from the mean, `max_deviation` at most; NaN becomes 0."""
+        """(B, features) -> the same in standard deviations from the mean, at most `max_deviation`; NaN becomes 0."""
         limit = self.features.max_deviation
         return ((features - self.mean) / self.std).clamp(-limit, limit).nan_to_num()
 
     def kind(self, features: Tensor) -> str | None:
-        """What a clip is, if it is no music: one of `KINDS`. (1, features) of `clip_features`."""
+        """What a clip is, if it is no music: one of `CLASSES`, from (1, features) of `clip_features`."""
         log_odds = self.log_odds(features)[0]
         return CLASSES[1 + int(log_odds.argmax())] if log_odds.logsumexp(dim=0) > LIMIT else None
+
+    def save(self, path: Path) -> None:
+        tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
+        with atomic(path) as temporary:
+            temporary.write_bytes(to_safetensors(tensors, settings_of(self.features)))
+
+    @classmethod
+    def open(cls, path: Path, features: FeatureConfig) -> Self:
+        """Read a detector for features of these settings.
+
+        Raises:
+            UserError: the file is missing, damaged, of another version, or for other features.
+        """
+        metadata = read_metadata(path, MADE_BY)
+        try:
+            pipeline = PipelineConfig.from_dict(json.loads(metadata["pipeline"]))
+            saved = FeatureConfig.from_dict(json.loads(metadata["features"]), pipeline)
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            raise damaged(path, error, MADE_BY) from None
+        if difference := saved.differences(features):
+            raise UserError(
+                f"{path} and the models have different feature settings: {difference}; "
+                f"{remedy(path, f'make it again with {MADE_BY}')}"
+            )
+        tensors = read_tensors(path, expected_tensors(features), MADE_BY)
+        if not (tensors["std"] > 0).all():
+            raise damaged(path, "std is not above 0", MADE_BY)
+        return cls(features, **tensors)
+
+
+def settings_of(features: FeatureConfig) -> dict[str, str]:
+    """All that a detector belongs to, as its file keeps it."""
+    return {"pipeline": json.dumps(features.pipeline.to_dict()), "features": json.dumps(features.to_dict())}
+
+
+def expected_tensors(features: FeatureConfig) -> Expected:
+    """The type and the shape of each tensor that a detector's file holds."""
+    n_features, n_classes = len(feature_names(features)), len(CLASSES)
+    shapes = {"mean": (n_features,), "std": (n_features,), "coef": (n_classes, n_features), "intercept": (n_classes,)}
+    return {name: (torch.float32, shape) for name, shape in shapes.items()}

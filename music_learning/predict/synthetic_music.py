@@ -7,9 +7,18 @@ and what tells tones from songs that nothing else sounds.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.signal import fftconvolve
 
-from music_learning.predict.synthetic_speech import VOWELS_HZ, Score, Speaker, Rng, HOP, N_FFT, RATE_HZ, in_room, sounded
+from music_learning.predict.synthetic_speech import (
+    HOP,
+    N_FFT,
+    RATE_HZ,
+    VOWELS_HZ,
+    Rng,
+    Score,
+    Speaker,
+    in_room,
+    sounded,
+)
 
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 
@@ -18,7 +27,8 @@ def notes(rng: Rng, n_notes: int, *, low: int, high: int) -> np.ndarray:
     """A melody of steps and leaps in a scale: MIDI numbers (n_notes,) from `low` to `high`."""
     scale, tonic = (MAJOR, MINOR)[rng.integers(2)], rng.integers(12)
     pitches = [pitch for pitch in range(low, high + 1) if (pitch - tonic) % 12 in scale]
-    place = np.cumsum(np.concatenate([[rng.integers(len(pitches))], rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 4], n_notes)]))
+    steps = rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 4], n_notes)
+    place = rng.integers(len(pitches)) + np.cumsum(steps)
     period = 2 * (len(pitches) - 1)
     place = np.abs((place % period + period // 2) % period - period // 2)  # turned back at both ends
     return np.array(pitches)[place[:n_notes]]
@@ -77,7 +87,8 @@ def choir(rng: Rng, n: int) -> np.ndarray:
 def instrument(rng: Rng, n: int) -> np.ndarray:
     """Notes that are struck or blown, one after the other or with a bass: a piano, a guitar, a flute."""
     sound = np.zeros(n)
-    decay_s, brightness, attack_s = np.exp(rng.uniform(np.log(0.15), np.log(3))), rng.uniform(0.5, 2.5), rng.choice([0.003, 0.05])
+    decay_s, brightness = np.exp(rng.uniform(np.log(0.15), np.log(3))), rng.uniform(0.5, 2.5)
+    attack_s = rng.choice([0.003, 0.05])
     for low, high in ((36, 55), (55, 80))[rng.integers(2) :]:
         begins = lengths(rng, n)
         for begin, midi in zip(begins, notes(rng, begins.size, low=low, high=high), strict=True):

@@ -103,7 +103,7 @@ def weather(rng: Rng, n: int) -> np.ndarray:
 
 
 def drops(rng: Rng, n: int) -> np.ndarray:
-    """Clicks, drops or claps at random or regular times, over faint noise: rain, crackle, applause, a Geiger counter."""
+    """Clicks, drops or claps at random or regular times, over faint noise: rain, crackle, applause."""
     per_s = log_uniform(rng, 0.7, 3000)
     if rng.random() < 0.15:
         places = np.arange(rng.uniform(0, 0.5) * RATE_HZ, n, RATE_HZ / min(per_s, 12)).astype(int)

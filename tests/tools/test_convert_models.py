@@ -16,7 +16,7 @@ from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, EnsembleConfig, load_model
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
-from music_learning.predict.novelty import NoveltyDetector, expected_tensors
+from music_learning.predict.no_music import NoMusicDetector
 from music_learning.predict.similarity import SongIndex
 from tools import convert_models
 
@@ -76,12 +76,7 @@ def before(tmp_path):
     }
     songs = [{"song_id": str(k), "title": "t", "artist": "a"} | dict.fromkeys(TARGETS, "0.5") for k in range(4)]
     SongIndex(songs, torch.randn(4, 8), torch.zeros(8), torch.eye(8)).save(paths.index, hashes)
-    expected = expected_tensors(FeatureConfig()).items()
-    tensors = {
-        ("deviation" if name == "std" else name): torch.ones([4 if n == "songs" else n for n in shape], dtype=dtype)
-        for name, (dtype, shape) in expected
-    }
-    save_file(tensors, paths.root / "familiarity.safetensors")
+    save_file({"deviation": torch.ones(650)}, paths.root / "familiarity.safetensors")
     interval = {"low": [0, 1, 0], "high": [0, 1, 0], "margin": 0.1, "coverage": 0.9, "measured": {}}
     paths.intervals.write_text(json.dumps(dict.fromkeys(TARGETS, interval)))
     return paths
@@ -99,7 +94,7 @@ def test_converted_models_predict_the_same(before):
         assert description["training_labels"] == {"mean": 0.5, "std": 0.2}
         hashes[target] = description["weights_sha256"]
     assert len(SongIndex.open(before.index, hashes).songs) == 4
-    NoveltyDetector.open(before.novelty, FeatureConfig(), hashes)
+    NoMusicDetector.open(before.no_music, FeatureConfig())
     assert read_intervals(before, hashes).keys() == set(TARGETS)
     assert not (before.root / "familiarity.safetensors").exists()
     assert "features" not in json.loads((before.root.with_name("models.old") / "energy.json").read_text())
