@@ -59,7 +59,9 @@ def singing(rng: Rng, n: int) -> np.ndarray:
     t = np.arange(n_steps) * HOP / RATE_HZ
     melody += rng.uniform(0, 0.5) * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * t) + 0.03 * rng.standard_normal(n_steps)
     vowels = np.array(VOWELS_HZ)[rng.integers(len(VOWELS_HZ), size=begins.size)][which]
-    rests = (rng.random(begins.size) < 0.12)[which]
+    is_rest = rng.random(begins.size) < 0.12
+    is_rest[0] = False
+    rests = is_rest[which]
     since = np.arange(n_steps) * HOP - begins[which]
     consonant = (since < rng.uniform(0.02, 0.09) * RATE_HZ) & (rng.random(begins.size) < 0.6)[which]
     voiced = np.convolve(np.where(rests, 0, np.where(consonant, 0.15, 1.0)), np.ones(4) / 4, "same")
@@ -130,6 +132,7 @@ def drums(rng: Rng, n: int) -> np.ndarray:
     sound = np.zeros(n + t.size)
     for drum, loud, density in ((kick, 1, 0.25), (snare, 0.7, 0.2), (hat, 0.25, 0.6)):
         pattern = rng.random(16) < density
+        pattern[0] |= drum is kick
         for k in range(int(n / step)):
             if pattern[k % 16] != (rng.random() < 0.04):
                 begin = int(k * step)

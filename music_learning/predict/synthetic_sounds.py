@@ -229,4 +229,4 @@ KINDS: dict[str, tuple[tuple[Sound, int], ...]] = {
 
 def at_some_level(rng: Rng, sound: np.ndarray) -> np.ndarray:
     """A sound (n,) as float32, its largest sample somewhere in `PEAK_DB`."""
-    return (sound * 10 ** (rng.uniform(*PEAK_DB) / 20) / np.abs(sound).max()).astype(np.float32)
+    return (sound * 10 ** (rng.uniform(*PEAK_DB) / 20) / max(np.abs(sound).max(), 1e-9)).astype(np.float32)
