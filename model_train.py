@@ -46,11 +46,10 @@ from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, load_model, save_model
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.training import draw_calibration, draw_losses, draw_predictions
+from music_learning.predict.fit_no_music import fit_no_music_detector
 from music_learning.predict.mood import AXES, error_correlation
-from music_learning.predict.novelty import fit_novelty_detector
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
-from music_learning.songs.artists import artist_groups
 from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.songs.table import text_rows
@@ -199,7 +198,7 @@ def descriptions(paths: ModelPaths) -> dict[str, dict]:
 
 
 def describe_known_songs(models: dict[str, Ensemble], corpus: Corpus, paths: ModelPaths) -> None:
-    """Write what a recording is compared with: the index of the songs that the models know, and how near they are.
+    """Write what a recording is compared with: the index of the songs that the models know, and what is no music.
 
     Args:
         models: those of this run; other targets' are read.
@@ -208,11 +207,9 @@ def describe_known_songs(models: dict[str, Ensemble], corpus: Corpus, paths: Mod
         saved, _ = load_models(paths)
         models = {target: models.get(target, saved[target]) for target in TARGETS}
     weights = weights_of(descriptions(paths))
-    songs, rows = corpus.fitted, text_rows(corpus.fitted)
-    build_index(rows, corpus.spectrograms, partial(embed, models)).save(paths.index, weights)
+    build_index(text_rows(corpus.fitted), corpus.spectrograms, partial(embed, models)).save(paths.index, weights)
     features = models[TARGETS[0]].config.features
-    detector = fit_novelty_detector(rows, corpus.spectrograms, artist_groups(songs).to_dict(), features)
-    detector.save(paths.novelty, weights)
+    fit_no_music_detector(list(corpus.fitted.index), corpus.spectrograms, features).save(paths.no_music)
 
 
 def measure_folds(

@@ -96,8 +96,8 @@ class ModelPaths:
         return self.root / "index"
 
     @property
-    def novelty(self) -> Path:
-        return self.root / "novelty.safetensors"
+    def no_music(self) -> Path:
+        return self.root / "no_music.safetensors"
 
     @property
     def previous(self) -> Path:

@@ -29,6 +29,7 @@ from music_learning.columns import SONG_COLUMNS, SPLIT_COLUMNS, TARGETS
 from music_learning.evaluation import metrics
 from music_learning.files import write_table
 from music_learning.paths import DataPaths, ModelPaths
+from music_learning.predict import fit_no_music
 from music_learning.songs.table import SONG_DTYPES, to_frame
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,15 @@ def few_resamples() -> Iterator[None]:
     """Intervals of 50 resamples instead of 2,000, which take most of a short training's time."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(metrics, "N_RESAMPLES", 50)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_sounds() -> Iterator[None]:
+    """A detector of what is no music that learned from short sounds, one of each kind, times its weight."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fit_no_music, "N_SOUNDS", 1)
+        patched.setattr(fit_no_music, "LENGTHS_S", (3.0, 4.0))
         yield
 
 

@@ -556,11 +556,11 @@ def test_models_with_different_features_are_refused(own_models, album):
         call_main(model_demo, album, "--models", own_models)
 
 
-def test_features_that_all_models_changed_are_not_those_of_the_novelty_detector(own_models, album):
+def test_features_that_all_models_changed_are_not_those_of_the_no_music_detector(own_models, album):
     for target in TARGETS:
         description = ModelPaths(own_models).description(target)
         change_json(description, lambda values: values["features"].update(tone_db=9.0))
-    with pytest.raises(UserError, match=r"novelty\.safetensors .* tone_db 6\.0 and 9\.0; make it again"):
+    with pytest.raises(UserError, match=r"no_music\.safetensors .* tone_db 6\.0 and 9\.0; make it again"):
         call_main(model_demo, album, "--models", own_models)
 
 

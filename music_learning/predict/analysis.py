@@ -160,18 +160,20 @@ def percentile(value: float, ordered: Sequence[float]) -> float:
     return 100 * bisect_left(ordered, value) / len(ordered)
 
 
-def warnings_about(novel: int, windows: int) -> tuple[str, ...]:
-    """What to warn of where so many of a recording's windows are unlike the training songs.
+def warnings_about(kinds: Sequence[str | None]) -> tuple[str, ...]:
+    """What to warn of where at least half of a recording's windows are no music.
 
-    One in fifty songs is taken for such, so that less than half of the windows says nothing.
+    Noise and tones are named together: a hum may be either.
+
+    Args:
+        kinds: of each window, what it is, if it is no music: `speech`, `noise` or `tones`.
     """
-    if 2 * novel < windows:
+    speech, other = kinds.count("speech"), sum(kind not in (None, "speech") for kind in kinds)
+    if 2 * (speech + other) < len(kinds) or not speech + other:
         return ()
-    what = "This sounds" if windows == 1 else f"{novel} of its {windows} windows sound"
-    return (
-        f"{what} unlike the music that the models learned from: speech, noise or a single tone, perhaps. "
-        "Don't rely on the numbers.",
-    )
+    like = " and ".join(["speech"] * bool(speech) + ["noise or tones"] * bool(other))
+    what = "This sounds" if len(kinds) == 1 else f"{speech + other} of its {len(kinds)} windows sound"
+    return (f"{what} like {like}, not like music. Don't rely on the numbers.",)
 
 
 def warnings_of_losses(lost_s: float) -> tuple[str, ...]:

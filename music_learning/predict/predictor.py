@@ -38,7 +38,7 @@ from music_learning.predict.analysis import (
     warnings_of_losses,
 )
 from music_learning.predict.mood import Mood
-from music_learning.predict.novelty import NoveltyDetector
+from music_learning.predict.no_music import NoMusicDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
 from music_learning.predict.pooling import level_db, pool
 from music_learning.predict.similarity import SongIndex, by_artist
@@ -60,7 +60,7 @@ class WindowPrediction:
     prediction: (
         Prediction  # of all targets: the timeline is (targets, segments), the embedding (targets, members * hidden)
     )
-    is_novel: bool
+    no_music: str | None  # what it is instead
     attributions: Tensor | None  # (targets, bands, segments), if an explanation was asked for
 
     @property
@@ -80,7 +80,7 @@ class Predictor:
         models: dict[str, Ensemble],
         descriptions: dict[str, dict],
         *,
-        novelty: NoveltyDetector,
+        no_music: NoMusicDetector,
         training_songs: SongIndex,
         index: SongIndex,
         intervals: dict[str, Interval],
@@ -89,7 +89,7 @@ class Predictor:
         self.descriptions = descriptions
         self.features = models[TARGETS[0]].config.features
         self.pipeline = AudioPipeline(self.features.pipeline)
-        self.novelty = novelty
+        self.no_music = no_music
         self.training_songs = training_songs
         self.index = index
         self.intervals = intervals
@@ -113,7 +113,7 @@ class Predictor:
         predictor = cls(
             ensembles,
             descriptions,
-            novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features, weights),
+            no_music=NoMusicDetector.open(paths.no_music, ensembles[TARGETS[0]].config.features),
             training_songs=training_songs,
             index=training_songs if index is None else SongIndex.open(Path(index), weights, embedding=embedding),
             intervals=read_intervals(paths, weights),
@@ -176,7 +176,7 @@ class Predictor:
             level_db=level_db(spectrogram[: self.pipeline.config.n_mels]),
             features=features,
             prediction=predict_clip(self.models, spectrogram, features),
-            is_novel=self.novelty.is_novel(features, duration_s),
+            no_music=self.no_music.kind(features),
             attributions=occlusion_attributions(self.models, spectrogram) if explain else None,
         )
 
@@ -210,7 +210,7 @@ class Predictor:
             intervals=intervals,
             percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
             mood=Mood(values, intervals, self.correlation),
-            warnings=warnings_about(sum(window.is_novel for window in windows), len(windows)),
+            warnings=warnings_about([window.no_music for window in windows]),
             timeline=tuple(
                 Moment(moment_s, dict(zip(self.models, at_moment, strict=True)))
                 for window in windows
@@ -250,6 +250,7 @@ class Predictor:
         """What all numbers of an analysis follow from, but the recording: the program, and a hash of the models."""
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
         state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
+        state.update(self.no_music.coef.numpy().tobytes())
         for index in (self.training_songs, self.index):
             state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
         return f"{__version__}-{state.hexdigest()[:12]}"
