@@ -64,11 +64,8 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
     is_major = in_major.amax(dim=1) >= in_minor.amax(dim=1)
     tonic = torch.where(is_major, in_major.argmax(dim=1), in_minor.argmax(dim=1))
 
-    width = config.chord_frames
-    smooth = F.avg_pool1d(chroma.transpose(1, 2), width, 1, width // 2, count_include_pad=False)  # (B, 12, frames)
-    sounding = _standardised(smooth.transpose(1, 2))
-    templates = [[float(step in chord) for step in range(N_CLASSES)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
-    fits = torch.cat([sounding @ _rotations(template, sounding) for template in templates], dim=2)  # (B, frames, 24)
+    smooth = smoothed(chroma, config)
+    fits = chord_fits(smooth)
     as_major, as_minor = (fit.amax(dim=2) for fit in fits.split(N_CLASSES, dim=2))
     chords = fits.argmax(dim=2)  # (B, frames): major ones from A up, then minor ones
     features = {
@@ -79,12 +76,25 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
         "fit of major chords": as_major.mean(dim=1),
         "fit of minor chords": as_minor.mean(dim=1),
         "chord changes": (chords.diff(dim=1) != 0).float().mean(dim=1),
-        "change of chroma": smooth.diff(dim=2).abs().mean(dim=(1, 2)),
+        "change of chroma": smooth.diff(dim=1).abs().mean(dim=(1, 2)),
         "std of chroma": chroma.mean(dim=1).std(dim=1),
         **_intervals(chroma, mean),
     }
     relative = torch.where(is_major, tonic, tonic + RELATIVE_MAJOR)
     return stacked(features), _scale(mean, relative, chords, tonic)
+
+
+def smoothed(chroma: Tensor, config: FeatureConfig) -> Tensor:
+    """The mean chroma of the 0.64 s around each frame: (B, frames, 12) -> the same shape"""
+    width = config.chord_frames
+    return F.avg_pool1d(chroma.transpose(1, 2), width, 1, width // 2, count_include_pad=False).transpose(1, 2)
+
+
+def chord_fits(chroma: Tensor) -> Tensor:
+    """How well each frame fits each chord, major ones from A up, then minor ones: (B, frames, 12) -> (B, frames, 24)"""
+    sounding = _standardised(chroma)
+    templates = [[float(step in chord) for step in range(N_CLASSES)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
+    return torch.cat([sounding @ _rotations(template, sounding) for template in templates], dim=2)
 
 
 def _intervals(chroma: Tensor, mean: Tensor) -> dict[str, Tensor]:

@@ -25,6 +25,8 @@ from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval, read_intervals
 from music_learning.features.clip import clip_features
+from music_learning.features.measurement import Measurement
+from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import Ensemble, Prediction, load_model
 from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.predict.analysis import (
@@ -79,6 +81,7 @@ class Predictor:
         training_songs: SongIndex,
         index: SongIndex,
         intervals: dict[str, Interval],
+        audio_features: AudioFeatureModel,
     ) -> None:
         self.models = models
         self.descriptions = descriptions
@@ -88,6 +91,7 @@ class Predictor:
         self.training_songs = training_songs
         self.index = index
         self.intervals = intervals
+        self.audio_features = audio_features
 
     @classmethod
     def load(cls, models: str | Path = RELEASED_MODELS, *, index: str | Path | None = None) -> Self:
@@ -112,6 +116,7 @@ class Predictor:
             training_songs=training_songs,
             index=training_songs if index is None else SongIndex.open(Path(index), weights, embedding=embedding),
             intervals=read_intervals(paths, weights),
+            audio_features=AudioFeatureModel.load(paths, ensembles[TARGETS[0]].config.features.pipeline),
         )
 
     def predict(
@@ -147,15 +152,20 @@ class Predictor:
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""
         config = self.pipeline.config
-        overview, start_s, predicted = Overview(config.n_mels), 0.0, []
+        overview, start_s, predicted, measured = Overview(config.n_mels), 0.0, [], None
         for spectrogram, duration_s in windows:
             if spectrogram is None:
                 overview.add(torch.full((config.n_mels, round(duration_s * config.frames_per_s)), config.floor_db))
             else:
                 overview.add(spectrogram[: config.n_mels])
                 predicted.append(self._predict_window(spectrogram, start_s, duration_s, explain=explain))
+                here = Measurement.of(spectrogram, self.features)
+                measured = here if measured is None else measured + here
             start_s += duration_s
-        return self._analysis(predicted, overview.columns, start_s)
+        if measured is None:
+            raise AudioError("silent from beginning to end")
+        analysis = self._analysis(predicted, overview.columns, start_s)
+        return replace(analysis, other_features=self.audio_features.features(measured, self.features))
 
     @torch.inference_mode()
     def _predict_window(
@@ -173,8 +183,6 @@ class Predictor:
 
     def _analysis(self, windows: list[WindowPrediction], spectrogram: Tensor, duration_s: float) -> Analysis:
         """Join the windows of a recording: its values are their mean, weighted by their lengths."""
-        if not windows:
-            raise AudioError("silent from beginning to end")
         n_frames = sum(window.frames for window in windows)
         means = sum(window.frames * window.prediction.values for window in windows) / n_frames
         embedding = sum(window.frames * window.prediction.embedding.flatten() for window in windows) / n_frames
@@ -223,6 +231,7 @@ class Predictor:
         """What all numbers of an analysis follow from, but the recording: the program, and a hash of the models."""
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
         state.update(repr(sorted(self.intervals.items())).encode())
+        state.update(repr(self.audio_features.to_dict()).encode())
         for index in (self.training_songs, self.index):
             state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
         return f"{__version__}-{state.hexdigest()[:12]}"
