@@ -81,7 +81,6 @@ class Predictor:
         training_songs: SongIndex,
         index: SongIndex,
         intervals: dict[str, Interval],
-        audio_features: AudioFeatureModel,
     ) -> None:
         self.models = models
         self.descriptions = descriptions
@@ -91,7 +90,7 @@ class Predictor:
         self.training_songs = training_songs
         self.index = index
         self.intervals = intervals
-        self.audio_features = audio_features
+        self.audio_features = AudioFeatureModel()  # which knows nothing
 
     @classmethod
     def load(cls, models: str | Path = RELEASED_MODELS, *, index: str | Path | None = None) -> Self:
@@ -109,15 +108,16 @@ class Predictor:
         weights = weights_of(descriptions)
         embedding = sum(model.config.embedding_size for model in ensembles.values())
         training_songs = SongIndex.open(paths.index, weights, embedding=embedding, made_by="model_train.py")
-        return cls(
+        predictor = cls(
             ensembles,
             descriptions,
             novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features, weights),
             training_songs=training_songs,
             index=training_songs if index is None else SongIndex.open(Path(index), weights, embedding=embedding),
             intervals=read_intervals(paths, weights),
-            audio_features=AudioFeatureModel.load(paths, ensembles[TARGETS[0]].config.features.pipeline),
         )
+        predictor.audio_features = AudioFeatureModel.load(paths, predictor.features.pipeline)
+        return predictor
 
     def predict(
         self, source: str | Path | np.ndarray | Tensor, *, sample_rate_hz: int | None = None, explain: bool = False

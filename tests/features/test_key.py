@@ -1,7 +1,6 @@
 import pytest
 import torch
-from conftest import ROOT
-from test_harmony import MAJOR, MINOR, notes
+from conftest import MAJOR, MINOR, ROOT, notes
 
 from music_learning.audio import AudioPipeline
 from music_learning.features.config import FeatureConfig

@@ -22,8 +22,8 @@ def noise(seconds, *, seed=0):
 
 @pytest.mark.parametrize(
     "samples",
-    [noise(12), chord(seconds=12), tone(frequency_hz=100, seconds=12), np.cumsum(noise(12)) / 40, noise(3) / 100],
-    ids=["white", "chord", "low", "brown", "short and soft"],
+    [noise(12), chord(seconds=12), tone(frequency_hz=100, seconds=12), noise(3) / 100],
+    ids=["white", "chord", "low", "short and soft"],
 )
 def test_loudness_is_torchaudios(samples):
     theirs = float(loudness(torch.from_numpy(samples.astype(np.float32))[None], RATE_HZ))
@@ -43,7 +43,7 @@ def test_rests_do_not_count():
 
 
 def test_gate_is_that_of_the_whole_recording():
-    """A soft window counts alone, and hardly beside a loud one, as a mean of both windows' loudness would not have it."""
+    """A soft window counts alone and not beside a loud one; a mean of both windows' loudness would be 10 dB off."""
     loud, soft = histogram_of(noise(10)), histogram_of(noise(10, seed=1) / 10)
     assert integrated_loudness(soft) == pytest.approx(integrated_loudness(loud) - 20, abs=0.2)
     assert integrated_loudness(loud + soft) == pytest.approx(integrated_loudness(loud), abs=0.05)
