@@ -47,12 +47,12 @@ N_OTHERS = 4  # songs whose sound takes a cell's place
 
 
 def with_random_weights(model: Ensemble, generator: torch.Generator) -> Ensemble:
-    """A copy whose weights, those of the support vectors too, stand in random order, each tensor's among themselves.
+    """A copy whose weights, those of the kernel model too, stand in random order, each tensor's among themselves.
 
     So they are as large as before and mean nothing; what the input is standardised with stays.
     """
     model = copy.deepcopy(model)
-    for weights in (*model.members.parameters(), model.svr.dual_coef):
+    for weights in (*model.members.parameters(), model.kernel.alpha):
         shuffled = weights.data.flatten()[torch.randperm(weights.numel(), generator=generator)]
         weights.data.copy_(shuffled.view_as(weights))
     return model
@@ -62,7 +62,7 @@ def only_network(model: Ensemble, member: int) -> Ensemble:
     """A copy with one of the networks, and a kernel model that always predicts the same."""
     model = copy.deepcopy(model)
     model.members = nn.ModuleList([model.members[member]])
-    model.svr.dual_coef.zero_()
+    model.kernel.alpha.zero_()
     return model
 
 

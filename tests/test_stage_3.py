@@ -299,13 +299,13 @@ def test_model_that_is_up_to_date_stays_the_one_on_disk(loaded, own_models, monk
     def other_weights(*arguments, **options):
         models, runs = real(*arguments, **options)
         for target in ("danceability", "valence"):
-            models[target].svr.intercept += 1
+            models[target].kernel.prior_mean += 1
         return models, runs
 
     monkeypatch.setattr(model_train, "train_ensembles", other_weights)
     call_main(model_train, *FAST_FLAGS[2:], "--data", loaded, "--models", own_models)
     for target in TARGETS:
-        assert torch.equal(used[target].svr.intercept, load_model(paths, target)[0].svr.intercept)
+        assert torch.equal(used[target].kernel.prior_mean, load_model(paths, target)[0].kernel.prior_mean)
 
 
 def test_few_songs_are_warned_of(loaded, own_models, capsys):

@@ -30,7 +30,7 @@ from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.style import TARGET_COLORS, save_figure
 from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.training.augmentation import AugmentationConfig
-from music_learning.training.config import KERNEL_SETTINGS, TrainingConfig
+from music_learning.training.config import KernelConfig, TrainingConfig
 from music_learning.training.device import select_device
 
 N_FOLDS = 5
@@ -54,11 +54,7 @@ EXPERIMENTS = {
     "crop-15-s": Experiment(TrainingConfig(crop_frames=468)),
     "gain-1-db": Experiment(TrainingConfig(augmentation=AugmentationConfig(gain_db=1.0))),
     "wide": Experiment(TrainingConfig(network=NetworkConfig(channels=128))),
-    "groups-alike": Experiment(
-        TrainingConfig(
-            kernels={target: replace(kernel, group_weights={}) for target, kernel in KERNEL_SETTINGS.items()}
-        )
-    ),
+    "groups-alike": Experiment(TrainingConfig(kernel=KernelConfig(relevance_prior_std=0.01))),
     **{f"songs-{n}": Experiment(n_songs=n) for n in (100, 200, 400, 800)},
 }
 

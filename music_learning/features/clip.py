@@ -73,17 +73,3 @@ def group_names(config: FeatureConfig) -> dict[str, tuple[str, ...]]:
 def feature_names(config: FeatureConfig) -> list[str]:
     """What each feature is, in order, such as `mfcc mean: mfcc 1`: 650 with the default settings."""
     return [f"{group}: {name}" for group, names in group_names(config).items() for name in names]
-
-
-def feature_weights(config: FeatureConfig, group_weights: dict[str, float] | None = None) -> Tensor:
-    """What each feature counts where clips are compared: (features,), of sum 1.
-
-    Every group counts as much as any other, however many features it has, unless it has a weight. Raises ValueError
-    for a weight of a group that there is not.
-    """
-    sizes = {group: len(names) for group, names in group_names(config).items()}
-    of_group = dict.fromkeys(sizes, 1.0) | (group_weights or {})
-    if unknown := of_group.keys() - sizes.keys():
-        raise ValueError(f"there is no group of features called {', '.join(sorted(unknown))}")
-    weights = torch.cat([torch.full((size,), of_group[group] / size) for group, size in sizes.items()])
-    return weights / weights.sum()

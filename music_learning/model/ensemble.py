@@ -26,14 +26,15 @@ from music_learning.files import (
     write_json,
 )
 from music_learning.model.cnn import MoodNetwork, NetworkConfig
-from music_learning.model.kernel import KERNEL_POWERS, SupportVectorRegression
+from music_learning.model.kernel import GaussianProcess
 from music_learning.model.tensors import read_tensors
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig, is_number, is_whole, shown
 
 MADE_BY = "model_train.py"
-MAX_MEMBERS, MAX_SUPPORT = 100, 1_000_000  # what is more comes from a damaged file
-POSITIVE = ("running_var", "input_std", "band_std_db", "gamma")  # weights that others are divided by, or the like
+MAX_MEMBERS, MAX_SONGS = 100, 1_000_000  # what is more comes from a damaged file
+# Weights that others are divided by, or the like.
+POSITIVE = ("running_var", "input_std", "band_std_db", "relevance", "signal_var", "noise_var")
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ class EnsembleConfig:
     features: FeatureConfig
     network: NetworkConfig
     n_members: int  # CNNs
-    n_support: int  # songs that the kernel model keeps
-    kernel: str  # one of KERNEL_POWERS
+    n_songs: int  # songs that the kernel model keeps
     networks_share: float  # of a value; the rest is the kernel model's
 
     def to_dict(self) -> dict:
@@ -62,25 +62,21 @@ class EnsembleConfig:
     @property
     def min_bytes(self) -> int:
         """What the weights take at least, without making any."""
-        return 4 * self.n_members * self.network.min_weights + 2 * self.n_support * len(feature_names(self.features))
+        return 4 * self.n_members * self.network.min_weights + 2 * self.n_songs * len(feature_names(self.features))
 
     @classmethod
     def from_dict(cls, values: dict, pipeline: PipelineConfig) -> Self:
         """Rebuild a config from a model's description. Raises KeyError, TypeError or ValueError where it is damaged."""
         if missing := [name for name in (f.name for f in fields(cls)) if name not in values]:
             raise KeyError(f"it has no {', '.join(missing)}")
-        kernel, n_members, n_support, share = (
-            values[name] for name in ("kernel", "n_members", "n_support", "networks_share")
-        )
-        if not isinstance(kernel, str) or kernel not in KERNEL_POWERS:
-            raise ValueError(f"there is no kernel called {shown(kernel)}")
-        for name, number, most in (("n_members", n_members, MAX_MEMBERS), ("n_support", n_support, MAX_SUPPORT)):
+        n_members, n_songs, share = (values[name] for name in ("n_members", "n_songs", "networks_share"))
+        for name, number, most in (("n_members", n_members, MAX_MEMBERS), ("n_songs", n_songs, MAX_SONGS)):
             if not is_whole(number, 1, most):
                 raise ValueError(f"{name} is {shown(number)}, no whole number from 1 to {most:,}")
         if not is_number(share) or not 0 <= share <= 1:
             raise ValueError(f"networks_share is {shown(share)}, not from 0 to 1")
         features, network = FeatureConfig.from_dict(values["features"], pipeline), values["network"]
-        return cls(features, NetworkConfig.from_dict(network), n_members, n_support, kernel, share)
+        return cls(features, NetworkConfig.from_dict(network), n_members, n_songs, share)
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.config = config
         self.members = nn.ModuleList(MoodNetwork(config.network) for _ in range(config.n_members))
-        self.svr = SupportVectorRegression(config.features, config.n_support, config.kernel)
+        self.kernel = GaussianProcess(config.features, config.n_songs)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B,) in [0, 1]"""
@@ -135,7 +131,7 @@ class Ensemble(nn.Module):
             (B, segments) in [0, 1]
         """
         share = self.config.networks_share
-        return share * by_networks + (1 - share) * self.svr(features)[:, None]
+        return share * by_networks + (1 - share) * self.kernel(features)[:, None]
 
 
 def segment_starts(frames: int, segment_frames: int) -> list[int]:

@@ -1,57 +1,124 @@
-"""The kernel model: features of a whole clip -> one value."""
+"""The kernel model: features of a whole clip -> one value, and how sure it is."""
+
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from music_learning.features.clip import feature_weights
+from music_learning.features.clip import feature_names
 from music_learning.features.config import FeatureConfig
 
-# How alike two clips are that lie a distance r apart is exp(-(gamma r^2)^(p / 2)): the power p of each kernel.
-KERNEL_POWERS = {"gaussian": 2.0, "exponential": 1.0}
+SMALLEST = 1e-6  # squared distance: so that the root of one has a gradient for songs that equal each other
 
 
-class SupportVectorRegression(nn.Module):
+class GaussianProcess(nn.Module):
     """Features of a whole clip -> one value in [0, 1], from the labels of the training songs that are most like it.
 
-    Support vector regression (Drucker et al., 1997) with a Gaussian kernel, or an exponential one for what changes less
-    smoothly (Rasmussen & Williams, 2006, section 4.2.1). It errs otherwise than a CNN, which finds its own features in
-    short segments; together they err less.
+    Gaussian process regression (Rasmussen & Williams, 2006, chapter 2) with an exponential kernel, in which each
+    feature has a length scale of its own (section 5.1: automatic relevance determination). It errs otherwise than a
+    CNN, which finds its own features in short segments; together they err less.
+
+    Input: (B, features) of `clip_features`; NaN is what a clip doesn't tell, and counts as the training songs' mean.
+    Output: (B,) in [0, 1].
     """
 
-    def __init__(self, features: FeatureConfig, n_support: int, kernel: str = "gaussian") -> None:
+    SHARED = ("input_mean", "input_std", "songs")  # alike for all models of the same songs
+
+    def __init__(self, features: FeatureConfig, n_songs: int) -> None:
         """
         Args:
             features: what the model is fed with.
-            n_support: how many training songs it keeps.
-            kernel: one of `KERNEL_POWERS`.
+            n_songs: how many training songs it keeps.
         """
         super().__init__()
-        self.features, self.kernel = features, kernel
-        weights = feature_weights(features)
-        self.register_buffer("input_mean", torch.zeros(len(weights)))
-        self.register_buffer("input_std", torch.ones(len(weights)))
-        self.register_buffer("input_scale", weights.sqrt())
-        self.register_buffer("support_vectors", torch.zeros(n_support, len(weights), dtype=torch.float16))
-        self.register_buffer("dual_coef", torch.zeros(n_support))
-        self.register_buffer("intercept", torch.zeros(()))
-        self.register_buffer("gamma", torch.ones(()))
-        self.register_buffer("power", torch.tensor(KERNEL_POWERS[kernel] / 2), persistent=False)
+        self.max_deviation = features.max_deviation
+        n_features = len(feature_names(features))
+        self.register_buffer("input_mean", torch.zeros(n_features))
+        self.register_buffer("input_std", torch.ones(n_features))
+        self.register_buffer("songs", torch.zeros(n_songs, n_features, dtype=torch.float16))  # as `standardised`
+        self.register_buffer("relevance", torch.full((n_features,), 1 / n_features))  # 1 / (length scale)^2
+        self.register_buffer("signal_var", torch.ones(()))
+        self.register_buffer("noise_var", torch.ones(()))
+        self.register_buffer("prior_mean", torch.zeros(()))
+        self.register_buffer("alpha", torch.zeros(n_songs))  # (K + noise_var I)^-1 (labels - prior_mean)
+        self._scaled_songs: Tensor | None = None
+        self._whitening: Tensor | None = None
 
-    def scaled(self, features: Tensor) -> Tensor:
-        """(B, features) -> standard deviations from the training songs' mean, times what each counts, in float16
+    def standardised(self, features: Tensor) -> Tensor:
+        """(B, features) -> standard deviations from the training songs' mean, in float16
 
-        Those beyond `max_deviation` count as that.
+        Those beyond `max_deviation` count as that, unknown ones as 0.
         """
-        deviations = (features - self.input_mean) / self.input_std
-        limit = self.features.max_deviation
-        return (deviations.clamp(-limit, limit) * self.input_scale).half()
+        deviations = ((features - self.input_mean) / self.input_std).nan_to_num(0.0, torch.inf, -torch.inf)
+        return deviations.clamp(-self.max_deviation, self.max_deviation).half()
 
-    def kernel_matrix(self, inputs: Tensor, others: Tensor) -> Tensor:
-        """(B, features) and (N, features) as `scaled` gives them -> (B, N) in (0, 1]"""
-        distance = torch.cdist(inputs.float(), others.float())
-        return torch.exp(-((self.gamma * distance.square()) ** self.power))
+    def scaled(self, standardised: Tensor) -> Tensor:
+        """(B, features) as `standardised` gives them -> the same divided by the length scales."""
+        return standardised.float() * self.relevance.sqrt()
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, features) of `clip_features` -> (B,) in [0, 1]"""
-        kernel_matrix = self.kernel_matrix(self.scaled(features), self.support_vectors)
-        return (kernel_matrix @ self.dual_coef + self.intercept).clamp(0, 1)
+        return self._mean(self._covariance(features)).clamp(0, 1)
+
+    def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What a label is expected to be, and how far off: both (B,).
+
+        Args:
+            features: (B, features) of `clip_features`.
+
+        Returns:
+            The mean, which may lie outside [0, 1], and the standard deviation of a new label, its noise included.
+        """
+        covariance = self._covariance(features)
+        # L^-1 k has the length sqrt(k^T K^-1 k): as a sum of squares it loses less to rounding than with K^-1
+        explained = (covariance @ self._whitened()).square().sum(dim=1)
+        variance = (self.signal_var - explained).clamp_min(0) + self.noise_var
+        return self._mean(covariance), variance.sqrt()
+
+    def _mean(self, covariance: Tensor) -> Tensor:
+        return covariance @ self.alpha + self.prior_mean
+
+    def _covariance(self, features: Tensor) -> Tensor:
+        """(B, features) -> (B, songs)"""
+        if self._scaled_songs is None:
+            self._scaled_songs = self.scaled(self.songs)
+        return self.signal_var * kernel_matrix(self.scaled(self.standardised(features)), self._scaled_songs)
+
+    def _whitened(self) -> Tensor:
+        """The inverse of the songs' covariances' Cholesky factor, transposed: (songs, songs).
+
+        It is made when it is first needed: a file of it would be larger than the songs.
+        """
+        if self._whitening is None:
+            factor = cholesky(self.scaled(self.songs), self.signal_var, self.noise_var)
+            identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+            self._whitening = torch.linalg.solve_triangular(factor, identity, upper=False).T.float().contiguous()
+        return self._whitening
+
+    def _forget(self) -> None:
+        self._scaled_songs = self._whitening = None
+
+    def _load_from_state_dict(self, *arguments: object) -> None:
+        self._forget()
+        super()._load_from_state_dict(*arguments)
+
+    def _apply(self, *arguments: object, **options: object) -> Self:
+        self._forget()
+        return super()._apply(*arguments, **options)
+
+
+def kernel_matrix(inputs: Tensor, others: Tensor) -> Tensor:
+    """How alike clips are: (B, features) and (N, features), divided by the length scales -> (B, N) in (0, 1]
+
+    exp(-r) at the distance r (Rasmussen & Williams, equation 4.18).
+    """
+    squared = torch.addmm(others.square().sum(dim=1), inputs, others.T, alpha=-2) + inputs.square().sum(1, keepdim=True)
+    return torch.exp(-(squared.clamp_min(0) + SMALLEST).sqrt())
+
+
+def cholesky(scaled: Tensor, signal_var: Tensor, noise_var: Tensor) -> Tensor:
+    """The lower Cholesky factor of the covariances of songs' labels, in float64: (songs, features) -> (songs, songs)"""
+    scaled = scaled.double()
+    covariance = signal_var * kernel_matrix(scaled, scaled)
+    covariance.diagonal().copy_(signal_var + noise_var)
+    return torch.linalg.cholesky(covariance)

@@ -9,53 +9,14 @@ from music_learning.training.augmentation import AugmentationConfig
 
 @dataclass(frozen=True)
 class KernelConfig:
-    """Settings of one target's kernel model."""
+    """How the kernel models are fitted; what was tried is in docs/experiments.md."""
 
-    kernel: str  # "gaussian" or "exponential"
-    gamma: float  # how near songs must be to be alike
-    C: float  # of errors, against smoothness
-    group_weights: dict[str, float]  # of the groups of features that count more or less than the others
-    epsilon: float = 0.02  # errors up to this cost nothing
-
-
-HALF, DOUBLE = 0.5, 2.0
-# What was tried is in docs/experiments.md.
-KERNEL_SETTINGS = {
-    "energy": KernelConfig(
-        kernel="gaussian",
-        gamma=0.25,
-        C=0.3,
-        group_weights={
-            "tonal-to-noise ratio": 4,
-            **dict.fromkeys(("band std", "band delta", "spectral flux", "mfcc std", "scale and chords"), HALF),
-        },
-    ),
-    "danceability": KernelConfig(
-        kernel="exponential",
-        gamma=0.1,
-        C=0.5,
-        group_weights={
-            **dict.fromkeys(("dynamics", "tempogram"), 4),
-            **dict.fromkeys(("modulation spectrum", "pulse clarity", "onset strength", "skewness"), DOUBLE),
-            **dict.fromkeys(("key and intervals", "scale and chords", "bass", "pitch self-similarity"), HALF),
-            **dict.fromkeys(("pitch salience", "mfcc mean", "inter-onset intervals"), HALF),
-        },
-    ),
-    "valence": KernelConfig(
-        kernel="exponential",
-        gamma=0.1,
-        C=1.2,
-        group_weights={
-            "pitch self-similarity": 6,
-            "scale and chords": 5,
-            **dict.fromkeys(("spectral contrast", "skewness"), 3),
-            **dict.fromkeys(("pitch salience", "tonal-to-noise ratio", "inter-onset intervals"), DOUBLE),
-            "spectral flux": DOUBLE,
-            **dict.fromkeys(("dynamics", "modulation spectrum", "tempogram", "pulse clarity"), HALF),
-            **dict.fromkeys(("onset autocorrelation", "bass", "mfcc std", "delta-mfcc std"), HALF),
-        },
-    ),
-}
+    relevance_prior_std: float = 1.0  # of the logarithm of how much a group of features counts against the others, and
+    # of how much a feature counts against the others of its group
+    max_steps: int = 60  # of learning that
+    tolerance: float = 1e-5  # learning stops when a step adds less than this share to the likelihood
+    max_learning_songs: int = 1_500  # of which it is learned
+    max_songs: int = 5_000  # that a model keeps; time and memory grow with their square and more
 
 
 @dataclass(frozen=True)
@@ -77,6 +38,6 @@ class TrainingConfig:
     smoothing: int = 3  # up to so many validations, whose mean loss decides: one is noisy with so few songs
     patience: int = 8  # stop when no target has improved for so many epochs
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    kernels: dict[str, KernelConfig] = field(default_factory=KERNEL_SETTINGS.copy)  # of each target
+    kernel: KernelConfig = field(default_factory=KernelConfig)
     networks_share: float = 0.3  # of a value; the kernel model errs less, the more so for energy
     seed: int = 0

@@ -38,20 +38,19 @@ def train_ensembles(
             runs.append(train_network(corpus, member_config, device=device, checkpoint=checkpoint, progress=progress))
         bar.n = bar.total
     models = {}
-    for target, svr in fit_kernel_models(corpus, config).items():
+    for target, kernel in fit_kernel_models(corpus, config).items():
         model = Ensemble(
             EnsembleConfig(
                 features=config.features,
                 network=replace(config.network, outputs=(target,)),
                 n_members=config.n_members,
-                n_support=len(svr.support_vectors),
-                kernel=svr.kernel,
+                n_songs=len(kernel.songs),
                 networks_share=config.networks_share,
             )
         )
         for member, training in zip(model.members, runs, strict=True):
             member.load_state_dict(training.best[target])
-        model.svr = svr
+        model.kernel = kernel
         models[target] = model.to(device).eval()
     return models, runs
 

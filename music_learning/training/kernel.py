@@ -1,46 +1,162 @@
 """How the kernel models are fitted: on features of whole clips, in seconds, on the CPU."""
 
+import math
+
+import numpy as np
 import torch
-from sklearn.svm import SVR
+from scipy.optimize import minimize
 from torch import Tensor
 
 from music_learning.columns import TARGETS
-from music_learning.features.clip import clip_features, feature_weights
+from music_learning.features.clip import clip_features, group_names
 from music_learning.features.config import FeatureConfig
-from music_learning.model.kernel import SupportVectorRegression
+from music_learning.model.kernel import GaussianProcess, cholesky, kernel_matrix
 from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.training.config import KernelConfig, TrainingConfig
 
 MIN_STD = 1e-3  # of a feature
+# What is learned is the logarithm of each; outside these limits nothing can be computed with it. The labels are in
+# [0, 1], and say no more than two or three digits.
+DEVIATION_LIMITS = (1e-3, 1e3)  # of a relevance: of one group's to that of all, of a feature's to its group's
+SCALE_LIMITS, SIGNAL_LIMITS, NOISE_LIMITS = (1e-6, 1e2), (1e-4, 1e1), (1e-4, 1.0)
+FIRST_SCALE, FIRST_NOISE = 0.6, 0.36  # before anything is learned: of all relevances, and of the labels' variance
 
 
-def fit_kernel_models(corpus: Corpus, config: TrainingConfig) -> dict[str, SupportVectorRegression]:
+def fit_kernel_models(corpus: Corpus, config: TrainingConfig) -> dict[str, GaussianProcess]:
     """Fit each target's kernel model.
 
     It has no epoch to choose, so the validation songs teach it, too.
     """
-    dataset = SpectrogramDataset(corpus.spectrograms, corpus.fitted, TARGETS)
+    songs = corpus.fitted
+    songs = songs.iloc[drawn(len(songs), config.kernel.max_songs, config.seed)]
+    dataset = SpectrogramDataset(corpus.spectrograms, songs, TARGETS)
     features = torch.cat([clip_features(spectrogram[None], config.features) for spectrogram, _ in dataset])
     return {
-        target: fit_kernel_model(features, labels, config.kernels[target], config.features)
+        target: fit_gaussian_process(features, labels, config.features, config.kernel, seed=config.seed)
         for target, labels in zip(TARGETS, dataset.labels.T, strict=True)
     }
 
 
-def fit_kernel_model(
-    features: Tensor, labels: Tensor, kernel: KernelConfig, config: FeatureConfig
-) -> SupportVectorRegression:
-    """(songs, features) and (songs,) in [0, 1] -> a model with the songs that it keeps"""
-    model = SupportVectorRegression(config, len(features), kernel.kernel)
-    model.input_mean.copy_(features.mean(dim=0))
-    model.input_std.copy_(features.std(dim=0) + MIN_STD)
-    model.input_scale.copy_(feature_weights(config, kernel.group_weights).sqrt())
-    model.gamma.fill_(kernel.gamma)
-    inputs = model.scaled(features)
-    svr = SVR(kernel="precomputed", C=kernel.C, epsilon=kernel.epsilon)
-    svr.fit(model.kernel_matrix(inputs, inputs).numpy(), labels.numpy())
-    model.support_vectors = inputs[torch.from_numpy(svr.support_).long()]
-    model.dual_coef = torch.from_numpy(svr.dual_coef_[0]).float()
-    model.intercept.fill_(svr.intercept_[0])
+@torch.no_grad()
+def fit_gaussian_process(
+    features: Tensor, labels: Tensor, config: FeatureConfig, kernel: KernelConfig | None = None, *, seed: int = 0
+) -> GaussianProcess:
+    """Fit a model that keeps the songs: all, or as many as the kernel's settings allow, drawn by the seed.
+
+    Models that are fitted to the same features with the same seed are equal in what is in `GaussianProcess.SHARED`.
+
+    Args:
+        features: (songs, features) of `clip_features`; NaN is unknown.
+        labels: (songs,) in [0, 1].
+        config: what the features were made with.
+        kernel: how it is fitted; as `KernelConfig` says unless told otherwise.
+        seed: of the draws.
+    """
+    kernel = kernel or KernelConfig()
+    kept = drawn(len(features), kernel.max_songs, seed)
+    features, labels = features[kept], labels[kept].float()
+    model = GaussianProcess(config, len(features))
+    mean = features.nanmean(dim=0).nan_to_num()
+    model.input_mean.copy_(mean)
+    model.input_std.copy_((features - mean).square().nanmean(dim=0).nan_to_num().sqrt() + MIN_STD)
+    model.songs.copy_(model.standardised(features))
+    model.prior_mean.copy_(labels.mean())
+    residuals = labels - model.prior_mean
+    learning = drawn(len(features), kernel.max_learning_songs, seed)
+    group_sizes = [len(names) for names in group_names(config).values()]
+    learn(model, model.songs[learning].float(), residuals[learning], group_sizes, kernel)
+    factor = cholesky(model.scaled(model.songs), model.signal_var, model.noise_var)
+    model.alpha.copy_(torch.cholesky_solve(residuals.double()[:, None], factor)[:, 0])
     return model
+
+
+def drawn(count: int, most: int, seed: int) -> Tensor:
+    """Which of `count` songs are taken, in their order: all, or `most` of them."""
+    if count <= most:
+        return torch.arange(count)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(count, generator=generator)[:most].sort().values
+
+
+def learn(
+    model: GaussianProcess, songs: Tensor, residuals: Tensor, group_sizes: list[int], kernel: KernelConfig
+) -> None:
+    """Set a model's relevances and variances to those that make the labels of songs most probable.
+
+    That is the marginal likelihood (Rasmussen & Williams, 2006, section 5.4.1), times a prior of the relevances: the
+    logarithm of a group's lies around that of all, and a feature's around its group's, by `relevance_prior_std`, so
+    that few songs can't silence one.
+
+    Args:
+        model: the model.
+        songs: (songs, features) as `standardised`.
+        residuals: (songs,), their labels less the prior mean.
+        group_sizes: how many features each group has, in order.
+        kernel: the settings.
+    """
+    n_groups, n_deviations = len(group_sizes), len(group_sizes) + sum(group_sizes)
+    label_var = float(residuals.square().mean().clamp(*SIGNAL_LIMITS))
+    start = [*[0.0] * n_deviations, *np.log([FIRST_SCALE / n_groups, label_var, max(FIRST_NOISE * label_var, 1e-4)])]
+    limits = np.log([*[DEVIATION_LIMITS] * n_deviations, SCALE_LIMITS, SIGNAL_LIMITS, NOISE_LIMITS])
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = torch.tensor(values, dtype=torch.float32, requires_grad=True)
+        with torch.enable_grad():
+            covariance = label_covariance(parameters, songs, group_sizes)
+            prior = (parameters[:n_deviations] / kernel.relevance_prior_std).square().sum() / 2
+        surprise, slope = negative_log_likelihood(covariance.detach(), residuals)
+        (gradient,) = torch.autograd.grad([covariance, prior], parameters, [slope, torch.ones(())])
+        return surprise + prior.item(), gradient.double().numpy()
+
+    options = {"maxiter": kernel.max_steps, "ftol": kernel.tolerance}
+    learned = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options=options).x
+    relevance, signal_var, noise_var = parts(torch.tensor(learned, dtype=torch.float32), group_sizes)
+    model.relevance.copy_(relevance)
+    model.signal_var.copy_(signal_var)
+    model.noise_var.copy_(noise_var)
+
+
+def parts(parameters: Tensor, group_sizes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """What is learned: relevances (features,) and the variances of signal and noise, from logarithms.
+
+    A group's relevance is shared out among its features, so that a large group counts no more than a small one.
+
+    Args:
+        parameters: (groups + features + 3,), of each group's relevance against all, of each feature's against its
+            group's, of all relevances, of the two variances.
+        group_sizes: how many features each group has.
+    """
+    of_groups, of_features, (scale, signal, noise) = parameters.split([len(group_sizes), sum(group_sizes), 3])
+    sizes = torch.tensor(group_sizes)
+    relevance = (of_groups - sizes.log()).repeat_interleave(sizes) + of_features + scale
+    return relevance.exp(), signal.exp(), noise.exp()
+
+
+def label_covariance(parameters: Tensor, songs: Tensor, group_sizes: list[int]) -> Tensor:
+    """The covariances of songs' labels, (songs, songs), with a gradient.
+
+    Args:
+        parameters: as `parts` takes them.
+        songs: (songs, features) as `standardised`.
+        group_sizes: how many features each group has, in order.
+    """
+    relevance, signal_var, noise_var = parts(parameters, group_sizes)
+    scaled = songs * relevance.sqrt()
+    diagonal = torch.eye(len(songs), dtype=torch.bool)
+    covariance = signal_var * kernel_matrix(scaled, scaled).masked_fill(diagonal, 1)
+    covariance.diagonal().add_(noise_var)
+    return covariance
+
+
+def negative_log_likelihood(covariance: Tensor, residuals: Tensor) -> tuple[float, Tensor]:
+    """-log p(residuals) of a normal distribution around 0, and its gradient by the covariances (songs, songs).
+
+    The gradient is (K^-1 - a a^T) / 2 with a = K^-1 residuals (Rasmussen & Williams, 2006, equation 5.9).
+    """
+    residuals = residuals.double()
+    factor = torch.linalg.cholesky(covariance.double())
+    inverse = torch.cholesky_inverse(factor)
+    a = inverse @ residuals
+    surprise = residuals @ a / 2 + factor.diagonal().log().sum() + len(residuals) * math.log(2 * math.pi) / 2
+    return surprise.item(), ((inverse - torch.outer(a, a)) / 2).float()

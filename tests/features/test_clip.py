@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from music_learning.audio import AudioPipeline
-from music_learning.features.clip import clip_features, feature_groups, feature_names, feature_weights, group_names
+from music_learning.features.clip import clip_features, feature_groups, feature_names, group_names
 from music_learning.features.config import FeatureConfig
 
 CONFIG = FeatureConfig()
@@ -43,27 +43,13 @@ def clicks(bpm, *, frames=936, bands=slice(None)):
 @pytest.mark.parametrize("frames", [92, RHYTHM_FRAMES, 500, 936])
 def test_as_many_features_for_any_length(frames):
     features = clip_features(random(3, N_MELS + N_OTHERS, frames), CONFIG)
-    assert features.shape == (3, len(feature_weights(CONFIG)))
+    assert features.shape == (3, len(feature_names(CONFIG)))
     assert features.isfinite().all()
 
 
 @pytest.mark.parametrize("level_db", [-100.0, 0.0, 1000.0])
 def test_finite_where_nothing_happens(level_db):
     assert clip_features(torch.full((1, N_MELS + N_OTHERS, 300), level_db), CONFIG).isfinite().all()
-
-
-def test_groups_weigh_alike_unless_told_otherwise():
-    sizes = [group.shape[1] for group in features_of(random(1, N_MELS, 300)).values()]
-    shares = [part.sum().item() for part in feature_weights(CONFIG).split(sizes)]
-    assert shares == pytest.approx([1 / len(sizes)] * len(sizes))
-    weighed = feature_weights(CONFIG, {"dynamics": 3.0}).split(sizes)
-    assert weighed[0].sum() / weighed[1].sum() == pytest.approx(3)
-    assert sum(part.sum() for part in weighed) == pytest.approx(1)
-
-
-def test_weight_of_no_group_is_refused():
-    with pytest.raises(ValueError, match=r"no group of features called dynamic$"):
-        feature_weights(CONFIG, {"dynamic": 3.0})
 
 
 def test_spectral_envelope_is_each_band_s_level_against_all():
@@ -194,12 +180,12 @@ def test_pitches_are_held_as_long_as_the_features_take_them_to_be():
 
 def test_released_front_end_fits():
     spectrogram = AudioPipeline()(random(64_000) / 10)
-    assert clip_features(spectrogram[None], CONFIG).shape == (1, len(feature_weights(CONFIG)))
+    assert clip_features(spectrogram[None], CONFIG).shape == (1, len(feature_names(CONFIG)))
 
 
 def test_every_feature_has_a_name_of_its_own():
     names = feature_names(CONFIG)
-    assert len(names) == len(set(names)) == len(feature_weights(CONFIG)) == 650
+    assert len(names) == len(set(names)) == 650
     groups = feature_groups(random(2, N_MELS + N_OTHERS, 300), CONFIG)
     assert {group: tuple(names) for group, (names, _) in groups.items()} == group_names(CONFIG)
     assert all(values.shape == (2, len(names)) for names, values in groups.values())

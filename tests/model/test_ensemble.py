@@ -20,7 +20,7 @@ N_MELS, N_ROWS = PipelineConfig().n_mels, PipelineConfig().n_rows
 OUTPUTS = ("energy", "valence", "tempo")
 CONFIG = NetworkConfig(outputs=OUTPUTS, n_mels=N_MELS)
 ONE_OUTPUT = NetworkConfig(outputs=("energy",), n_mels=N_MELS)
-N_SUPPORT = 5
+N_SONGS = 5
 FEATURES = FeatureConfig()
 SHARE = 0.4  # of the CNNs
 DESCRIPTION = {"note": "夜"}
@@ -36,10 +36,10 @@ def weighed(by_networks, by_kernel_model):
 
 def ensemble(*, seed=0, n_members=2):
     torch.manual_seed(seed)
-    model = Ensemble(EnsembleConfig(FEATURES, ONE_OUTPUT, n_members, N_SUPPORT, "gaussian", SHARE))
-    model.svr.support_vectors.normal_(std=0.04)
-    model.svr.dual_coef.normal_(std=0.1)
-    model.svr.intercept.fill_(0.5)
+    model = Ensemble(EnsembleConfig(FEATURES, ONE_OUTPUT, n_members, N_SONGS, SHARE))
+    model.kernel.songs.normal_()
+    model.kernel.alpha.normal_(std=0.1)
+    model.kernel.prior_mean.fill_(0.5)
     for member in model.members:
         member.set_input_statistics(torch.full((N_MELS,), -50.0), torch.full((N_MELS,), 15.0))
     return model.eval()
@@ -94,7 +94,7 @@ def test_segments_cover_all_frames(frames, segments):
 def test_long_clip_is_the_mean_of_its_segments_and_its_features():
     model, x = ensemble(n_members=1), spectrograms(2, 256)
     halves = [model.members[0](half)[:, 0] for half in (x[:, :, :128], x[:, :, 128:])]
-    expected = weighed(sum(halves) / 2, model.svr(clip_features(x, FEATURES)))
+    expected = weighed(sum(halves) / 2, model.kernel(clip_features(x, FEATURES)))
     torch.testing.assert_close(model(x), expected)
 
 
@@ -103,7 +103,7 @@ def test_ensemble_weighs_networks_and_kernel_model():
     model, x = ensemble(n_members=3), spectrograms()
     networks = torch.stack([member(x)[:, 0] for member in model.members])
     assert not torch.equal(networks[0], networks[1])
-    torch.testing.assert_close(model(x), weighed(networks.mean(dim=0), model.svr(clip_features(x, FEATURES))))
+    torch.testing.assert_close(model(x), weighed(networks.mean(dim=0), model.kernel(clip_features(x, FEATURES))))
 
 
 @torch.inference_mode()
@@ -115,7 +115,7 @@ def test_timeline_has_a_value_for_each_segment_and_its_mean_is_the_clip_s():
     torch.testing.assert_close(predicted.values, model(x))
     start = x[:, :, :128]
     by_networks = sum(member(start)[:, 0] for member in model.members) / 2
-    torch.testing.assert_close(predicted.timeline[:, 0], weighed(by_networks, model.svr(features)))
+    torch.testing.assert_close(predicted.timeline[:, 0], weighed(by_networks, model.kernel(features)))
 
 
 @torch.inference_mode()
@@ -281,16 +281,14 @@ DAMAGED = {
         r"a model of 'energy' with the outputs \['valence'\]",
     ),
     "another target": (change_description(target="valence"), r"a model of 'valence' with the outputs \['energy'\]"),
-    "no kernel": (drop("kernel"), "it has no kernel"),
-    "unknown kernel": (change_description(kernel="cosine"), "there is no kernel called 'cosine'"),
     "no share": (drop("networks_share"), "it has no networks_share"),
     "share above 1": (change_description(networks_share=3), "networks_share is 3, not from 0 to 1"),
     "no network": (drop("network"), "doesn't describe a model of this version"),
     "no hash": (drop("weights_sha256"), "is damaged .*or not the file"),
     "more members": (change_description(n_members=3), r"fewer bytes than the model that .*energy\.json describes"),
     "fewer members": (change_description(n_members=1), r"tensor members\.1\..* is unknown"),
-    "other support": (change_description(n_support=N_SUPPORT + 1), r"svr\.\w+ has the shape \(5.*\), not \(6"),
-    "no support": (drop("n_support"), "doesn't describe a model of this version"),
+    "other songs": (change_description(n_songs=N_SONGS + 1), r"kernel\.\w+ has the shape \(5.*\), not \(6"),
+    "no songs": (drop("n_songs"), "doesn't describe a model of this version"),
     "members no number": (change_description(n_members="two"), "doesn't describe a model of this version"),
     "network no object": (change_description(network=[1]), "doesn't describe a model of this version"),
     "unknown setting": (
@@ -304,9 +302,8 @@ DAMAGED = {
 # Each in place of one value of the description, which is the name: `network.hidden`, say.
 HOSTILE = {
     "n_members": (10**9, 101, 0, -1, True, 2.0, 2.5, "2", None, [], 10**400, math.nan),
-    "n_support": (10**9, 0, -5, True, 5.0, "5", None, 10**400, math.inf),
+    "n_songs": (10**9, 0, -5, True, 5.0, "5", None, 10**400, math.inf),
     "networks_share": (True, "0.4", None, math.nan, math.inf, -0.1, 10**400),
-    "kernel": (None, 1, [], {}, ["gaussian"], "x" * 10_000),
     "target": (None, 1, ["energy"], {}),
     "weights_sha256": (None, 1, "", [], "0" * 64),
     "pipeline": (None, 1, [], "x"),
@@ -364,7 +361,7 @@ def test_file_with_the_right_hash_that_is_no_safetensors_is_refused(saved):
         load_model(paths, "energy")
 
 
-@pytest.mark.parametrize(("name", "value"), [("svr.input_std", 0.0), ("svr.gamma", -1.0)])
+@pytest.mark.parametrize(("name", "value"), [("kernel.input_std", 0.0), ("kernel.noise_var", -1.0)])
 def test_weights_that_others_are_divided_by_are_above_0(tmp_path, name, value):
     model = ensemble()
     model.get_buffer(name).fill_(value)
@@ -376,7 +373,7 @@ def test_weights_that_others_are_divided_by_are_above_0(tmp_path, name, value):
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
     model = ensemble()
-    model.svr.dual_coef[1] = value
+    model.kernel.alpha[1] = value
     save_model(ModelPaths(tmp_path), "energy", model, DESCRIPTION)
-    with pytest.raises(UserError, match=r"svr\.dual_coef holds NaN or infinite numbers"):
+    with pytest.raises(UserError, match=r"kernel\.alpha holds NaN or infinite numbers"):
         load_model(ModelPaths(tmp_path), "energy")

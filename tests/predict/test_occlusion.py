@@ -49,12 +49,12 @@ def ensemble(*, seed=0, n_members=2):
     """A model with random weights, which is sensitive enough to have attributions everywhere."""
     torch.manual_seed(seed)
     network = NetworkConfig(outputs=("energy",))
-    model = Ensemble(EnsembleConfig(FeatureConfig(CONFIG), network, n_members, 5, "gaussian", 0.3))
-    model.svr.support_vectors.normal_(std=0.04)
-    model.svr.input_mean.normal_(std=20)
-    model.svr.input_std.fill_(20)
-    model.svr.dual_coef.normal_(std=0.3)
-    model.svr.intercept.fill_(0.5)
+    model = Ensemble(EnsembleConfig(FeatureConfig(CONFIG), network, n_members, 5, 0.3))
+    model.kernel.songs.normal_()
+    model.kernel.input_mean.normal_(std=20)
+    model.kernel.input_std.fill_(20)
+    model.kernel.alpha.normal_(std=0.3)
+    model.kernel.prior_mean.fill_(0.5)
     for member in model.members:
         member.set_input_statistics(torch.full((N_MELS,), FILL_DB), torch.full((N_MELS,), 15.0))
     return model.eval()
@@ -74,7 +74,7 @@ class OneRange(nn.Module):
 def with_one_range(bands, sign=1):
     model = ensemble(n_members=1)
     model.members = nn.ModuleList([OneRange(model.members[0], bands, sign)])
-    model.svr.dual_coef.zero_()
+    model.kernel.alpha.zero_()
     return model
 
 
@@ -148,7 +148,7 @@ def test_other_weights_give_another_explanation():
 def test_networks_and_kernel_model_both_count():
     model, spectrogram = ensemble(), clip(300)
     whole = occlusion_attributions({"energy": model}, spectrogram)
-    model.svr.dual_coef.zero_()
+    model.kernel.alpha.zero_()
     by_networks = occlusion_attributions({"energy": model}, spectrogram)
     assert by_networks.abs().max() > 1e-4
     assert (whole - by_networks).abs().max() > 1e-4

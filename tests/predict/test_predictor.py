@@ -209,7 +209,7 @@ def test_index_of_other_models_is_refused(own_models):
     paths = ModelPaths(own_models)
     model, _ = load_model(paths, "energy")
     with torch.no_grad():
-        model.svr.intercept += 0.01
+        model.kernel.prior_mean += 0.01
     save_model(paths, "energy", model, {})
     with pytest.raises(UserError, match=r"made with other models than these; make it again with model_train\.py"):
         Predictor.load(own_models)
