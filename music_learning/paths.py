@@ -92,6 +92,10 @@ class ModelPaths:
         return self.root / "intervals.json"
 
     @property
+    def audio_features(self) -> Path:
+        return self.root / "audio_features.json"
+
+    @property
     def index(self) -> Path:
         return self.root / "index"
 

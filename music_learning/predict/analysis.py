@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +12,12 @@ from music_learning.predict.mood import Mood
 from music_learning.predict.similarity import SimilarArtist, SimilarSong
 
 DECIMALS = 4
+# What Spotify's endpoint of audio features says of a track, in its order, but for ids and addresses.
+AUDIO_FEATURES = (
+    *("danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness", "instrumentalness"),
+    *("liveness", "valence", "tempo", "duration_ms", "time_signature"),
+)
+FEATURE_DECIMALS = {"loudness": 3, "tempo": 3}  # as the endpoint has them
 MAX_COLUMNS = 1024
 LEAST_LOST_S = 0.1
 SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
@@ -113,11 +119,26 @@ class Analysis:
     spectrogram: Tensor  # (n_mels, up to 1024 columns of equal length) in dB, for pictures
     explanation: Explanation | None = None  # if it was asked for
     lost_s: float = 0.0  # that could not be decoded and are left out
+    # Of AUDIO_FEATURES those that are no targets, under the same names and in the same units; what is unknown is None.
+    other_features: dict[str, float | int | None] = field(default_factory=dict)
+
+    def audio_features(self) -> dict[str, float | int | None]:
+        """Spotify's audio features object, AUDIO_FEATURES with its names, ranges and order.
+
+        None stands for what can't be told: liveness always, since 30 s don't tell it, and key, tempo or loudness where
+        there is no tone, onset or sound; a key that is not found is -1, as Spotify has it.
+        """
+        known = {"duration_ms": round(1000 * self.duration_s), **self.other_features, **self.values}
+        features = {name: known.get(name) for name in AUDIO_FEATURES}
+        return {
+            name: round(value, FEATURE_DECIMALS.get(name, DECIMALS)) if isinstance(value, float) else value
+            for name, value in features.items()
+        }
 
     def to_dict(self) -> dict:
         """Everything but the spectrogram, as JSON has it."""
         flat: dict = {"duration_s": round(self.duration_s, 2)}
-        flat |= rounded(self.values)
+        flat |= rounded(self.values) | self.audio_features()
         for target, (low, high) in self.intervals.items():
             flat |= rounded({f"{target}_low": low, f"{target}_high": high})
         return flat | {

@@ -25,6 +25,8 @@ from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval, read_correlation, read_intervals
 from music_learning.features.clip import clip_features
+from music_learning.features.measurement import Measurement
+from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import Ensemble, Prediction, load_model
 from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.predict.analysis import (
@@ -93,6 +95,7 @@ class Predictor:
         self.training_songs = training_songs
         self.index = index
         self.intervals = intervals
+        self.audio_features = AudioFeatureModel()  # which knows nothing
 
     @classmethod
     def load(cls, models: str | Path = RELEASED_MODELS, *, index: str | Path | None = None) -> Self:
@@ -119,6 +122,7 @@ class Predictor:
             intervals=read_intervals(paths, weights),
         )
         predictor.correlation = read_correlation(paths)
+        predictor.audio_features = AudioFeatureModel.load(paths, predictor.features.pipeline)
         return predictor
 
     def predict(
@@ -154,15 +158,20 @@ class Predictor:
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""
         config = self.pipeline.config
-        overview, start_s, predicted = Overview(config.n_mels), 0.0, []
+        overview, start_s, predicted, measured = Overview(config.n_mels), 0.0, [], None
         for spectrogram, duration_s in windows:
             if spectrogram is None:
                 overview.add(torch.full((config.n_mels, round(duration_s * config.frames_per_s)), config.floor_db))
             else:
                 overview.add(spectrogram[: config.n_mels])
                 predicted.append(self._predict_window(spectrogram, start_s, duration_s, explain=explain))
+                here = Measurement.of(spectrogram, self.features)
+                measured = here if measured is None else measured + here
             start_s += duration_s
-        return self._analysis(predicted, overview.columns, start_s)
+        if measured is None:
+            raise AudioError("silent from beginning to end")
+        analysis = self._analysis(predicted, overview.columns, start_s)
+        return replace(analysis, other_features=self.audio_features.features(measured, self.features))
 
     @torch.inference_mode()
     def _predict_window(
@@ -183,8 +192,6 @@ class Predictor:
     @torch.inference_mode()
     def _analysis(self, windows: list[WindowPrediction], spectrogram: Tensor, duration_s: float) -> Analysis:
         """Join the windows of a recording: its values as `pooling` says, and similar songs by their votes."""
-        if not windows:
-            raise AudioError("silent from beginning to end")
         pooled = pool(
             self.models,
             torch.stack([window.prediction.values for window in windows], dim=1),
@@ -251,6 +258,7 @@ class Predictor:
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
         state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
         state.update(self.no_music.coef.numpy().tobytes())
+        state.update(repr(self.audio_features.to_dict()).encode())
         for index in (self.training_songs, self.index):
             state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
         return f"{__version__}-{state.hexdigest()[:12]}"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import call_main, chord, write_audio, write_with_ffmpeg
+from conftest import ROOT, call_main, chord, write_audio, write_with_ffmpeg
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
@@ -15,8 +15,11 @@ from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval
 from music_learning.files import read_table
 from music_learning.library import build_index
+from music_learning.library.rows import PREDICTION_COLUMNS
+from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import load_model, save_model
 from music_learning.paths import DataPaths, ModelPaths
+from music_learning.predict.analysis import AUDIO_FEATURES
 from music_learning.predict.predictor import Predictor
 
 
@@ -283,3 +286,27 @@ def test_what_a_damaged_file_lost_is_said(predictor, tmp_path):
     assert f"{damaged.lost_s:.1f} s of it are damaged and left out." in damaged.warnings
     assert damaged.to_dict()["lost_s"] == round(damaged.lost_s, 2)
     assert damaged.duration_s == pytest.approx(whole.duration_s - damaged.lost_s, abs=0.3)
+
+
+def test_audio_features_are_the_endpoints(predictor, monkeypatch):
+    """All names in the endpoint's order; what there is no model of is None, and so is liveness."""
+    samples = noisy_chord(34)
+    without = predictor.predict(samples, sample_rate_hz=16_000)
+    assert [*without.audio_features()] == [*AUDIO_FEATURES]
+    assert without.audio_features()["duration_ms"] == 34_000
+    assert without.audio_features()["energy"] == round(without.values["energy"], 4)
+    assert without.audio_features()["loudness"] is None
+
+    monkeypatch.setattr(
+        predictor, "audio_features", AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features.pipeline)
+    )
+    analysis = predictor.predict(samples, sample_rate_hz=16_000)
+    features = analysis.audio_features()
+    assert features["key"] in range(12) and features["mode"] in (0, 1) and features["time_signature"] in (3, 4)
+    assert 60 <= features["tempo"] <= 245 and -60 < features["loudness"] < 0
+    assert features["liveness"] is None
+    louder = predictor.predict(2 * samples, sample_rate_hz=16_000).audio_features()
+    slope = float(predictor.audio_features.loudness[0])
+    assert louder["loudness"] == pytest.approx(features["loudness"] + slope * 6.02, abs=0.1)
+    assert json.loads(json.dumps(analysis.to_dict())) | features == analysis.to_dict()
+    assert {*features} <= {*PREDICTION_COLUMNS}
