@@ -200,9 +200,10 @@ def fit_interval(
 ) -> Interval:
     """Fit the ends of the interval to predictions whose truth is known (Romano et al., 2019, arXiv:1905.03222).
 
-    The ends are regressed as quantiles of the residuals in standard deviations, in one fold after the other left out (as in cross-conformal
-    prediction: Vovk, 2015); the margin is what it takes to cover the truths left out. Both tails get the same share,
-    since a symmetric interval would miss the extreme songs too often: predictions lean towards the mean.
+    The ends are regressed as quantiles of the residuals in standard deviations, in one fold after the other left out
+    (as in cross-conformal prediction: Vovk, 2015); the margin is what it takes to cover those left out. Both tails get
+    the same share, since a symmetric interval would miss the extreme songs too often: predictions lean towards the
+    mean.
 
     Args:
         truth, predicted: (songs,) in [0, 1]; by models that never heard the song's artists.

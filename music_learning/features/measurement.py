@@ -24,12 +24,13 @@ class Measurement:
     @torch.no_grad()
     def of(cls, spectrogram: Tensor, config: FeatureConfig) -> Self:
         """Of one window, (n_rows, frames) as the pipeline makes it."""
-        frames = spectrogram[:, :: config.stride]
-        levels, pitches, _ = frames.split([config.pipeline.n_mels, config.pipeline.n_pitches, 1])
+        levels, pitches, _ = spectrogram.split([config.pipeline.n_mels, config.pipeline.n_pitches, 1])
+        levels = levels[:, :: config.stride]
+        pitch_starts = list(config.pipeline.pitch_starts(spectrogram.shape[1]))
         return cls(
             loudness_histogram(levels, config),
             onset_correlation(levels, config),
-            pitch_class_sums(pitches[:, :: config.frames_per_pitch], config),
+            pitch_class_sums(pitches[:, pitch_starts], config),
         )
 
     def __add__(self, other: "Measurement") -> "Measurement":

@@ -110,7 +110,10 @@ class Ensemble(nn.Module):
         return self.predict(spectrograms, clip_features(spectrograms, self.config.features)).values
 
     def parts(self, spectrograms: Tensor) -> Tensor:
-        """What there is to mix, of (B, n_rows, frames): the networks' prediction, the kernel model's, its std: (B, 3)"""
+        """What there is to mix: the networks' prediction, the kernel model's, and its std.
+
+        (B, n_rows, frames) -> (B, 3)
+        """
         by_kernel, std = self.kernel.predict(clip_features(spectrograms, self.config.features))
         segments = cut(spectrograms, self.config.network.segment_frames)
         by_networks = torch.stack([member(segments)[:, 0] for member in self.members]).mean(dim=0)
