@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from music_learning.features.clip import feature_names
+from music_learning.features.clip import group_names
 from music_learning.features.config import FeatureConfig
 
 SMALLEST = 1e-6  # squared distance: so that the root of one has a gradient for songs that equal each other
@@ -14,8 +14,8 @@ SMALLEST = 1e-6  # squared distance: so that the root of one has a gradient for 
 class GaussianProcess(nn.Module):
     """Features of a whole clip -> one value in [0, 1], from the labels of the training songs that are most like it.
 
-    Gaussian process regression (Rasmussen & Williams, 2006, chapter 2) with an exponential kernel, in which each
-    feature has a length scale of its own (section 5.1: automatic relevance determination). It errs otherwise than a
+    Gaussian process regression (Rasmussen & Williams, 2006, chapter 2) with an exponential kernel, in which each group
+    of features has a length scale of its own (section 5.1: automatic relevance determination). It errs otherwise than a
     CNN, which finds its own features in short segments; together they err less.
 
     Input: (B, features) of `clip_features`; NaN is what a clip doesn't tell, and counts as the training songs' mean.
@@ -32,11 +32,14 @@ class GaussianProcess(nn.Module):
         """
         super().__init__()
         self.max_deviation = features.max_deviation
-        n_features = len(feature_names(features))
+        sizes = torch.tensor([len(names) for names in group_names(features).values()])
+        n_features = int(sizes.sum())
+        self.register_buffer("group", torch.arange(len(sizes)).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("group_size", sizes[self.group].float(), persistent=False)
         self.register_buffer("input_mean", torch.zeros(n_features))
         self.register_buffer("input_std", torch.ones(n_features))
         self.register_buffer("songs", torch.zeros(n_songs, n_features, dtype=torch.float16))  # as `standardised`
-        self.register_buffer("relevance", torch.full((n_features,), 1 / n_features))  # 1 / (length scale)^2
+        self.register_buffer("relevance", torch.full((len(sizes),), 1 / len(sizes)))  # of a group: 1 / (length scale)^2
         self.register_buffer("signal_var", torch.ones(()))
         self.register_buffer("noise_var", torch.ones(()))
         self.register_buffer("prior_mean", torch.zeros(()))
@@ -54,7 +57,7 @@ class GaussianProcess(nn.Module):
 
     def scaled(self, standardised: Tensor) -> Tensor:
         """(B, features) as `standardised` gives them -> the same divided by the length scales."""
-        return standardised.float() * self.relevance.sqrt()
+        return standardised.float() * (self.relevance[self.group] / self.group_size).sqrt()
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, features) of `clip_features` -> (B,) in [0, 1]"""

@@ -11,8 +11,7 @@ from music_learning.training.augmentation import AugmentationConfig
 class KernelConfig:
     """How the kernel models are fitted; what was tried is in docs/experiments.md."""
 
-    relevance_prior_std: float = 1.0  # of the logarithm of how much a group of features counts against the others, and
-    # of how much a feature counts against the others of its group
+    relevance_prior_std: float = 1.0  # of the logarithm of how much a group of features counts against the others
     max_steps: int = 60  # of learning that
     tolerance: float = 1e-5  # learning stops when a step adds less than this share to the likelihood
     max_learning_songs: int = 1_500  # of which it is learned

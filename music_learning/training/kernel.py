@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from music_learning.columns import TARGETS
-from music_learning.features.clip import clip_features, group_names
+from music_learning.features.clip import clip_features
 from music_learning.features.config import FeatureConfig
 from music_learning.model.kernel import GaussianProcess, cholesky, kernel_matrix
 from music_learning.songs.corpus import Corpus
@@ -18,7 +18,7 @@ from music_learning.training.config import KernelConfig, TrainingConfig
 MIN_STD = 1e-3  # of a feature
 # What is learned is the logarithm of each; outside these limits nothing can be computed with it. The labels are in
 # [0, 1], and say no more than two or three digits.
-DEVIATION_LIMITS = (1e-3, 1e3)  # of a relevance: of one group's to that of all, of a feature's to its group's
+DEVIATION_LIMITS = (1e-3, 1e3)  # of one group's relevance from that of all
 SCALE_LIMITS, SIGNAL_LIMITS, NOISE_LIMITS = (1e-6, 1e2), (1e-4, 1e1), (1e-4, 1.0)
 FIRST_SCALE, FIRST_NOISE = 0.6, 0.36  # before anything is learned: of all relevances, and of the labels' variance
 
@@ -64,8 +64,7 @@ def fit_gaussian_process(
     model.prior_mean.copy_(labels.mean())
     residuals = labels - model.prior_mean
     learning = drawn(len(features), kernel.max_learning_songs, seed)
-    group_sizes = [len(names) for names in group_names(config).values()]
-    learn(model, model.songs[learning].float(), residuals[learning], group_sizes, kernel)
+    learn(model, model.songs[learning].float(), residuals[learning], kernel)
     factor = cholesky(model.scaled(model.songs), model.signal_var, model.noise_var)
     model.alpha.copy_(torch.cholesky_solve(residuals.double()[:, None], factor)[:, 0])
     return model
@@ -79,70 +78,61 @@ def drawn(count: int, most: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=generator)[:most].sort().values
 
 
-def learn(
-    model: GaussianProcess, songs: Tensor, residuals: Tensor, group_sizes: list[int], kernel: KernelConfig
-) -> None:
+def learn(model: GaussianProcess, songs: Tensor, residuals: Tensor, kernel: KernelConfig) -> None:
     """Set a model's relevances and variances to those that make the labels of songs most probable.
 
-    That is the marginal likelihood (Rasmussen & Williams, 2006, section 5.4.1), times a prior of the relevances: the
-    logarithm of a group's lies around that of all, and a feature's around its group's, by `relevance_prior_std`, so
-    that few songs can't silence one.
+    That is the marginal likelihood (Rasmussen & Williams, 2006, section 5.4.1), times a prior of the relevances: their
+    logarithms lie around their mean as `relevance_prior_std` says, so that few songs can't silence a group.
 
     Args:
         model: the model.
         songs: (songs, features) as `standardised`.
         residuals: (songs,), their labels less the prior mean.
-        group_sizes: how many features each group has, in order.
         kernel: the settings.
     """
-    n_groups, n_deviations = len(group_sizes), len(group_sizes) + sum(group_sizes)
+    n_groups = len(model.relevance)
     label_var = float(residuals.square().mean().clamp(*SIGNAL_LIMITS))
-    start = [*[0.0] * n_deviations, *np.log([FIRST_SCALE / n_groups, label_var, max(FIRST_NOISE * label_var, 1e-4)])]
-    limits = np.log([*[DEVIATION_LIMITS] * n_deviations, SCALE_LIMITS, SIGNAL_LIMITS, NOISE_LIMITS])
+    start = [*[0.0] * n_groups, *np.log([FIRST_SCALE / n_groups, label_var, max(FIRST_NOISE * label_var, 1e-4)])]
+    limits = np.log([*[DEVIATION_LIMITS] * n_groups, SCALE_LIMITS, SIGNAL_LIMITS, NOISE_LIMITS])
 
     def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
         parameters = torch.tensor(values, dtype=torch.float32, requires_grad=True)
         with torch.enable_grad():
-            covariance = label_covariance(parameters, songs, group_sizes)
-            prior = (parameters[:n_deviations] / kernel.relevance_prior_std).square().sum() / 2
+            covariance = label_covariance(parameters, songs, model.group, model.group_size)
+            prior = (parameters[:n_groups] / kernel.relevance_prior_std).square().sum() / 2
         surprise, slope = negative_log_likelihood(covariance.detach(), residuals)
         (gradient,) = torch.autograd.grad([covariance, prior], parameters, [slope, torch.ones(())])
         return surprise + prior.item(), gradient.double().numpy()
 
     options = {"maxiter": kernel.max_steps, "ftol": kernel.tolerance}
     learned = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options=options).x
-    relevance, signal_var, noise_var = parts(torch.tensor(learned, dtype=torch.float32), group_sizes)
+    relevance, signal_var, noise_var = parts(torch.tensor(learned, dtype=torch.float32))
     model.relevance.copy_(relevance)
     model.signal_var.copy_(signal_var)
     model.noise_var.copy_(noise_var)
 
 
-def parts(parameters: Tensor, group_sizes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-    """What is learned: relevances (features,) and the variances of signal and noise, from logarithms.
-
-    A group's relevance is shared out among its features, so that a large group counts no more than a small one.
+def parts(parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What is learned: relevances (groups,) and the variances of signal and noise, from logarithms.
 
     Args:
-        parameters: (groups + features + 3,), of each group's relevance against all, of each feature's against its
-            group's, of all relevances, of the two variances.
-        group_sizes: how many features each group has.
+        parameters: (groups + 3,), of each group's relevance against all, of all relevances, of the variances.
     """
-    of_groups, of_features, (scale, signal, noise) = parameters.split([len(group_sizes), sum(group_sizes), 3])
-    sizes = torch.tensor(group_sizes)
-    relevance = (of_groups - sizes.log()).repeat_interleave(sizes) + of_features + scale
-    return relevance.exp(), signal.exp(), noise.exp()
+    deviations, (scale, signal, noise) = parameters[:-3], parameters[-3:]
+    return (deviations + scale).exp(), signal.exp(), noise.exp()
 
 
-def label_covariance(parameters: Tensor, songs: Tensor, group_sizes: list[int]) -> Tensor:
+def label_covariance(parameters: Tensor, songs: Tensor, group: Tensor, group_size: Tensor) -> Tensor:
     """The covariances of songs' labels, (songs, songs), with a gradient.
 
     Args:
         parameters: as `parts` takes them.
         songs: (songs, features) as `standardised`.
-        group_sizes: how many features each group has, in order.
+        group: (features,), the group of each.
+        group_size: (features,), how many features the group of each has.
     """
-    relevance, signal_var, noise_var = parts(parameters, group_sizes)
-    scaled = songs * relevance.sqrt()
+    relevance, signal_var, noise_var = parts(parameters)
+    scaled = songs * (relevance[group] / group_size).sqrt()
     diagonal = torch.eye(len(songs), dtype=torch.bool)
     covariance = signal_var * kernel_matrix(scaled, scaled).masked_fill(diagonal, 1)
     covariance.diagonal().add_(noise_var)

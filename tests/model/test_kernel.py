@@ -6,7 +6,7 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
-from music_learning.features.clip import feature_names
+from music_learning.features.clip import feature_names, group_names
 from music_learning.features.config import FeatureConfig
 from music_learning.model.kernel import GaussianProcess, kernel_matrix
 
@@ -24,7 +24,7 @@ def conditioned(labels, *, seed=0):
     model, known = GaussianProcess(FEATURES, len(labels)), features(len(labels), seed=seed)
     model.input_mean.fill_(3)
     model.input_std.fill_(2)
-    model.relevance.uniform_(0.0002, 0.004, generator=torch.Generator().manual_seed(seed))
+    model.relevance.uniform_(0.01, 0.1, generator=torch.Generator().manual_seed(seed))
     model.songs.copy_(model.standardised(known))
     model.signal_var.fill_(SIGNAL_VAR)
     model.noise_var.fill_(NOISE_VAR)
@@ -93,12 +93,14 @@ def test_equal_songs_have_a_gradient():
     assert songs.grad.abs().max() < 10
 
 
-def test_each_feature_counts_by_its_relevance():
-    """A deviation of 1 lies sqrt(relevance) away."""
+def test_each_group_counts_by_its_relevance():
+    """Whatever its size: a deviation of 1 in all of a group's features lies sqrt(relevance) away."""
     model = GaussianProcess(FEATURES, 1)
-    model.relevance.copy_(torch.linspace(0.1, 2, N_FEATURES))
-    distances = model.scaled(torch.eye(N_FEATURES).half()).norm(dim=1)
-    torch.testing.assert_close(distances, model.relevance.sqrt())
+    model.relevance.copy_(torch.linspace(0.1, 2, len(model.relevance)))
+    for group, relevance in enumerate(model.relevance):
+        deviations = (model.group == group).float()[None]
+        assert deviations.sum() == len(list(group_names(FEATURES).values())[group])
+        assert model.scaled(deviations).norm().item() == pytest.approx(relevance.sqrt().item(), rel=1e-4)
 
 
 def test_standardised_features_are_bounded():
