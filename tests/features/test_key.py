@@ -40,7 +40,7 @@ def test_longer_recording_has_the_same_cues():
 
 
 def test_silence_has_no_key(weights):
-    silence = pitch_class_sums(torch.full((60, 40), CONFIG.pipeline.pitch_floor_db), CONFIG)
+    silence = pitch_class_sums(torch.full((60, 40), CONFIG.pipeline.floor_db), CONFIG)
     assert key_and_mode(silence, weights) == (-1, None)
     chords = sums_of(IN_MINOR)
     assert torch.equal(chords + silence, chords)  # and says nothing of what is around it
