@@ -133,6 +133,6 @@ def test_correlation_of_errors_is_found():
 
 def test_correlation_of_two_songs_is_neither_certain_nor_missing():
     intervals = dict.fromkeys(AXES, Interval((-1, 0, 0), (1, 0, 0), 0))
-    predicted = dict.fromkeys(AXES, {"predicted": np.array([0.4, 0.6]), "std": np.full(2, 0.1)})
+    predicted = {axis: {"predicted": np.array([0.4, 0.6]), "std": np.full(2, 0.1)} for axis in AXES}
     for truth, expected in (([0.5, 0.6], MAX_CORRELATION), ([0.4, 0.6], 0)):
         assert error_correlation(intervals, dict.fromkeys(AXES, np.array(truth)), predicted) == expected
