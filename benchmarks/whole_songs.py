@@ -7,7 +7,7 @@ The catalog names whole songs with their labels: track_id, title, artist, energy
 a file in the folder of the audio. Models are trained as model_train.py does by itself, on the songs of data/ and of
 the extra folders but for those by artists of the catalog, which takes as long as it does there; they stay in
 build/whole_songs/ for the next time. Of each song it then predicts the windows, and measures what `pooling` makes of
-them beside their mean by length.
+them beside their mean by length, and beside other rules.
 
 The intervals are those of the folder of models, which were learned from clips. With --write, the scale that whole songs
 need goes into its intervals.json, and what was measured into its results.csv, for tools/accuracy_tables.py.
@@ -28,6 +28,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation.conformal import Interval, read_intervals, write_songs_scale
 from music_learning.evaluation.cross_validation import VALIDATION_SHARE
+from music_learning.evaluation.metrics import evaluate
 from music_learning.evaluation.report import Report
 from music_learning.evaluation.song_intervals import measure_songs_scale, songs_scale
 from music_learning.features.clip import clip_features
@@ -36,7 +37,7 @@ from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, save_model
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths, ModelPaths
-from music_learning.predict.pooling import level_db, pool
+from music_learning.predict.pooling import RULES, PoolingRule, level_db, pool
 from music_learning.predict.predictor import load_models, predict_clip, weights_of
 from music_learning.songs.artists import artist_groups, by_other_artists
 from music_learning.songs.corpus import Corpus, read_corpus
@@ -54,6 +55,16 @@ CATALOG_DTYPES = {
     "audio_file": "string",
 }
 SPLIT = "whole songs"
+# What a value would be by other rules: each step alone, and together.
+STEPS = {
+    "mean of windows": PoolingRule(),
+    "mean features": PoolingRule(mean_features=True),
+    "power": PoolingRule(power_exponent=1),
+    "power, ends": PoolingRule(power_exponent=1, edge_s=60),
+    "power, ends, mean features": PoolingRule(power_exponent=1, edge_s=60, mean_features=True),
+    "power, ends, mean features, level": PoolingRule(power_exponent=1, edge_s=60, mean_features=True, per_db=0.01),
+}
+REPORTED = ("ours", "mean of windows")  # and written
 
 
 def read_catalog(path: Path) -> pd.DataFrame:
@@ -93,7 +104,7 @@ def models_for(corpus: Corpus) -> dict[str, Ensemble]:
 
 @torch.inference_mode()
 def predict_song(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipeline) -> dict[str, np.ndarray]:
-    """The values (targets,) of a song: as they are predicted, and as the mean of its windows by their length."""
+    """The values (targets,) of a song: `ours`, as they are predicted, and by each of STEPS."""
     spectrograms = pipeline.log_mels(path)[0]
     config = models[TARGETS[0]].config.features
     features = [clip_features(spectrogram[None], config) for spectrogram in spectrograms]
@@ -102,8 +113,13 @@ def predict_song(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipe
     )
     lengths_s = [spectrogram.shape[1] / pipeline.config.frames_per_s for spectrogram in spectrograms]
     levels_db = [level_db(spectrogram[: pipeline.config.n_mels]) for spectrogram in spectrograms]
-    pooled = pool(models, values, torch.cat(features), levels_db=levels_db, lengths_s=lengths_s)
-    return {"ours": pooled.values.numpy(), "mean of windows": np.average(values.numpy(), axis=1, weights=lengths_s)}
+    by_rules = {"ours": RULES, **{name: dict.fromkeys(TARGETS, rule) for name, rule in STEPS.items()}}
+    return {
+        name: pool(
+            models, values, torch.cat(features), levels_db=levels_db, lengths_s=lengths_s, rules=rules
+        ).values.numpy()
+        for name, rules in by_rules.items()
+    }
 
 
 def measure_intervals(
@@ -154,7 +170,10 @@ def main() -> None:
     for name in predicted[0]:
         for row, target in enumerate(TARGETS):
             values = np.array([song[name][row] for song in predicted])
-            report.add(target, name, values)
+            if name in REPORTED:
+                report.add(target, name, values)
+            else:
+                print(f"{target}: {name}, {SPLIT} {evaluate(songs[target], values, songs['group'])}")
             print(f"  {values.mean() - songs[target].mean():+.3f} too high on average")
     if set(intervals) != set(TARGETS):
         raise UserError(f"{paths.intervals} lacks intervals for these models; run model_train.py --folds 5 first")
