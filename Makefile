@@ -31,6 +31,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/front_end.py
 	$(BIN)/python benchmarks/demo_start.py
 	$(BIN)/python benchmarks/one_clip.py
+	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/occlusion.py
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/long_mix.py
@@ -43,7 +44,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/hostile_services.py
 	if [ -e data/splits.csv ]; then \
 		$(BIN)/python benchmarks/training_time.py && $(BIN)/python benchmarks/similar.py && \
-		$(BIN)/python benchmarks/unfamiliar.py; \
+		$(BIN)/python benchmarks/unfamiliar.py && $(BIN)/python benchmarks/moods.py; \
 	else echo "the rest needs songs; run data_collection.py and data_loading.py first"; fi
 
 $(BIN)/python:

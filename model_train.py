@@ -6,8 +6,9 @@
 
 Reads data/songs.csv, data/splits.csv and data/spectrograms/ (and data/previews/ for the original recipe). Writes to the
 folder of the models, for each target <target>.safetensors and .json; pictures/; predictions/ of the test split;
-results.csv with everything measured; and what predictions are compared with. A cross-validation also tells how wide an
-interval around a prediction has to be, which it writes to intervals.json for the models that are there.
+results.csv with everything measured; and what predictions are compared with. A cross-validation also tells how much of
+a value is the networks', which it writes to the JSON of the models that are there, and how wide an interval around a
+prediction has to be, which it writes to intervals.json.
 
 The released models in models/ stay as they are; `python model_demo.py --models trained` uses the new ones.
 
@@ -18,6 +19,7 @@ was trained with the same settings on the same data is not trained again.
 import music_learning.needs  # noqa: F401  (first, since it says what is missing)
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,18 +36,20 @@ from music_learning.evaluation.cross_validation import (
     predict_folds,
     predict_folds_with_baseline,
 )
+from music_learning.evaluation.metrics import Metrics
+from music_learning.evaluation.mixing import learn_share
 from music_learning.evaluation.predictions import write_predictions
 from music_learning.evaluation.report import Report, warn_of_few_songs
 from music_learning.features.config import FeatureConfig
-from music_learning.files import missing_file, only_writer, read_json
+from music_learning.files import missing_file, only_writer, read_json, write_json
 from music_learning.model.cnn import NetworkConfig
-from music_learning.model.ensemble import Ensemble, save_model
+from music_learning.model.ensemble import Ensemble, load_model, save_model
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.plots.training import draw_calibration, draw_losses, draw_predictions
-from music_learning.predict.novelty import fit_novelty_detector
+from music_learning.predict.fit_no_music import fit_no_music_detector
+from music_learning.predict.mood import AXES, error_correlation
 from music_learning.predict.predictor import embed, load_models, weights_of
 from music_learning.predict.similarity import build_index
-from music_learning.songs.artists import artist_groups
 from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.songs.dataset import SpectrogramDataset
 from music_learning.songs.table import text_rows
@@ -122,7 +126,7 @@ def train(
     Returns:
         Each target's model, on the CPU.
     """
-    report, test = Report("test", corpus.test), corpus.test
+    report = Report("test", corpus.test)
     models = {target: trained_model(target, corpus, config, paths) for target in targets}
     outdated = [target for target in targets if models[target] is None]
     if outdated:
@@ -132,10 +136,7 @@ def train(
         print(f"{', '.join(targets)}: trained already with these settings on these songs")
     for target in targets:
         model = models[target].to(device)
-        predicted = predict(model, SpectrogramDataset(corpus.spectrograms, test, (target,)), device)
-        metrics = report.add(target, "ours", predicted)
-        write_predictions(paths.predictions(target, "test"), test[target], predicted)
-        draw_predictions(target, test[target], predicted, metrics, paths.picture(f"{target}_test"))
+        metrics = measure_test(target, model, corpus, report, device=device, paths=paths)
         if target in outdated:
             draw_losses(target, runs, paths.picture(f"{target}_loss"))
             save_model(paths, target, model, describe(target, corpus, config, runs, metrics.to_dict()))
@@ -143,6 +144,37 @@ def train(
     for checkpoint in checkpoint_paths(corpus, config, paths, "training"):
         checkpoint.unlink(missing_ok=True)
     return {target: models[target].cpu() for target in targets}
+
+
+def measure_test(
+    target: str, model: Ensemble, corpus: Corpus, report: Report, *, device: torch.device, paths: ModelPaths
+) -> Metrics:
+    """Measure, write and draw a model's predictions of the test songs."""
+    labels, dataset = corpus.test[target], SpectrogramDataset(corpus.spectrograms, corpus.test, (target,))
+    predicted = predict(model, dataset, device)
+    metrics = report.add(target, "ours", predicted)
+    write_predictions(paths.predictions(target, "test"), labels, predicted)
+    draw_predictions(target, labels, predicted, metrics, paths.picture(f"{target}_test"))
+    return metrics
+
+
+def mix_anew(
+    shares: dict[str, float], corpus: Corpus, weights: dict[str, str], *, device: torch.device, paths: ModelPaths
+) -> None:
+    """Give saved models the shares that a cross-validation has learned for such as them, and measure them again.
+
+    Args:
+        shares: the networks' share of each target's value.
+        weights: of the targets whose saved models were trained as those of the folds were.
+    """
+    report = Report("test", corpus.test)
+    for target in weights:
+        model, description = load_model(paths, target)
+        model.config = replace(model.config, networks_share=shares[target])
+        metrics = measure_test(target, model.to(device), corpus, report, device=device, paths=paths)
+        changed = {"networks_share": shares[target], "metrics": {"test": metrics.to_dict()}}
+        write_json(paths.description(target), description | changed)
+    report.save(paths.results)
 
 
 def measure_baselines(
@@ -166,7 +198,7 @@ def descriptions(paths: ModelPaths) -> dict[str, dict]:
 
 
 def describe_known_songs(models: dict[str, Ensemble], corpus: Corpus, paths: ModelPaths) -> None:
-    """Write what a recording is compared with: the index of the songs that the models know, and how near they are.
+    """Write what a recording is compared with: the index of the songs that the models know, and what is no music.
 
     Args:
         models: those of this run; other targets' are read.
@@ -175,23 +207,24 @@ def describe_known_songs(models: dict[str, Ensemble], corpus: Corpus, paths: Mod
         saved, _ = load_models(paths)
         models = {target: models.get(target, saved[target]) for target in TARGETS}
     weights = weights_of(descriptions(paths))
-    songs, rows = corpus.fitted, text_rows(corpus.fitted)
-    build_index(rows, corpus.spectrograms, partial(embed, models)).save(paths.index, weights)
+    build_index(text_rows(corpus.fitted), corpus.spectrograms, partial(embed, models)).save(paths.index, weights)
     features = models[TARGETS[0]].config.features
-    detector = fit_novelty_detector(rows, corpus.spectrograms, artist_groups(songs).to_dict(), features)
-    detector.save(paths.novelty, weights)
+    fit_no_music_detector(list(corpus.fitted.index), corpus.spectrograms, features).save(paths.no_music)
 
 
 def measure_folds(
-    targets: list[str], names: list[str], folds: list[Corpus], predicted: pd.DataFrame, *, paths: ModelPaths
+    targets: list[str], names: list[str], folds: list[Corpus], predicted: dict[str, pd.DataFrame], *, paths: ModelPaths
 ) -> None:
     """Measure, write and draw predictions of all songs by models that never heard their artists, beside baselines."""
     split, songs = f"{len(folds)}-fold", folds[0].without_extra
     report = Report(split, songs)
     for target in targets:
-        metrics = report.add(target, "ours", predicted[target])
-        write_predictions(paths.predictions(target, split), songs[target], predicted[target])
-        draw_predictions(target, songs[target], predicted[target], metrics, paths.picture(f"{target}_{split}"))
+        table = predicted[target]
+        metrics = report.add(target, "ours", table["predicted"])
+        for part in ("networks", "kernel"):
+            report.add(target, part, table[part])
+        write_predictions(paths.predictions(target, split), songs[target], table["predicted"], table)
+        draw_predictions(target, songs[target], table["predicted"], metrics, paths.picture(f"{target}_{split}"))
     for name in names:
         if name != "original":  # which would take hours
             by_baseline = predict_folds_with_baseline(name, folds)
@@ -202,7 +235,12 @@ def measure_folds(
 
 
 def fit_intervals(
-    targets: list[str], folds: list[Corpus], predicted: pd.DataFrame, weights: dict[str, str], *, paths: ModelPaths
+    targets: list[str],
+    folds: list[Corpus],
+    predicted: dict[str, pd.DataFrame],
+    weights: dict[str, str],
+    *,
+    paths: ModelPaths,
 ) -> None:
     """Learn from the errors of such predictions how wide an interval has to be, and write and draw it.
 
@@ -212,10 +250,12 @@ def fit_intervals(
     songs, numbers = folds[0].without_extra, fold_numbers(folds)
     intervals, measured = {}, {}
     for target in targets:
-        truth, values = songs[target].to_numpy(), predicted[target].to_numpy()
-        intervals[target] = interval = fit_interval(truth, values, numbers)
-        measured[target] = measure_interval(truth, values, numbers)
-        draw_calibration(target, truth, values, interval, measured[target], paths.picture(f"{target}_calibration"))
+        truth, (values, std) = songs[target].to_numpy(), predicted[target][["predicted", "std"]].to_numpy().T
+        intervals[target] = interval = fit_interval(truth, values, std, numbers)
+        measured[target] = measure_interval(truth, values, std, numbers)
+        draw_calibration(
+            target, truth, predicted[target], interval, measured[target], paths.picture(f"{target}_calibration")
+        )
         coverage, width = (measured[target][name] for name in ("coverage", "width"))
         print(f"{target}: 90 % intervals hold {coverage:.1%}, mean width {width:.2f}")
         if target not in weights:
@@ -223,7 +263,8 @@ def fit_intervals(
                 f"{target}: there is no model in {printable(str(paths.root))} that was trained with these settings, "
                 "for which alone the interval holds; train it, then run this again, which takes seconds"
             )
-    write_intervals(paths, intervals, measured, weights)
+    correlation = error_correlation(intervals, songs, predicted) if set(AXES) <= set(targets) else None
+    write_intervals(paths, intervals, measured, weights, correlation=correlation)
 
 
 def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, paths: ModelPaths) -> None:
@@ -238,7 +279,17 @@ def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, path
         folds = make_folds(corpus, n_folds=arguments.folds, seed=arguments.seed)
         predicted = predict_folds(folds, config, device=device, paths=paths)
         measure_folds(targets, arguments.baselines, folds, predicted, paths=paths)
-        fit_intervals(targets, folds, predicted, weights_trained_with(corpus, config, paths), paths=paths)
+        songs, weights = corpus.without_extra, weights_trained_with(corpus, config, paths)
+        shares = {target: learn_share(songs[target].to_numpy(), table) for target, table in predicted.items()}
+        print("share of the networks: " + ", ".join(f"{target} {share:.2f}" for target, share in shares.items()))
+        mix_anew(
+            shares,
+            corpus,
+            {target: weights[target] for target in targets if target in weights},
+            device=device,
+            paths=paths,
+        )
+        fit_intervals(targets, folds, predicted, weights, paths=paths)
         return
 
     models = train(targets, corpus, config, device=device, paths=paths)
@@ -250,7 +301,9 @@ def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, path
         return
     describe_known_songs(models, corpus, paths)
     if without_interval(paths, weights_of(descriptions(paths))):
-        print("for intervals around their predictions, run the same command again with --folds 5 added")
+        print(
+            "to mix their parts by what songs tell, and for intervals, run the same command again with --folds 5 added"
+        )
     print(printable(f"to predict with them: python model_demo.py --models {paths.root}"))
 
 

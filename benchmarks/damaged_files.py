@@ -1,7 +1,7 @@
 """Damaged, truncated, hostile files in the folders of the models and the data: what does each reader say?
 
     python benchmarks/damaged_files.py
-    python benchmarks/damaged_files.py novelty        only the files whose names hold this word
+    python benchmarks/damaged_files.py no_music        only the files whose names hold this word
 
 The released models and the demo's songs are copied to a temporary folder, with a checkpoint and predictions made up
 here. Each file is damaged in every way of its kind, and read as the commands read it, in a process of its own. Good is
@@ -418,7 +418,7 @@ class Case:
 
 def all_cases(root: Path) -> Iterator[Case]:
     """The damages of every file that the stages leave."""
-    models = [f"models/{name}" for name in ("intervals.json", "novelty.safetensors", "index/embeddings.safetensors")]
+    models = [f"models/{name}" for name in ("intervals.json", "no_music.safetensors", "index/embeddings.safetensors")]
     models += ["models/index/songs.csv", "models/results.csv", "models/energy.json", "models/energy.safetensors"]
     models += ["models/checkpoints/training.safetensors", "models/checkpoints/energy_fold.csv"]
     spectrograms = [f"data/spectrograms/{name}" for name in ("pipeline.json", "index.csv", "spectrograms.f16")]
@@ -567,7 +567,7 @@ COMMANDS = {
     "model_train.py": "model_train.py --data {data} --models {models} --epochs 1 --device cpu",
 }
 COMMANDED = {
-    "model_demo.py": ("energy.json", "energy.safetensors", "novelty.safetensors", "intervals.json", "index/songs.csv"),
+    "model_demo.py": ("energy.json", "energy.safetensors", "no_music.safetensors", "intervals.json", "index/songs.csv"),
     "build_index": ("energy.json", "songs.csv", "spectrograms/spectrograms.f16"),
     "data_loading.py": ("songs.csv", "splits.csv", "spectrograms/pipeline.json"),
     "model_train.py": ("splits.csv", "spectrograms/index.csv", "spectrograms/pipeline.json"),

@@ -1,12 +1,15 @@
-"""How often the warning of unfamiliar audio comes: for sounds that are no music (hits) and for songs (false positives).
+"""How often the warning of what is no music comes: for sounds that are none (hits) and for music (false positives).
 
 python benchmarks/unfamiliar.py
+python benchmarks/unfamiliar.py --audio FOLDER        and for the audio files of a folder, which are music
 
-Speech is synthesised by espeak-ng (apt-get install espeak-ng), in ten voices at two speeds; the other sounds are made
-here, each from quiet to loud. The songs are those that the models were not trained on. All are whole and cut short.
+Speech is synthesised by espeak-ng (apt-get install espeak-ng), in ten voices at two speeds, alone and in noise; the
+other sounds are made here, each from quiet to loud, by other means than those that the detector learned from. The songs
+are those that the models were not trained on. All are whole and cut short.
 Reads data/, data/more/ where it is there, and models/.
 """
 
+import argparse
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ import torch
 from music_learning.audio import AudioPipeline
 from music_learning.features.clip import clip_features
 from music_learning.paths import DataPaths
+from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.predictor import Predictor
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_song_rows
@@ -40,6 +44,8 @@ TEXTS = (  # of some 30 seconds each
 )
 LEVELS = (0.01, 0.05, 0.2, 0.5)  # peaks
 RATE_HZ = 16_000
+SIGNAL_TO_NOISE_DB = (10, 20)
+DTMF_HZ = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 CLIP_S = 30
 TIME_S = np.arange(CLIP_S * RATE_HZ) / RATE_HZ
 
@@ -52,6 +58,15 @@ def speech(folder: Path) -> Iterator[torch.Tensor]:
                 wav = folder / f"{number}{voice}{speed}.wav"
                 subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", wav, text], check=True)
                 yield next(AudioPipeline().waveforms(wav))[0]
+
+
+def in_noise(voices: list[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The same before pink noise, of every second reading."""
+    generator = np.random.default_rng(6)
+    for number, voice in enumerate(voices[::2]):
+        pink = filtered(generator.standard_normal(len(voice)), lambda f: np.maximum(f, 20) ** -0.5)
+        softer_db = SIGNAL_TO_NOISE_DB[number % len(SIGNAL_TO_NOISE_DB)]
+        yield voice + torch.from_numpy(pink / pink.std()).float() * voice.std() * 10 ** (-softer_db / 20)
 
 
 def at_levels(sounds: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
@@ -120,6 +135,31 @@ def tones() -> Iterator[np.ndarray]:
     yield np.sin(2 * np.pi * (100 + 50 * TIME_S) * TIME_S)
 
 
+def signals() -> Iterator[np.ndarray]:
+    """The keys of a telephone, an alarm, a siren, and clicks once and twice a second."""
+    generator = np.random.default_rng(7)
+    key = (TIME_S / 0.25).astype(int)
+    low, high = (generator.choice(hz, key[-1] + 1)[key] for hz in DTMF_HZ)
+    yield (TIME_S % 0.25 < 0.15) * (np.sin(2 * np.pi * low * TIME_S) + np.sin(2 * np.pi * high * TIME_S))
+    yield (TIME_S % 1 < 0.5) * np.sin(2 * np.pi * 1000 * TIME_S)
+    yield np.sin(2 * np.pi * np.cumsum(600 + 300 * np.sin(2 * np.pi * 0.4 * TIME_S)) / RATE_HZ)
+    for clicks_per_s in (1, 2):
+        clicks = 1e-4 * generator.standard_normal(TIME_S.size)
+        clicks[:: RATE_HZ // clicks_per_s] = 1
+        yield clicks
+
+
+def applause() -> Iterator[np.ndarray]:
+    """Bursts of noise of a twentieth of a second, at random: of few hands and of many."""
+    generator = np.random.default_rng(8)
+    for claps_per_s in (10, 60, 400):
+        sound = np.zeros(TIME_S.size)
+        for begin in generator.integers(0, TIME_S.size - 800, claps_per_s * CLIP_S):
+            decay = np.exp(-np.arange(800) / generator.uniform(60, 200))
+            sound[begin : begin + 800] += generator.uniform(0.2, 1) * decay * generator.standard_normal(800)
+        yield filtered(sound, lambda f: 1 / (1 + ((f - 1500) / 1200) ** 2))
+
+
 def hiss() -> Iterator[torch.Tensor]:
     """What a recording of nothing has: noise just above -60 dB."""
     generator = np.random.default_rng(1)
@@ -135,34 +175,46 @@ def songs_not_learned(known: set[str], data: DataPaths) -> Iterator[torch.Tensor
             yield spectrograms.tensor(song["song_id"])
 
 
-def main() -> None:
-    predictor = Predictor.load(ROOT / "models")
-    novelty, pipeline = predictor.novelty, predictor.pipeline
-    known = {song["song_id"] for song in predictor.training_songs.songs}
-    clips = {"songs (false positives)": list(songs_not_learned(known, DataPaths(ROOT / "data")))}
-    if (ROOT / "data" / "more").exists():
-        clips["songs of data/more (false positives)"] = list(
-            songs_not_learned(known, DataPaths(ROOT / "data" / "more"))
-        )
+def music_in(folder: Path, pipeline: AudioPipeline) -> Iterator[torch.Tensor]:
+    """The spectrogram of the first half minute of each audio file in a folder."""
+    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+        yield pipeline.log_mels(path)[0][0]
+
+
+def sounds(pipeline: AudioPipeline) -> dict[str, list[torch.Tensor]]:
+    """The spectrograms of what is no music, by kind."""
     with TemporaryDirectory() as folder:
-        sounds = {"speech": speech(Path(folder))}
-        sounds |= {
-            make.__name__.replace("_", " "): at_levels(make())
-            for make in (noise, bands_of_noise, weather, hum, crackle, tones)
-        }
-        sounds["hiss"] = hiss()
-        for name, waveforms in sounds.items():
-            clips[name] = [pipeline(waveform) for waveform in waveforms]
-    print(f"{'% that are warned of, by length':38}" + "".join(f"{length_s:6} s" for length_s in LENGTHS_S))
+        voices = list(speech(Path(folder)))
+    waveforms = {"speech": voices, "speech in noise": in_noise(voices)}
+    makers = (noise, bands_of_noise, weather, hum, crackle, applause, tones, signals)
+    waveforms |= {make.__name__.replace("_", " "): at_levels(make()) for make in makers}
+    waveforms["hiss"] = hiss()
+    return {name: [pipeline(waveform) for waveform in kind] for name, kind in waveforms.items()}
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", type=Path, help="a folder of music")
+    arguments = parser.parse_args()
+    predictor = Predictor.load(ROOT / "models")
+    known = {song["song_id"] for song in predictor.training_songs.songs}
+    clips = {}
+    for name, data in (("songs", DataPaths(ROOT / "data")), ("songs of data/more", DataPaths(ROOT / "data" / "more"))):
+        if data.songs.exists():
+            clips[f"{name} (false positives)"] = list(songs_not_learned(known, data))
+    if arguments.audio:
+        clips["music of the folder (false positives)"] = list(music_in(arguments.audio, predictor.pipeline))
+    clips |= sounds(predictor.pipeline)
+    print(f"{'% that are warned of, by length':44}" + "".join(f"{length_s:6} s" for length_s in LENGTHS_S))
     for name, parts in clips.items():
-        line = f"{name + f', {len(parts)}':38}"
+        line = f"{name + f', {len(parts)}':44}"
         for length_s in LENGTHS_S:
-            frames = round(length_s * pipeline.config.frames_per_s)
-            warned = [
-                novelty.is_novel(clip_features(part[None, :, :frames], predictor.features), length_s) for part in parts
-            ]
+            frames = round(length_s * predictor.pipeline.config.frames_per_s)
+            features = torch.cat([clip_features(part[None, :, :frames], predictor.features) for part in parts])
+            warned = [predictor.no_music.kind(row[None]) is not None for row in features]
             line += f"{100 * np.mean(warned):8.1f}"
-        print(line)
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

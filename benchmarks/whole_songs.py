@@ -104,36 +104,35 @@ def models_for(corpus: Corpus) -> dict[str, Ensemble]:
 
 @torch.inference_mode()
 def predict_song(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipeline) -> dict[str, np.ndarray]:
-    """The values (targets,) of a song: `ours`, as they are predicted, and by each of STEPS."""
+    """The values (targets,) of a song: `ours`, as they are predicted, and by each of STEPS; and `std`, that of ours."""
     spectrograms = pipeline.log_mels(path)[0]
     config = models[TARGETS[0]].config.features
     features = [clip_features(spectrogram[None], config) for spectrogram in spectrograms]
-    values = torch.stack(
-        [predict_clip(models, *window).values for window in zip(spectrograms, features, strict=True)], dim=1
-    )
+    predictions = [predict_clip(models, *window) for window in zip(spectrograms, features, strict=True)]
+    values, stds = (torch.stack([getattr(x, name) for x in predictions], dim=1) for name in ("values", "std"))
     lengths_s = [spectrogram.shape[1] / pipeline.config.frames_per_s for spectrogram in spectrograms]
     levels_db = [level_db(spectrogram[: pipeline.config.n_mels]) for spectrogram in spectrograms]
     by_rules = {"ours": RULES, **{name: dict.fromkeys(TARGETS, rule) for name, rule in STEPS.items()}}
-    return {
-        name: pool(
-            models, values, torch.cat(features), levels_db=levels_db, lengths_s=lengths_s, rules=rules
-        ).values.numpy()
+    pooled = {
+        name: pool(models, values, torch.cat(features), levels_db=levels_db, lengths_s=lengths_s, rules=rules)
         for name, rules in by_rules.items()
     }
+    return {name: song.values.numpy() for name, song in pooled.items()} | {"std": pooled["ours"].mean(stds).numpy()}
 
 
 def measure_intervals(
-    songs: pd.DataFrame, predicted: np.ndarray, intervals: dict[str, Interval]
+    songs: pd.DataFrame, predicted: np.ndarray, std: np.ndarray, intervals: dict[str, Interval]
 ) -> tuple[float, dict[str, dict]]:
     """The scale of the intervals that songs need, and for each target how often the truth is inside, and their width.
 
     Args:
         songs: with their labels and groups.
-        predicted: (songs, targets).
+        predicted, std: (songs, targets).
         intervals: those of clips, of all targets.
     """
     truth = songs[[*TARGETS]].to_numpy()
-    ends = np.stack([intervals[target].around(predicted[:, row]) for row, target in enumerate(TARGETS)], axis=2)
+    by_target = zip(TARGETS, predicted.T, std.T, strict=True)
+    ends = np.stack([intervals[target].around(*of_songs) for target, *of_songs in by_target], axis=2)
     scale = songs_scale(truth, predicted, ends)
     coverage, width = measure_songs_scale(truth, predicted, ends, songs["group"])
     inside = ((ends[0] <= truth) & (truth <= ends[1])).mean(axis=0)
@@ -167,7 +166,7 @@ def main() -> None:
     files = [arguments.audio / name for name in songs["audio_file"]]
     predicted = list(ordered_map(one, files, workers=cpu_count(), description="songs", unit="song"))
     report = Report(SPLIT, songs)
-    for name in predicted[0]:
+    for name in ("ours", *STEPS):
         for row, target in enumerate(TARGETS):
             values = np.array([song[name][row] for song in predicted])
             if name in REPORTED:
@@ -177,7 +176,8 @@ def main() -> None:
             print(f"  {values.mean() - songs[target].mean():+.3f} too high on average")
     if set(intervals) != set(TARGETS):
         raise UserError(f"{paths.intervals} lacks intervals for these models; run model_train.py --folds 5 first")
-    scale, measured = measure_intervals(songs, np.stack([song["ours"] for song in predicted]), intervals)
+    ours, std = (np.stack([song[name] for song in predicted]) for name in ("ours", "std"))
+    scale, measured = measure_intervals(songs, ours, std, intervals)
     if arguments.write:
         write_songs_scale(paths, scale, measured)
         report.save(paths.results)

@@ -14,6 +14,7 @@ OTHER_FEATURES = (
     "tempo_bpm",
     "key",
     "mode",
+    "time_signature",
 )
 SONG_COLUMNS = (
     *("song_id", "title", "artist", "artist_id", "album", "isrc", "release_year"),

@@ -92,12 +92,16 @@ class ModelPaths:
         return self.root / "intervals.json"
 
     @property
+    def audio_features(self) -> Path:
+        return self.root / "audio_features.json"
+
+    @property
     def index(self) -> Path:
         return self.root / "index"
 
     @property
-    def novelty(self) -> Path:
-        return self.root / "novelty.safetensors"
+    def no_music(self) -> Path:
+        return self.root / "no_music.safetensors"
 
     @property
     def previous(self) -> Path:

@@ -29,10 +29,12 @@ from music_learning.columns import SONG_COLUMNS, SPLIT_COLUMNS, TARGETS
 from music_learning.evaluation import metrics
 from music_learning.files import write_table
 from music_learning.paths import DataPaths, ModelPaths
+from music_learning.predict import fit_no_music
 from music_learning.songs.table import SONG_DTYPES, to_frame
 
 ROOT = Path(__file__).resolve().parent.parent
 CHORD_HZ = (220, 523, 1000, 2093, 3000)  # below the 4 kHz that a rate of 8 kHz can hold
+MAJOR, MINOR = (0, 4, 7), (0, 3, 7)  # semitones from a chord's root up
 CLIP_S = 3.6
 SPLIT_SIZES = {"train": 10, "validation": 4, "test": 4}
 
@@ -57,6 +59,15 @@ def few_resamples() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_sounds() -> Iterator[None]:
+    """A detector of what is no music that learned from short sounds, one of each kind, times its weight."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fit_no_music, "N_SOUNDS", 1)
+        patched.setattr(fit_no_music, "LENGTHS_S", (3.0, 4.0))
+        yield
+
+
 @pytest.fixture
 def temporary(tmp_path_factory, monkeypatch) -> Iterator[Path]:
     """A folder of temporary files for one test alone, in which no log has been begun."""
@@ -76,6 +87,15 @@ def chord(*, seconds: float = 4.0, rate_hz: int = 16_000, level: float = 0.4) ->
 
 def tone(*, frequency_hz: float = 1000, seconds: float = 4.0, rate_hz: int = 16_000, level: float = 1.0) -> np.ndarray:
     return level * np.sin(2 * np.pi * frequency_hz * np.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+def notes(chords, *, chord_s: float = 2.0, rate_hz: int = 16_000) -> torch.Tensor:
+    """Sines, one chord after the other: each a root in semitones from the A at 220 Hz, and its steps. (samples,)"""
+    parts = []
+    for root, steps in chords:
+        time_s = np.arange(round(chord_s * rate_hz)) / rate_hz
+        parts.append(sum(np.sin(2 * np.pi * 220 * 2 ** ((root + step) / 12) * time_s) for step in steps) / len(steps))
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32))
 
 
 def write_audio(path: Path, samples: np.ndarray, rate_hz: int = 16_000, **options) -> Path:

@@ -31,7 +31,7 @@ COLUMNS = [
     *("file", "duration_s", "energy", "danceability", "valence", "error"),
     *("energy_low", "energy_high", "danceability_low", "danceability_high", "valence_low", "valence_high"),
     *("energy_percentile", "danceability_percentile", "valence_percentile"),
-    *("lost_s", "mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
     *("bytes", "modified", "model"),
 ]
 
@@ -129,7 +129,8 @@ def test_csv_has_exactly_these_columns(trained, album):
         assert line["similar_songs"].split("; ")[0] == "{title} by {artist}".format(**row["similar_songs"][0])
         assert line["similar_artists"].split("; ") == [artist["artist"] for artist in row["similar_artists"]]
         assert line["warnings"] == " ".join(row["warnings"])
-        lists = {"timeline", "similar_songs", "similar_artists", "warnings"}
+        assert line["moods"] == "" and row["moods"] == {}  # without intervals
+        lists = {"moods", "timeline", "similar_songs", "similar_artists", "warnings"}
         assert all(line[name] == ("" if row[name] is None else str(row[name])) for name in COLUMNS if name not in lists)
 
 
@@ -148,7 +149,7 @@ def test_single_file_is_told_of_and_drawn(trained, album, tmp_path, capsys):
     assert out.splitlines()[0] == "b"
     for target in TARGETS:
         assert re.search(rf"^{target} +{row[target]:.2f} +higher than \d+ % of 14 songs$", out, re.MULTILINE)
-    assert f"mood: {row['mood']}" in out
+    assert f"mood: {row['mood']} (how likely is not known)" in out
     assert "  {title} by {artist} (more alike than ".format(**row["similar_songs"][0]) in out
     assert imread(tmp_path / "b.png").shape[1] > 1000
     assert not (tmp_path / "demo.png").exists()
@@ -555,11 +556,11 @@ def test_models_with_different_features_are_refused(own_models, album):
         call_main(model_demo, album, "--models", own_models)
 
 
-def test_features_that_all_models_changed_are_not_those_of_the_novelty_detector(own_models, album):
+def test_features_that_all_models_changed_are_not_those_of_the_no_music_detector(own_models, album):
     for target in TARGETS:
         description = ModelPaths(own_models).description(target)
         change_json(description, lambda values: values["features"].update(tone_db=9.0))
-    with pytest.raises(UserError, match=r"novelty\.safetensors .* tone_db 6\.0 and 9\.0; make it again"):
+    with pytest.raises(UserError, match=r"no_music\.safetensors .* tone_db 6\.0 and 9\.0; make it again"):
         call_main(model_demo, album, "--models", own_models)
 
 

@@ -82,7 +82,9 @@ def run_experiment(
         n_training += [len(fold.train_and_extra) for fold in folds]
         predicted = predict_folds(folds, config, device=device, paths=paths)
         for target in TARGETS:
-            metrics = evaluate(corpus.without_extra[target], predicted[target], corpus.without_extra["group"])
+            metrics = evaluate(
+                corpus.without_extra[target], predicted[target]["predicted"], corpus.without_extra["group"]
+            )
             print(f"{name}, seed {seed}: {target} {metrics}", flush=True)
             measured[target].append(metrics)
     network = MoodNetwork(replace(experiment.config.network, outputs=TARGETS[:1]))

@@ -1,7 +1,12 @@
-"""90 % intervals around predictions: conformalized quantile regression on the residuals of a cross-validation."""
+"""90 % intervals around predictions: conformalized quantile regression on the residuals of a cross-validation.
+
+Residuals are counted in the standard deviations that the kernel model expects of them: so an interval is the wider, the
+less a clip is like the training songs.
+"""
 
 import logging
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +19,7 @@ from music_learning.pipeline_config import is_number, shown
 COVERAGE = 0.9
 MAX_SCALE = 10.0  # of songs' intervals
 MAX_COEFFICIENT = 1e6  # of a parabola between 0 and 1
+CORRELATION = "correlation"  # of the errors of valence and energy, beside the targets
 MADE_BY = "model_train.py --folds 5"
 
 logger = logging.getLogger(__name__)
@@ -21,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Interval:
-    """The ends of a prediction's interval, each a parabola over the predicted value.
+    """How far the ends of a prediction's interval lie above it, in standard deviations: parabolas over the prediction.
 
     Each end has (offset, slope, curvature); `margin` widens the interval on both sides, or narrows it where negative.
     """
@@ -56,17 +62,22 @@ class Interval:
     def to_dict(self) -> dict:
         return asdict(self)
 
-    def around_song(self, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def around_song(self, predicted: ArrayLike, std: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """As `around`, for recordings of several windows, whose values are surer."""
         predicted = np.asarray(predicted, np.float64)
-        low, high = scaled(predicted, np.stack(self.around(predicted)), self.songs_scale)
+        low, high = scaled(predicted, np.stack(self.around(predicted, std)), self.songs_scale)
         return low, high
 
-    def around(self, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions (n,) in [0, 1] -> the ends (n,) and (n,), in [0, 1], with the prediction between them."""
-        predicted = np.asarray(predicted, np.float64)
+    def around(self, predicted: ArrayLike, std: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """The ends (n,) and (n,), in [0, 1], with the prediction between them.
+
+        Args:
+            predicted: (n,) in [0, 1].
+            std: (n,) above 0, the kernel model's.
+        """
+        predicted, std = np.asarray(predicted, np.float64), np.asarray(std, np.float64)
         low, high = (_powers(predicted) @ np.array(end) for end in (self.low, self.high))
-        low, high = (low - self.margin).clip(0, 1), (high + self.margin).clip(0, 1)
+        low, high = ((predicted + std * end).clip(0, 1) for end in (low - self.margin, high + self.margin))
         return np.minimum(low, predicted), np.maximum(high, predicted)
 
 
@@ -85,13 +96,19 @@ def scaled(predicted: np.ndarray, ends: np.ndarray, scale: float) -> np.ndarray:
 
 
 def write_intervals(
-    paths: ModelPaths, intervals: dict[str, Interval], measured: dict[str, dict], weights: dict[str, str]
+    paths: ModelPaths,
+    intervals: dict[str, Interval],
+    measured: dict[str, dict],
+    weights: dict[str, str],
+    *,
+    correlation: float | None = None,
 ) -> None:
     """Write targets' intervals in place of those that they had; one without weights replaces none that has.
 
     Args:
         measured: for each of these targets what `measure_interval` says.
         weights: the hash of the weights that each target's interval belongs to; without one it is of no use.
+        correlation: of the errors of valence and energy, where it is known anew.
     """
     known = _known(paths)
     for target, interval in intervals.items():
@@ -99,6 +116,8 @@ def write_intervals(
             continue
         belongs_to = {"weights_sha256": weights.get(target)}
         known[target] = {**interval.to_dict(), **belongs_to, "measured": measured[target]}
+    if correlation is not None and (weights or CORRELATION not in known):
+        known[CORRELATION] = correlation
     write_json(paths.intervals, known)
 
 
@@ -106,11 +125,11 @@ def write_songs_scale(paths: ModelPaths, scale: float, measured: dict[str, dict]
     """Write the scale of the intervals around whole songs' values beside the intervals of clips that there are.
 
     Args:
-        measured: for each target what is known of such intervals, to be read by people.
+        measured: for each target what is known of such intervals, to be read by people; each has one of clips.
     """
     known = _known(paths)
-    for target, values in known.items():
-        known[target] = values | {"songs_scale": scale, "measured_songs": measured[target]}
+    for target in measured:
+        known[target] |= {"songs_scale": scale, "measured_songs": measured[target]}
     write_json(paths.intervals, known)
 
 
@@ -137,19 +156,31 @@ def read_intervals(paths: ModelPaths, weights: dict[str, str]) -> dict[str, Inte
     return {target: Interval.from_dict(values) for target, values in intervals.items() if target not in others}
 
 
+def read_correlation(paths: ModelPaths) -> float:
+    """The correlation of the errors of valence and energy, in (-1, 1); 0 where it is not known.
+
+    Raises UserError where the file is damaged.
+    """
+    return _known(paths).get(CORRELATION, 0.0)
+
+
 def without_interval(paths: ModelPaths, weights: dict[str, str]) -> list[str]:
     """The targets for whose weights there is no interval."""
     known = _known(paths)
     return [target for target in weights if known.get(target, {}).get("weights_sha256") != weights[target]]
 
 
-def _known(paths: ModelPaths) -> dict[str, dict]:
-    """What the file of the intervals says of each target. Raises UserError where it is damaged."""
+def _known(paths: ModelPaths) -> dict[str, Any]:
+    """What the file of the intervals says of each target, and the correlation. Raises UserError where it is damaged."""
     if not paths.intervals.exists():
         return {}
     known = read_json(paths.intervals, MADE_BY)
     try:
         for target, values in known.items():
+            if target == CORRELATION:
+                if not is_number(values) or not -1 < values < 1:
+                    raise ValueError(f"{CORRELATION} is {shown(values)}, not between -1 and 1")
+                continue
             if target not in TARGETS:
                 raise ValueError(f"{target[:60]} is no target")
             Interval.from_dict(values)
@@ -165,32 +196,34 @@ def _is_coefficient(value: object) -> bool:
 
 
 def fit_interval(
-    truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray, *, coverage: float = COVERAGE
+    truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, folds: np.ndarray, *, coverage: float = COVERAGE
 ) -> Interval:
     """Fit the ends of the interval to predictions whose truth is known (Romano et al., 2019, arXiv:1905.03222).
 
-    The ends are regressed as quantiles of the truth, in one fold after the other left out (as in cross-conformal
-    prediction: Vovk, 2015); the margin is what it takes to cover the truths left out. Both tails get the same share,
-    since a symmetric interval would miss the extreme songs too often: predictions lean towards the mean.
+    The ends are regressed as quantiles of the residuals in standard deviations, in one fold after the other left out
+    (as in cross-conformal prediction: Vovk, 2015); the margin is what it takes to cover those left out. Both tails get
+    the same share, since a symmetric interval would miss the extreme songs too often: predictions lean towards the
+    mean.
 
     Args:
         truth, predicted: (songs,) in [0, 1]; by models that never heard the song's artists.
+        std: (songs,), the kernel model's.
         folds: (songs,) which fold each song is in; no artist is in two. At least two folds.
     """
-    tail = (1 - coverage) / 2
+    tail, residuals = (1 - coverage) / 2, (truth - predicted) / std
     misses = np.empty(len(truth))
     for fold in np.unique(folds):
         out = folds == fold
-        low, high = (_quantile(truth[~out], predicted[~out], level) for level in (tail, 1 - tail))
+        low, high = (_quantile(residuals[~out], predicted[~out], level) for level in (tail, 1 - tail))
         ends = [_powers(predicted[out]) @ end for end in (low, high)]
-        misses[out] = np.maximum(ends[0] - truth[out], truth[out] - ends[1])
+        misses[out] = np.maximum(ends[0] - residuals[out], residuals[out] - ends[1])
     level = min(np.ceil((len(truth) + 1) * coverage) / len(truth), 1)
     margin = float(np.quantile(misses, level, method="higher"))
-    low, high = (tuple(_quantile(truth, predicted, level).tolist()) for level in (tail, 1 - tail))
+    low, high = (tuple(_quantile(residuals, predicted, level).tolist()) for level in (tail, 1 - tail))
     return Interval(low, high, margin, coverage)
 
 
-def measure_interval(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray) -> dict:
+def measure_interval(truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, folds: np.ndarray) -> dict:
     """How often intervals hold the truth, and how wide they are: those of each fold fitted to the other folds only.
 
     Returns:
@@ -200,8 +233,8 @@ def measure_interval(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray
     low, high = np.empty(len(truth)), np.empty(len(truth))
     for fold in np.unique(folds):
         out = folds == fold
-        interval = fit_interval(truth[~out], predicted[~out], folds[~out])
-        low[out], high[out] = interval.around(predicted[out])
+        interval = fit_interval(truth[~out], predicted[~out], std[~out], folds[~out])
+        low[out], high[out] = interval.around(predicted[out], std[out])
     inside, width = (low <= truth) & (truth <= high), high - low
     terciles = np.array_split(np.argsort(truth, kind="stable"), 3)
     return {
@@ -217,9 +250,9 @@ def _powers(predicted: np.ndarray) -> np.ndarray:
     return np.stack([np.ones_like(predicted), predicted, predicted**2], axis=-1)
 
 
-def _quantile(truth: np.ndarray, predicted: np.ndarray, level: float) -> np.ndarray:
-    """The coefficients (3,) of the parabola below which a share `level` of the truths lies."""
+def _quantile(residuals: np.ndarray, predicted: np.ndarray, level: float) -> np.ndarray:
+    """The coefficients (3,) of the parabola over the predictions below which a share `level` of the residuals lies."""
     from sklearn.linear_model import QuantileRegressor  # takes a second that predicting need not wait for
 
     regressor = QuantileRegressor(quantile=level, alpha=0, fit_intercept=False, solver="highs")
-    return regressor.fit(_powers(predicted), truth).coef_
+    return regressor.fit(_powers(predicted), residuals).coef_

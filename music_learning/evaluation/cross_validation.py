@@ -7,7 +7,8 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit
 
 from music_learning.columns import TARGETS
 from music_learning.evaluation.baselines import predict_with_baseline
-from music_learning.evaluation.predictions import read_predictions, write_predictions
+from music_learning.evaluation.mixing import cross_mixed, mixed
+from music_learning.evaluation.predictions import PARTS, read_parts, write_predictions
 from music_learning.paths import ModelPaths
 from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset
@@ -48,13 +49,23 @@ def fold_numbers(folds: list[Corpus]) -> np.ndarray:
 
 def predict_folds(
     folds: list[Corpus], config: TrainingConfig, *, device: torch.device, paths: ModelPaths
-) -> pd.DataFrame:
-    """Train on each fold and predict its held-out songs: (songs, TARGETS)."""
-    predicted = [
+) -> dict[str, pd.DataFrame]:
+    """Train on each fold and predict its held-out songs.
+
+    Returns:
+        For each target a table (songs, `predicted` and PARTS), where the networks' share in `predicted` is what the
+        other folds' songs teach.
+    """
+    by_fold = [
         _predict_fold(fold, config, device=device, paths=paths, name=f"fold{number}of{len(folds)}")
         for number, fold in enumerate(folds, 1)
     ]
-    return pd.concat(predicted).loc[folds[0].without_extra.index]
+    songs, numbers = folds[0].without_extra, fold_numbers(folds)
+    tables = {target: pd.concat([fold[target] for fold in by_fold]).loc[songs.index] for target in TARGETS}
+    return {
+        target: table.assign(predicted=cross_mixed(songs[target].to_numpy(), table, numbers))
+        for target, table in tables.items()
+    }
 
 
 def predict_folds_with_baseline(name: str, folds: list[Corpus]) -> pd.DataFrame:
@@ -68,8 +79,8 @@ def predict_folds_with_baseline(name: str, folds: list[Corpus]) -> pd.DataFrame:
 
 def _predict_fold(
     fold: Corpus, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
-) -> pd.DataFrame:
-    """The predictions (songs, TARGETS) for the test songs of one fold, trained for or read from an earlier run."""
+) -> dict[str, pd.DataFrame]:
+    """target -> (songs, `predicted` and PARTS) for the test songs of one fold, trained for or from an earlier run."""
     known = {
         target: paths.predictions(target, f"{name}-{fingerprint(fold, config)[:16]}", cached=True) for target in TARGETS
     }
@@ -78,7 +89,9 @@ def _predict_fold(
         models, _ = train_ensembles(fold, config, device=device, paths=paths, name=name)
         for target, path in known.items():
             dataset = SpectrogramDataset(fold.spectrograms, test, (target,))
-            write_predictions(path, test[target], predict(models[target], dataset, device))
+            parts = pd.DataFrame(predict(models[target].parts, dataset, device), index=test.index, columns=[*PARTS])
+            predicted = mixed(parts, models[target].config.networks_share)
+            write_predictions(path, test[target], predicted, parts)
     for checkpoint in checkpoint_paths(fold, config, paths, name):
         checkpoint.unlink(missing_ok=True)
-    return pd.DataFrame({target: read_predictions(path, test) for target, path in known.items()})
+    return {target: read_parts(path, test) for target, path in known.items()}

@@ -73,14 +73,11 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
     is_major = in_major.amax(dim=1) >= in_minor.amax(dim=1)
     tonic = torch.where(is_major, in_major.argmax(dim=1), in_minor.argmax(dim=1))
 
-    width = config.chord_frames
-    smooth = F.avg_pool1d(chroma.transpose(1, 2), width, 1, width // 2, count_include_pad=False)  # (B, 12, frames)
-    sounding = _standardised(smooth.transpose(1, 2))
-    templates = [[float(step in chord) for step in range(N_CLASSES)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
-    fits = torch.cat([sounding @ _rotations(template, sounding) for template in templates], dim=2)  # (B, frames, 24)
+    smooth = smoothed(chroma, config)
+    fits = chord_fits(smooth)
     as_major, as_minor = (fit.amax(dim=2) for fit in fits.split(N_CLASSES, dim=2))
     chords = fits.argmax(dim=2)  # (B, frames): major ones from A up, then minor ones
-    sounds = (smooth.amax(dim=1) > 0).float()  # (B, frames): silence is no chord
+    sounds = (smooth.amax(dim=2) > 0).float()  # (B, frames): silence is no chord
     both_sound = sounds[:, 1:] * sounds[:, :-1]
     features = {
         "major key": in_major.amax(dim=1),
@@ -90,7 +87,7 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
         "fit of major chords": _mean_where(as_major, sounds),
         "fit of minor chords": _mean_where(as_minor, sounds),
         "chord changes": _mean_where(chords.diff(dim=1) != 0, both_sound),
-        "change of chroma": smooth.diff(dim=2).abs().mean(dim=(1, 2)),
+        "change of chroma": smooth.diff(dim=1).abs().mean(dim=(1, 2)),
         "std of chroma": chroma.mean(dim=1).std(dim=1),
         **_intervals(chroma, mean),
     }
@@ -105,6 +102,19 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
 def _mean_where(x: Tensor, sounds: Tensor) -> Tensor:
     """The mean over the frames in which something sounds: (B, frames, ...) and (B, frames) of 0 and 1 -> (B, ...)"""
     return torch.einsum("bf...,bf->b...", x.float(), sounds) / sounds.sum(dim=1).view(-1, *(1,) * (x.dim() - 2))
+
+
+def smoothed(chroma: Tensor, config: FeatureConfig) -> Tensor:
+    """The mean chroma of the 0.64 s around each frame: (B, frames, 12) -> the same shape"""
+    width = config.chord_frames
+    return F.avg_pool1d(chroma.transpose(1, 2), width, 1, width // 2, count_include_pad=False).transpose(1, 2)
+
+
+def chord_fits(chroma: Tensor) -> Tensor:
+    """How well each frame fits each chord, major ones from A up, then minor ones: (B, frames, 12) -> (B, frames, 24)"""
+    sounding = _standardised(chroma)
+    templates = [[float(step in chord) for step in range(N_CLASSES)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
+    return torch.cat([sounding @ _rotations(template, sounding) for template in templates], dim=2)
 
 
 def _intervals(chroma: Tensor, mean: Tensor) -> dict[str, Tensor]:

@@ -54,8 +54,7 @@ def _onset_autocorrelation(onsets: Tensor, config: FeatureConfig) -> Features:
     Args:
         onsets: (B, groups of bands, frames - 1), how much each rises from frame to frame, without the mean.
     """
-    power = torch.fft.rfft(onsets, 2 * onsets.shape[2]).abs().square()
-    correlation = torch.fft.irfft(power)[:, :, : config.onset_lags.stop]
+    correlation = autocorrelation(onsets)[:, :, : config.onset_lags.stop]
     correlation = correlation / correlation[:, :, :1].clamp(min=1e-3)
     by_lag, best = correlation.mean(dim=1)[:, config.onset_lags], correlation[:, :, config.beat_lags].amax(dim=2)
     lags_s = [frames * config.frame_s for frames in range(correlation.shape[2])[config.onset_lags]]
@@ -93,7 +92,7 @@ def _pulse_clarity(rises: Tensor, ranges: list[str], config: FeatureConfig) -> F
     n = config.rhythm_frames - 1
     stretches = rises.unfold(2, n, config.frames(config.pulse_hop_s))  # (B, ranges, stretches, n)
     stretches = stretches - stretches.mean(dim=-1, keepdim=True)
-    correlation = torch.fft.irfft(torch.fft.rfft(stretches, 2 * n).abs().square())[..., :n]  # padded: not circular
+    correlation = autocorrelation(stretches)
     overlap = torch.arange(n, 0, -1, device=rises.device) / n
     correlation = correlation / overlap.clamp(min=0.2) / (correlation[..., :1] + 1e-6)
 
@@ -101,7 +100,7 @@ def _pulse_clarity(rises: Tensor, ranges: list[str], config: FeatureConfig) -> F
     log_bpm = torch.linspace(low, high, config.n_pulse_tempi, device=rises.device)
     beat = 60 / config.frame_s / log_bpm.exp()  # in frames
     clarity = sum(
-        weight * _interpolated(correlation, count * beat) for count, weight in enumerate(config.pulse_beats, start=1)
+        weight * interpolated(correlation, count * beat) for count, weight in enumerate(config.pulse_beats, start=1)
     ) / sum(config.pulse_beats)  # (B, ranges, stretches, tempi)
     mean = clarity.mean(dim=2)
     centred = F.normalize(clarity - clarity.mean(dim=-1, keepdim=True), dim=-1, eps=1e-6)
@@ -176,14 +175,20 @@ def _onsets(
     }
 
 
+def autocorrelation(x: Tensor) -> Tensor:
+    """The sum of the products of what is each lag apart: (..., n) -> (..., n lags from 0 up)"""
+    n = x.shape[-1]
+    return torch.fft.irfft(torch.fft.rfft(x, 2 * n).abs().square())[..., :n]  # padded: not circular
+
+
 def _skewness(x: Tensor) -> Tensor:
     """The third standardised moment over the last dimension."""
     deviations = x - x.mean(dim=-1, keepdim=True)
     return (deviations**3).mean(dim=-1) / (x.var(dim=-1) + 1e-3) ** 1.5
 
 
-def _interpolated(x: Tensor, places: Tensor) -> Tensor:
-    """x (..., n) at places (k,) between its entries, interpolated linearly: (..., k)"""
+def interpolated(x: Tensor, places: Tensor) -> Tensor:
+    """x (..., n) between its entries, interpolated linearly: at places (k,), or of more dimensions -> (..., k)"""
     before = places.long()
     share = places - before
     return x[..., before] * (1 - share) + x[..., before + 1] * share

@@ -87,7 +87,8 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
     for target in TARGETS:
         value, line = analysis.values[target], ""
         if true:
-            line += f"{true[target]:10.2f}{value - true[target]:+10.2f}"
+            error = round(value, 2) - round(true[target], 2)  # of the numbers that are shown
+            line += f"{true[target]:10.2f}{error:+10.2f}"
         if target in analysis.intervals:
             line += "   {:.2f} to {:.2f} in 9 of 10 songs,".format(*analysis.intervals[target])
         percentile = f"higher than {analysis.percentiles[target]:.0f} % of {n_songs:,} songs"

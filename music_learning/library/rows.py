@@ -10,14 +10,15 @@ import numpy as np
 
 from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, unexpected
-from music_learning.predict.analysis import Analysis
+from music_learning.predict.analysis import AUDIO_FEATURES, Analysis
 from music_learning.predict.predictor import Predictor
 
 PREDICTION_COLUMNS = (
     *("file", "duration_s", *TARGETS, "error"),
     *(f"{target}_{end}" for target in TARGETS for end in ("low", "high")),
     *(f"{target}_percentile" for target in TARGETS),
-    *("lost_s", "mood", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *(name for name in AUDIO_FEATURES if name not in TARGETS),
+    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
     *("bytes", "modified", "model"),
 )
 
@@ -70,6 +71,7 @@ def csv_row(row: dict) -> dict:
     if row["error"] is not None:
         return row
     return {name: row[name] for name in PREDICTION_COLUMNS} | {
+        "moods": json.dumps(row["moods"]) if row["moods"] else "",
         "warnings": " ".join(row["warnings"]),
         "similar_songs": "; ".join(f"{song['title']} by {song['artist']}" for song in row["similar_songs"]),
         "similar_artists": "; ".join(artist["artist"] for artist in row["similar_artists"]),

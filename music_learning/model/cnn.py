@@ -1,11 +1,13 @@
 """The convolutional network and its config."""
 
+import copy
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from music_learning.columns import TARGETS
 from music_learning.pipeline_config import is_number, is_whole, shown
@@ -71,14 +73,45 @@ def statistics_over_time(features: Tensor) -> Tensor:
     return torch.cat([mean, (variance.clamp(min=0) + 1e-4).sqrt()], dim=1)
 
 
-def convolution(
-    n_in: int, n_out: int, kernel: int | tuple[int, int], *, halve_bands: bool = False, **options: int | tuple[int, int]
-) -> nn.Sequential:
-    """A convolution with batch normalisation and ReLU; of two neighbouring bands the larger value, if halved."""
-    layers = [nn.Conv2d(n_in, n_out, kernel, bias=False, **options), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True)]
-    if halve_bands:
-        layers.insert(1, nn.MaxPool2d((2, 1)))  # cheaper here than behind the others
-    return nn.Sequential(*layers)
+class HalvingPool(nn.Module):
+    """Of each two neighbours along a dimension the larger value; of an odd number the last one is left out.
+
+    What `nn.MaxPool2d` does, ten times as fast on a CPU; its gradient takes longer, so that training has the other.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs = x.narrow(self.dim, 0, x.shape[self.dim] // 2 * 2).unflatten(self.dim, (-1, 2))
+        return torch.maximum(*pairs.unbind(self.dim + 1))
+
+
+class Convolution(nn.Module):
+    """A convolution with batch normalisation; of two neighbouring bands the larger value, if they are halved.
+
+    Behind the pooling the normalisation is cheaper. It has no scale there (the next layer has one), so that it keeps
+    the order of values and can still be folded into the convolution before the pooling.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int | tuple[int, int], *, halve_bands: bool = False, **options: int | tuple
+    ) -> None:
+        super().__init__()
+        self.filters = nn.Conv2d(n_in, n_out, kernel, bias=False, **options)
+        self.pool = nn.MaxPool2d((2, 1)) if halve_bands else nn.Identity()
+        self.norm = nn.BatchNorm2d(n_out)
+        self.norm.weight.requires_grad_(not halve_bands)  # stays 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.pool(self.filters(x)))
+
+    def fold(self) -> None:
+        """Let the convolution do the batch normalisation, from its running mean and variance."""
+        self.filters, self.norm = fuse_conv_bn_eval(self.filters, self.norm), nn.Identity()
+        if isinstance(self.pool, nn.MaxPool2d):
+            self.pool = HalvingPool(dim=2)
 
 
 class ResidualBlock(nn.Module):
@@ -87,9 +120,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            convolution(channels, channels, (1, 3), padding=(0, 1)),
-            nn.Conv2d(channels, channels, 1, bias=False),
-            nn.BatchNorm2d(channels),
+            Convolution(channels, channels, (1, 3), padding=(0, 1)),
+            nn.ReLU(inplace=True),
+            Convolution(channels, channels, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,9 +144,12 @@ class MoodNetwork(nn.Module):
         self.register_buffer("band_mean_db", torch.zeros(config.n_mels, 1))
         self.register_buffer("band_std_db", torch.ones(config.n_mels, 1))
         self.stem = nn.Sequential(
-            convolution(1, first, 5, stride=2, padding=2, halve_bands=True),
-            convolution(first, second, 3, padding=1, halve_bands=True),
-            convolution(second, config.channels, (config.n_mels // 8, 1)),
+            Convolution(1, first, 5, stride=2, padding=2, halve_bands=True),
+            nn.ReLU(inplace=True),
+            Convolution(first, second, 3, stride=(1, 2), padding=1, halve_bands=True),
+            nn.ReLU(inplace=True),
+            Convolution(second, config.channels, (config.n_mels // 8, 1)),
+            nn.ReLU(inplace=True),
         )
         self.blocks = nn.ModuleList(ResidualBlock(config.channels) for _ in range(config.n_blocks))
         self.halve_time = nn.MaxPool2d((1, 2))
@@ -146,6 +182,15 @@ class MoodNetwork(nn.Module):
         state |= {name: state[name][row : row + 1] for name in ("output.weight", "output.bias")}
         network.load_state_dict(state)
         return network.to(self.output.weight.device).train(self.training)
+
+    def folded(self) -> Self:
+        """A copy that only predicts, the same in less than half the time: convolutions do the batch normalisation."""
+        network = copy.deepcopy(self).eval().requires_grad_(False)
+        for layer in list(network.modules()):
+            if isinstance(layer, Convolution):
+                layer.fold()
+        network.halve_time = HalvingPool(dim=3)
+        return network.to(memory_format=torch.channels_last)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B, outputs) in [0, 1]"""

@@ -85,6 +85,7 @@ class Prediction:
 
     timeline: Tensor  # (B, segments) in [0, 1]
     embedding: Tensor  # (B, members * hidden), the mean over the segments of the CNNs' last hidden layers
+    std: Tensor  # (B,), how far off the kernel model expects a value to be: more for what is unlike the training songs
 
     @property
     def values(self) -> Tensor:
@@ -93,17 +94,30 @@ class Prediction:
 
 
 class Ensemble(nn.Module):
-    """A weighted mean of what some CNNs with one output predict on average, and of what a kernel model does."""
+    """A weighted mean of what some CNNs with one output predict on average, and of what a kernel model does.
+
+    The CNNs are `folded`: they predict what those in training do, and sooner.
+    """
 
     def __init__(self, config: EnsembleConfig) -> None:
         super().__init__()
         self.config = config
-        self.members = nn.ModuleList(MoodNetwork(config.network) for _ in range(config.n_members))
+        self.members = nn.ModuleList(MoodNetwork(config.network).folded() for _ in range(config.n_members))
         self.kernel = GaussianProcess(config.features, config.n_songs)
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B,) in [0, 1]"""
         return self.predict(spectrograms, clip_features(spectrograms, self.config.features)).values
+
+    def parts(self, spectrograms: Tensor) -> Tensor:
+        """What there is to mix: the networks' prediction, the kernel model's, and its std.
+
+        (B, n_rows, frames) -> (B, 3)
+        """
+        by_kernel, std = self.kernel.predict(clip_features(spectrograms, self.config.features))
+        segments = cut(spectrograms, self.config.network.segment_frames)
+        by_networks = torch.stack([member(segments)[:, 0] for member in self.members]).mean(dim=0)
+        return torch.stack([by_networks.view(len(by_kernel), -1).mean(dim=1), by_kernel.clamp(0, 1), std], dim=1)
 
     def predict(self, spectrograms: Tensor, features: Tensor) -> Prediction:
         """Predict each clip, and its timeline.
@@ -122,16 +136,18 @@ class Ensemble(nn.Module):
             [member.output(x).sigmoid().view(n_clips, -1) for member, x in zip(self.members, hidden, strict=True)]
         )
         embedding = torch.cat(hidden, dim=1).unflatten(0, (n_clips, -1)).mean(dim=1)
-        return Prediction(self.mix(by_networks.mean(dim=0), features), embedding)
+        by_kernel, std = self.kernel.predict(features)
+        return Prediction(self.mix(by_networks.mean(dim=0), by_kernel), embedding, std)
 
-    def mix(self, by_networks: Tensor, features: Tensor) -> Tensor:
-        """The timeline from what the CNNs predict of each segment (B, segments), and the clips' features (B, features).
+    def mix(self, by_networks: Tensor, by_kernel: Tensor) -> Tensor:
+        """The timeline, (B, segments) in [0, 1].
 
-        Returns:
-            (B, segments) in [0, 1]
+        Args:
+            by_networks: (B, segments), what the CNNs predict of each segment.
+            by_kernel: (B,), what the kernel model predicts of each clip.
         """
         share = self.config.networks_share
-        return share * by_networks + (1 - share) * self.kernel(features)[:, None]
+        return share * by_networks + (1 - share) * by_kernel.clamp(0, 1)[:, None]
 
 
 def segment_starts(frames: int, segment_frames: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Tensors on disk: weights, an index of songs, a novelty detector. Checked before they are read."""
+"""Tensors on disk: weights, an index of songs, a detector of what is no music. Checked before they are read."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

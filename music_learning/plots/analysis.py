@@ -11,21 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from music_learning.columns import TARGETS
-from music_learning.plots.style import HIGHLIGHT, LOWERED, RAISED, SPECTROGRAM, TARGET_COLORS, save_figure, shorten
-from music_learning.predict.analysis import MAX_COLUMNS, MIDDLE, NEUTRAL_RADIUS, Analysis, even_edges, hertz
-
-QUADRANTS = (  # where on the plane of valence and energy each word stands
-    (0.02, 0.97, "tense and angry", "left", "top"),
-    (0.98, 0.97, "happy and excited", "right", "top"),
-    (0.02, 0.03, "sad and gloomy", "left", "bottom"),
-    (0.98, 0.03, "calm and content", "right", "bottom"),
+from music_learning.plots.style import (
+    HIGHLIGHT,
+    LOWERED,
+    RAISED,
+    SPECTROGRAM,
+    TARGET_COLORS,
+    save_figure,
+    shorten_to_fit,
 )
+from music_learning.predict.analysis import MAX_COLUMNS, Analysis, even_edges, hertz
+from music_learning.predict.mood import MIDDLE, MOODS
+
 LEGEND = """Each cell was masked in turn, with the mean level
 of the training songs. Where the value fell, the
 cell had raised it (red); where it rose, the cell
 had lowered it (blue). Cells work together: the
 attributions don't add up to the value."""
-MAX_TEXT = 52
+REGIONS = ((0.9, 0.13), (0.5, 0.22))  # the share of songs inside, and how opaque it is
 BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
 
 
@@ -61,7 +64,8 @@ def draw_analysis(
     _draw_values(figure.add_subplot(right[0]), analysis, true or {})
     _draw_plane(figure.add_subplot(right[1]), analysis, training_songs)
     _draw_similar(figure.add_subplot(right[2]), analysis)
-    figure.suptitle(f"{shorten(title, 80)}: {analysis.mood}", fontsize=14, weight="bold", parse_math=False)
+    heading = figure.suptitle("", fontsize=14, weight="bold", parse_math=False)
+    shorten_to_fit(heading, title, 0.96 * figure.bbox.width, end=f": {analysis.mood}")
     save_figure(figure, path)
 
 
@@ -171,20 +175,31 @@ def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, s
     axes.scatter(valence, energy, s=7, color="#999999", alpha=0.45, linewidths=0)
     axes.axhline(MIDDLE, color="#bbbbbb", linewidth=0.8)
     axes.axvline(MIDDLE, color="#bbbbbb", linewidth=0.8)
-    axes.add_patch(mpl.patches.Circle((MIDDLE, MIDDLE), NEUTRAL_RADIUS, fill=False, color="#bbbbbb", linewidth=0.8))
-    for x, y, words, horizontal, vertical in QUADRANTS:
-        weight = "bold" if words == analysis.mood else "normal"
-        axes.text(x, y, words, ha=horizontal, va=vertical, fontsize=9, weight=weight, color="#444444", bbox=BEHIND_TEXT)
+    mood = analysis.mood
+    if mood.has_intervals:
+        for share, alpha in REGIONS:
+            color = mpl.colors.to_rgba(HIGHLIGHT, alpha)
+            axes.add_patch(mpl.patches.Polygon(mood.outline(share), facecolor=color, edgecolor=HIGHLIGHT, linewidth=1))
+        note = "Spotify's values lie inside for 5 and 9 of 10 songs"
+        axes.text(0.5, 1.03, note, ha="center", fontsize=9, color="#333333", transform=axes.transAxes)
+    chances = dict(mood.chances())
+    for (is_positive, is_high), word in MOODS.items():
+        style = {"ha": "right" if is_positive else "left", "va": "top" if is_high else "bottom", "color": "#333333"}
+        style["weight"] = "bold" if word == mood.word else "normal"
+        lines = f"{word}\n{chances[word]}" if word in chances else word
+        place = 0.98 if is_positive else 0.02, 0.97 if is_high else 0.03
+        axes.text(*place, lines, fontsize=9, bbox=BEHIND_TEXT, **style)
     point = analysis.values["valence"], analysis.values["energy"]
-    axes.scatter(*point, s=110, color=HIGHLIGHT, edgecolor="white", linewidth=1.5, zorder=3)
+    axes.scatter(*point, s=70, color=HIGHLIGHT, edgecolor="white", linewidth=1.5, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence", ylabel="energy")
-    axes.set_title(f"among {len(training_songs):,} songs")
+    axes.set_title(f"mood, among {len(training_songs):,} songs", pad=18 if mood.has_intervals else None)
     _clean(axes)
 
 
 def _draw_similar(axes: Axes, analysis: Analysis) -> None:
     axes.axis("off")
     axes.set_title("similar songs", loc="left")
+    width = axes.get_window_extent().width
     for row, song in enumerate(analysis.similar_songs[:5]):
-        text = shorten(f"{song.title} by {song.artist}", MAX_TEXT)
-        axes.text(0, 0.95 - 0.2 * row, text, va="top", fontsize=9.5, parse_math=False, transform=axes.transAxes)
+        text = axes.text(0, 0.95 - 0.2 * row, "", va="top", fontsize=9.5, parse_math=False, transform=axes.transAxes)
+        shorten_to_fit(text, f"{song.title} by {song.artist}", width)

@@ -51,14 +51,20 @@ def draw_predictions(
 
 
 def draw_calibration(
-    target: str, truth: np.ndarray, predicted: np.ndarray, interval: Interval, measured: dict, path: Path
+    target: str, truth: np.ndarray, predicted: pd.DataFrame, interval: Interval, measured: dict, path: Path
 ) -> None:
-    """Whether predictions mean what they say: songs in ten groups by prediction, and the intervals around them."""
+    """Whether predictions mean what they say: songs in ten groups by prediction, and the intervals around them.
+
+    Args:
+        truth: (songs,) in [0, 1].
+        predicted: (songs, `predicted` and `std`); the interval is drawn for the median of the latter.
+    """
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes, color = figure.subplots(), TARGET_COLORS[target]
     axes.plot([0, 1], [0, 1], **REFERENCE)
+    std, predicted = float(predicted["std"].median()), predicted["predicted"].to_numpy()
     grid = np.linspace(predicted.min(), predicted.max(), 100)
-    low, high = interval.around(grid)
+    low, high = interval.around(grid, std)
     axes.fill_between(grid, low, high, color=color, alpha=0.15, linewidth=0, label="90 % interval")
     axes.scatter(predicted, truth, s=8, alpha=0.3, color=color, linewidths=0)
     tenths = np.array_split(np.argsort(predicted, kind="stable"), 10)

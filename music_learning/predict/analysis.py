@@ -2,18 +2,22 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import hypot
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from music_learning.columns import TARGETS
+from music_learning.predict.mood import Mood
 from music_learning.predict.similarity import SimilarArtist, SimilarSong
 
 DECIMALS = 4
-MIDDLE = 0.5  # of Spotify's scales
-NEUTRAL_RADIUS = 0.1  # about half of what a valence is off by on average, so that no more is claimed than is known
+# What Spotify's endpoint of audio features says of a track, in its order, but for ids and addresses.
+AUDIO_FEATURES = (
+    *("danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness", "instrumentalness"),
+    *("liveness", "valence", "tempo", "duration_ms", "time_signature"),
+)
+FEATURE_DECIMALS = {"loudness": 3, "tempo": 3}  # as the endpoint has them
 MAX_COLUMNS = 1024
 LEAST_LOST_S = 0.1
 SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
@@ -107,7 +111,7 @@ class Analysis:
     values: dict[str, float]  # in [0, 1]
     intervals: dict[str, tuple[float, float]]  # holds Spotify's value for 9 of 10 songs; empty if the model lacks it
     percentiles: dict[str, float]  # % of the training songs that have a lower value
-    mood: str
+    mood: Mood
     warnings: tuple[str, ...]
     timeline: tuple[Moment, ...]
     similar_songs: tuple[SimilarSong, ...]
@@ -115,17 +119,34 @@ class Analysis:
     spectrogram: Tensor  # (n_mels, up to 1024 columns of equal length) in dB, for pictures
     explanation: Explanation | None = None  # if it was asked for
     lost_s: float = 0.0  # that could not be decoded and are left out
+    # Of AUDIO_FEATURES those that are no targets, under the same names and in the same units; what is unknown is None.
+    other_features: dict[str, float | int | None] = field(default_factory=dict)
+
+    def audio_features(self) -> dict[str, float | int | None]:
+        """Spotify's audio features object, AUDIO_FEATURES with its names, ranges and order.
+
+        None stands for what can't be told: liveness always, since 30 s don't tell it, and key, tempo or loudness where
+        there is no tone, onset or sound; a key that is not found is -1, as Spotify has it.
+        """
+        known = {"duration_ms": round(1000 * self.duration_s), **self.other_features, **self.values}
+        features = {name: known.get(name) for name in AUDIO_FEATURES}
+        return {
+            name: round(value, FEATURE_DECIMALS.get(name, DECIMALS)) if isinstance(value, float) else value
+            for name, value in features.items()
+        }
 
     def to_dict(self) -> dict:
         """Everything but the spectrogram, as JSON has it."""
         flat: dict = {"duration_s": round(self.duration_s, 2)}
-        flat |= rounded(self.values)
+        flat |= rounded(self.values) | self.audio_features()
         for target, (low, high) in self.intervals.items():
             flat |= rounded({f"{target}_low": low, f"{target}_high": high})
         return flat | {
             **{f"{target}_percentile": round(self.percentiles[target], 1) for target in TARGETS},
             "lost_s": round(self.lost_s, 2),
-            "mood": self.mood,
+            "mood": self.mood.word,
+            "mood_probability": None if self.mood.probability is None else round(self.mood.probability, DECIMALS),
+            "moods": rounded(self.mood.probabilities),
             "warnings": list(self.warnings),
             "similar_songs": [song.to_dict() for song in self.similar_songs],
             "similar_artists": [artist.to_dict() for artist in self.similar_artists],
@@ -155,37 +176,25 @@ def rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, DECIMALS) for name, value in values.items()}
 
 
-def mood_words(*, valence: float, energy: float) -> str:
-    """The mood of a point on the valence-energy plane, both in [0, 1].
-
-    The four quadrants of Russell's circumplex model of affect (J. A. Russell, "A circumplex model of affect", Journal
-    of Personality and Social Psychology 39(6), 1980), named with words from his figures, with energy for arousal; near
-    the middle none of them holds.
-    """
-    if hypot(valence - MIDDLE, energy - MIDDLE) < NEUTRAL_RADIUS:
-        return "neutral"
-    if energy >= MIDDLE:
-        return "happy and excited" if valence >= MIDDLE else "tense and angry"
-    return "calm and content" if valence >= MIDDLE else "sad and gloomy"
-
-
 def percentile(value: float, ordered: Sequence[float]) -> float:
     """% of the ordered values that are lower."""
     return 100 * bisect_left(ordered, value) / len(ordered)
 
 
-def warnings_about(novel: int, windows: int) -> tuple[str, ...]:
-    """What to warn of where so many of a recording's windows are unlike the training songs.
+def warnings_about(kinds: Sequence[str | None]) -> tuple[str, ...]:
+    """What to warn of where at least half of a recording's windows are no music.
 
-    One in fifty songs is taken for such, so that less than half of the windows says nothing.
+    Noise and tones are named together: a hum may be either.
+
+    Args:
+        kinds: of each window, what it is, if it is no music: `speech`, `noise` or `tones`.
     """
-    if 2 * novel < windows:
+    speech, other = kinds.count("speech"), sum(kind not in (None, "speech") for kind in kinds)
+    if 2 * (speech + other) < len(kinds) or not speech + other:
         return ()
-    what = "This sounds" if windows == 1 else f"{novel} of its {windows} windows sound"
-    return (
-        f"{what} unlike the music that the models learned from: speech, noise or a single tone, perhaps. "
-        "Don't rely on the numbers.",
-    )
+    like = " and ".join(["speech"] * bool(speech) + ["noise or tones"] * bool(other))
+    what = "This sounds" if len(kinds) == 1 else f"{speech + other} of its {len(kinds)} windows sound"
+    return (f"{what} like {like}, not like music. Don't rely on the numbers.",)
 
 
 def warnings_of_losses(lost_s: float) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def occlusion_attributions(models: dict[str, Ensemble], spectrogram: Tensor, fil
 
     segments, features = cut(spectrogram[None], segment_frames), clip_features(spectrogram[None], features_config)
     by_networks = {target: _by_networks(model, segments)[None] for target, model in models.items()}
-    values = {target: model.mix(by_networks[target], features).mean() for target, model in models.items()}
+    values = {target: model.mix(by_networks[target], model.kernel(features)).mean() for target, model in models.items()}
     result = torch.empty(len(models), len(bands), len(times))
     masked = spectrogram.repeat(len(bands), 1, 1)  # in each of them other bands are masked, for a stretch at a time
     for time, (start, end) in enumerate(times):
@@ -62,7 +62,7 @@ def occlusion_attributions(models: dict[str, Ensemble], spectrogram: Tensor, fil
         for row, (target, model) in enumerate(models.items()):
             changed = by_networks[target].repeat(len(bands), 1)
             changed[:, touched] = _by_networks(model, segments).view(len(touched), -1).T
-            result[row, :, time] = values[target] - model.mix(changed, features).mean(dim=1)
+            result[row, :, time] = values[target] - model.mix(changed, model.kernel(features)).mean(dim=1)
         masked[:, :, start:end] = spectrogram[:, start:end]
     return result
 

@@ -49,6 +49,10 @@ class Pooled:
     values: Tensor  # (targets,) in [0, 1]
     weights: Tensor  # (targets, windows) of sum 1 for each target
 
+    def mean(self, numbers: Tensor) -> Tensor:
+        """The mean of numbers of the windows, each as it counts: (targets, windows) -> (targets,)"""
+        return (self.weights * numbers).sum(dim=1)
+
 
 def level_db(mel_levels: Tensor) -> float:
     """The level of the mean power of a window: (n_mels, frames) in dB -> dB"""

@@ -9,7 +9,7 @@ print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +23,10 @@ from music_learning import __version__
 from music_learning.audio import AudioPipeline, Losses
 from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
-from music_learning.evaluation.conformal import Interval, read_intervals
+from music_learning.evaluation.conformal import Interval, read_correlation, read_intervals
 from music_learning.features.clip import clip_features
+from music_learning.features.measurement import Measurement
+from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import Ensemble, Prediction, load_model
 from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.predict.analysis import (
@@ -33,12 +35,12 @@ from music_learning.predict.analysis import (
     Moment,
     Overview,
     even_edges,
-    mood_words,
     percentile,
     warnings_about,
     warnings_of_losses,
 )
-from music_learning.predict.novelty import NoveltyDetector
+from music_learning.predict.mood import Mood
+from music_learning.predict.no_music import NoMusicDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
 from music_learning.predict.pooling import level_db, pool
 from music_learning.predict.similarity import SongIndex, by_artist
@@ -60,7 +62,7 @@ class WindowPrediction:
     prediction: (
         Prediction  # of all targets: the timeline is (targets, segments), the embedding (targets, members * hidden)
     )
-    is_novel: bool
+    no_music: str | None  # what it is instead
     attributions: Tensor | None  # (targets, bands, segments), if an explanation was asked for
 
     @property
@@ -73,12 +75,14 @@ class WindowPrediction:
 class Predictor:
     """The models of all targets with what they need to analyse a recording. One may serve many threads."""
 
+    correlation = 0.0  # of the errors of valence and energy
+
     def __init__(
         self,
         models: dict[str, Ensemble],
         descriptions: dict[str, dict],
         *,
-        novelty: NoveltyDetector,
+        no_music: NoMusicDetector,
         training_songs: SongIndex,
         index: SongIndex,
         intervals: dict[str, Interval],
@@ -87,10 +91,11 @@ class Predictor:
         self.descriptions = descriptions
         self.features = models[TARGETS[0]].config.features
         self.pipeline = AudioPipeline(self.features.pipeline)
-        self.novelty = novelty
+        self.no_music = no_music
         self.training_songs = training_songs
         self.index = index
         self.intervals = intervals
+        self.audio_features = AudioFeatureModel()  # which knows nothing
 
     @classmethod
     def load(cls, models: str | Path = RELEASED_MODELS, *, index: str | Path | None = None) -> Self:
@@ -108,14 +113,17 @@ class Predictor:
         weights = weights_of(descriptions)
         embedding = sum(model.config.embedding_size for model in ensembles.values())
         training_songs = SongIndex.open(paths.index, weights, embedding=embedding, made_by="model_train.py")
-        return cls(
+        predictor = cls(
             ensembles,
             descriptions,
-            novelty=NoveltyDetector.open(paths.novelty, ensembles[TARGETS[0]].config.features, weights),
+            no_music=NoMusicDetector.open(paths.no_music, ensembles[TARGETS[0]].config.features),
             training_songs=training_songs,
             index=training_songs if index is None else SongIndex.open(Path(index), weights, embedding=embedding),
             intervals=read_intervals(paths, weights),
         )
+        predictor.correlation = read_correlation(paths)
+        predictor.audio_features = AudioFeatureModel.load(paths, predictor.features.pipeline)
+        return predictor
 
     def predict(
         self, source: str | Path | np.ndarray | Tensor, *, sample_rate_hz: int | None = None, explain: bool = False
@@ -150,15 +158,20 @@ class Predictor:
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""
         config = self.pipeline.config
-        overview, start_s, predicted = Overview(config.n_mels), 0.0, []
+        overview, start_s, predicted, measured = Overview(config.n_mels), 0.0, [], None
         for spectrogram, duration_s in windows:
             if spectrogram is None:
                 overview.add(torch.full((config.n_mels, round(duration_s * config.frames_per_s)), config.floor_db))
             else:
                 overview.add(spectrogram[: config.n_mels])
                 predicted.append(self._predict_window(spectrogram, start_s, duration_s, explain=explain))
+                here = Measurement.of(spectrogram, self.features)
+                measured = here if measured is None else measured + here
             start_s += duration_s
-        return self._analysis(predicted, overview.columns, start_s)
+        if measured is None:
+            raise AudioError("silent from beginning to end")
+        analysis = self._analysis(predicted, overview.columns, start_s)
+        return replace(analysis, other_features=self.audio_features.features(measured, self.features))
 
     @torch.inference_mode()
     def _predict_window(
@@ -172,15 +185,13 @@ class Predictor:
             level_db=level_db(spectrogram[: self.pipeline.config.n_mels]),
             features=features,
             prediction=predict_clip(self.models, spectrogram, features),
-            is_novel=self.novelty.is_novel(features, duration_s),
+            no_music=self.no_music.kind(features),
             attributions=occlusion_attributions(self.models, spectrogram) if explain else None,
         )
 
     @torch.inference_mode()
     def _analysis(self, windows: list[WindowPrediction], spectrogram: Tensor, duration_s: float) -> Analysis:
         """Join the windows of a recording: its values as `pooling` says, and similar songs by their votes."""
-        if not windows:
-            raise AudioError("silent from beginning to end")
         pooled = pool(
             self.models,
             torch.stack([window.prediction.values for window in windows], dim=1),
@@ -189,21 +200,24 @@ class Predictor:
             lengths_s=[window.duration_s for window in windows],
         )
         values = dict(zip(self.models, pooled.values.tolist(), strict=True))
+        std = pooled.mean(torch.stack([window.prediction.std for window in windows], dim=1))
+        stds = dict(zip(self.models, std.tolist(), strict=True))
         embeddings = ((window.prediction.embedding.flatten(), window.frames) for window in windows)
         songs = self.index.nearest_to_windows(embeddings, N_SEARCHED)
+        intervals = {
+            target: tuple(
+                float(end)
+                for end in (interval.around_song if len(windows) > 1 else interval.around)(values[target], stds[target])
+            )
+            for target, interval in self.intervals.items()
+        }
         return Analysis(
             duration_s=duration_s,
             values=values,
-            intervals={
-                target: tuple(
-                    float(end)
-                    for end in (interval.around_song if len(windows) > 1 else interval.around)(values[target])
-                )
-                for target, interval in self.intervals.items()
-            },
+            intervals=intervals,
             percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
-            mood=mood_words(valence=values["valence"], energy=values["energy"]),
-            warnings=warnings_about(sum(window.is_novel for window in windows), len(windows)),
+            mood=Mood(values, intervals, self.correlation),
+            warnings=warnings_about([window.no_music for window in windows]),
             timeline=tuple(
                 Moment(moment_s, dict(zip(self.models, at_moment, strict=True)))
                 for window in windows
@@ -242,7 +256,9 @@ class Predictor:
     def version(self) -> str:
         """What all numbers of an analysis follow from, but the recording: the program, and a hash of the models."""
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
-        state.update(repr(sorted(self.intervals.items())).encode())
+        state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
+        state.update(self.no_music.coef.numpy().tobytes())
+        state.update(repr(self.audio_features.to_dict()).encode())
         for index in (self.training_songs, self.index):
             state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
         return f"{__version__}-{state.hexdigest()[:12]}"
@@ -265,7 +281,7 @@ def predict_clip(models: dict[str, Ensemble], spectrogram: Tensor, features: Ten
         As for a batch of as many clips as there are models: the timeline is (targets, segments), for instance.
     """
     parts = [model.predict(spectrogram[None], features) for model in models.values()]
-    return Prediction(torch.cat([part.timeline for part in parts]), torch.cat([part.embedding for part in parts]))
+    return Prediction(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Prediction)))
 
 
 @torch.inference_mode()

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 SONG_DTYPES = {
     **dict.fromkeys(SONG_COLUMNS, "string"),
     **dict.fromkeys(TARGETS + OTHER_FEATURES, "float64"),
-    **dict.fromkeys(("release_year", "key", "mode"), "Int64"),
+    **dict.fromkeys(("release_year", "key", "mode", "time_signature"), "Int64"),
 }
+LATER_COLUMNS = {"time_signature"}  # that a table written by an older version may lack: nothing is known of them
 
 
 def read_song_rows(paths: DataPaths, made_by: str = "data_collection.py") -> list[dict[str, str]]:
@@ -34,7 +35,8 @@ def read_song_rows(paths: DataPaths, made_by: str = "data_collection.py") -> lis
         UserError: it is missing or damaged, a song's id is unsafe or there twice, or a label isn't a number from 0 to
             1; the message names `made_by`, the command to run.
     """
-    songs = read_table(paths.songs, SONG_COLUMNS, made_by)
+    songs = read_table(paths.songs, [name for name in SONG_COLUMNS if name not in LATER_COLUMNS], made_by)
+    songs = [dict.fromkeys(LATER_COLUMNS, "") | song for song in songs]
     check_ids(paths.songs, [song["song_id"] for song in songs], made_by)
     if twice := [song_id for song_id, n in Counter(song["song_id"] for song in songs).items() if n > 1]:
         raise damaged(paths.songs, f"song {twice[0]} is in it twice", made_by)

@@ -13,7 +13,7 @@ class KernelConfig:
 
     relevance_prior_std: float = 1.0  # of the logarithm of how much a group of features counts against the others
     max_steps: int = 60  # of learning that
-    tolerance: float = 1e-6  # learning stops when a step adds less than this share to the likelihood
+    tolerance: float = 1e-5  # learning stops when a step adds less than this share to the likelihood
     max_learning_songs: int = 1_500  # of which it is learned
     max_songs: int = 5_000  # that a model keeps; time and memory grow with their square and more
 
@@ -38,5 +38,5 @@ class TrainingConfig:
     patience: int = 8  # stop when no target has improved for so many epochs
     features: FeatureConfig = field(default_factory=FeatureConfig)
     kernel: KernelConfig = field(default_factory=KernelConfig)
-    networks_share: float = 0.3  # of a value; the kernel model errs less, the more so for energy
+    networks_share: float = 0.4  # of a value, until a cross-validation has learned it for each target
     seed: int = 0

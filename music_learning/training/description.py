@@ -62,7 +62,7 @@ def trained_model(target: str, corpus: Corpus, config: TrainingConfig, paths: Mo
 def weights_trained_with(corpus: Corpus, config: TrainingConfig, paths: ModelPaths) -> dict[str, str]:
     """target -> the hash of its saved weights, for those trained on these songs with these settings, the seed aside.
 
-    A cross-validation with the same settings says how far their predictions are off.
+    A cross-validation with the same settings says how to mix what they predict, and how far that is off.
     """
     weights = {}
     for target in TARGETS:
@@ -73,7 +73,6 @@ def weights_trained_with(corpus: Corpus, config: TrainingConfig, paths: ModelPat
                 "features": config.features.to_dict(),
                 "network": config.network.to_dict() | {"outputs": [target]},
                 "n_members": config.n_members,
-                "networks_share": config.networks_share,
                 "training": settings(config) | {"seed": None},
             }
             said = {name: description.get(name) for name in expected}

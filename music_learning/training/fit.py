@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from music_learning.errors import UserError
+from music_learning.model.cnn import MoodNetwork
 from music_learning.model.ensemble import Ensemble, EnsembleConfig
 from music_learning.paths import ModelPaths
 from music_learning.songs.corpus import Corpus
@@ -48,11 +50,17 @@ def train_ensembles(
                 networks_share=config.networks_share,
             )
         )
-        for member, training in zip(model.members, runs, strict=True):
-            member.load_state_dict(training.best[target])
+        model.members = nn.ModuleList(trained_network(training, target).folded() for training in runs)
         model.kernel = kernel
         models[target] = model.to(device).eval()
     return models, runs
+
+
+def trained_network(training: TrainingRun, target: str) -> MoodNetwork:
+    """The network of one target, as it was at its best epoch."""
+    network = training.network.only(target)
+    network.load_state_dict(training.best[target])
+    return network
 
 
 def checkpoint_paths(corpus: Corpus, config: TrainingConfig, paths: ModelPaths, name: str) -> list[Path]:

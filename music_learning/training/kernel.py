@@ -133,8 +133,10 @@ def label_covariance(parameters: Tensor, songs: Tensor, group: Tensor, group_siz
     """
     relevance, signal_var, noise_var = parts(parameters)
     scaled = songs * (relevance[group] / group_size).sqrt()
-    identity = torch.eye(len(songs))
-    return signal_var * kernel_matrix(scaled, scaled) * (1 - identity) + (signal_var + noise_var) * identity
+    diagonal = torch.eye(len(songs), dtype=torch.bool)
+    covariance = signal_var * kernel_matrix(scaled, scaled).masked_fill(diagonal, 1)
+    covariance.diagonal().add_(noise_var)
+    return covariance
 
 
 def negative_log_likelihood(covariance: Tensor, residuals: Tensor) -> tuple[float, Tensor]:

@@ -84,13 +84,13 @@ def train_epoch(
     loader = make_loader(train_set, batch_size=config.batch_size, shuffle=True, generator=generator)
     variances = label_variances(train_set).to(device)
     network, optimizer, losses = training.network.train(), training.optimizer, []
+    floor_db = config.features.pipeline.floor_db
     for step, (spectrograms, labels) in enumerate(loader, start=epoch * len(loader)):
         rate = config.learning_rate * learning_rate_factor(step / (config.epochs * len(loader)), config.warmup_fraction)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        x = augment(
-            spectrograms[:, : config.network.n_mels].to(device), network.band_mean_db, config.augmentation, generator
-        )
+        levels_db = spectrograms[:, : config.network.n_mels].to(device)
+        x = augment(levels_db, network.band_mean_db, floor_db, config.augmentation, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
             predicted = network(x)
         loss = (predicted.float() - labels.to(device)).square().mean(dim=0) / variances

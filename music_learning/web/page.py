@@ -9,6 +9,7 @@ from torch import Tensor
 
 from music_learning.columns import TARGETS
 from music_learning.predict.analysis import Analysis, clock
+from music_learning.predict.mood import MOODS, Mood
 from music_learning.predict.predictor import Predictor
 
 TEMPLATES = Path(__file__).parent
@@ -18,6 +19,10 @@ MEANING = {
     "danceability": "0 hardly, 1 a steady beat to move to",
     "valence": "0 sad or angry, 1 happy",
 }
+QUARTERS = tuple(  # where on the plane each mood is named
+    (196 if is_positive else 4, 10 if is_high else 196, "end" if is_positive else "start", word)
+    for (is_positive, is_high), word in MOODS.items()
+)
 TIMELINE_WIDTH, TIMELINE_HEIGHT, PLANE_SIZE = 600, 160, 200
 N_TICKS = 5
 
@@ -43,6 +48,15 @@ def timeline_path(analysis: Analysis, target: str) -> str:
         y = TIMELINE_HEIGHT * (1 - moment.values[target])
         points += [f"{TIMELINE_WIDTH * s / analysis.duration_s:.1f} {y:.1f}" for s in (moment.start_s, end_s)]
     return "M" + "L".join(points)
+
+
+def outlines(mood: Mood) -> list[str]:
+    """Where Spotify's own values lie on the plane of valence and energy, as paths of an SVG; the widest comes first."""
+    paths = []
+    for share in (0.9, 0.5) if mood.has_intervals else ():
+        points = PLANE_SIZE * (mood.outline(share) * [1, -1] + [0, 1])  # an SVG's y points down
+        paths.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z")
+    return paths
 
 
 class Page:
@@ -86,7 +100,10 @@ class Page:
             loudness_path=loudness_path(analysis.spectrogram),
             timeline_paths={target: timeline_path(analysis, target) for target in TARGETS},
             timeline_text=f"Over {clock(analysis.duration_s)}: {', '.join(spans)}.",
-            plane_text=f"On the plane of valence and energy: {analysis.mood}, at {overall}.",
+            plane_text=f"On the plane of valence and energy: {analysis.mood}; {overall}.",
+            quarters=QUARTERS,
+            outlines=outlines(analysis.mood),
+            chances=dict(analysis.mood.chances()),
             ticks=[clock(analysis.duration_s * k / (N_TICKS - 1)) for k in range(N_TICKS)],
             dots=self.dots,
             how_sure=self.how_sure,

@@ -10,6 +10,7 @@ from music_learning.evaluation.conformal import (
     Interval,
     fit_interval,
     measure_interval,
+    read_correlation,
     read_intervals,
     without_interval,
     write_intervals,
@@ -53,12 +54,14 @@ def test_interval_stays_in_range_and_holds_the_prediction():
 
 
 def test_songs_have_narrower_intervals_that_hold_the_prediction():
-    interval = Interval(low=(-0.2, 1, 0), high=(0.4, 1, 0), margin=0, songs_scale=0.5)
-    low, high = interval.around_song([0.1, 0.5, 0.9])
+    interval = Interval(low=(-2, 0, 0), high=(4, 0, 0), margin=0, songs_scale=0.5)
+    low, high = interval.around_song([0.1, 0.5, 0.9], [0.1, 0.1, 0.1])
     assert low == pytest.approx([0.05, 0.4, 0.8])  # half of what is left of the interval, which ends at 0
     assert high == pytest.approx([0.3, 0.7, 0.95])
-    unmeasured = Interval(low=(-0.2, 1, 0), high=(0.4, 1, 0), margin=0)
-    assert [end.tolist() for end in unmeasured.around_song(0.5)] == [end.tolist() for end in unmeasured.around(0.5)]
+    unmeasured = Interval(low=(-2, 0, 0), high=(4, 0, 0), margin=0)
+    assert [end.tolist() for end in unmeasured.around_song(0.5, 0.1)] == [
+        end.tolist() for end in unmeasured.around(0.5, 0.1)
+    ]
 
 
 def test_measured_coverage_is_that_of_songs_not_fitted_to():
@@ -144,6 +147,27 @@ def test_written_intervals_are_read_for_their_weights(tmp_path, caplog):
     assert json.loads(paths.intervals.read_text())["valence"]["measured"] == {"n": 1}
 
 
+def test_correlation_is_kept_beside_the_intervals(tmp_path):
+    paths, measured = ModelPaths(tmp_path), {target: {} for target in TARGETS}
+    assert read_correlation(paths) == 0
+    write_intervals(paths, {}, {}, {}, correlation=0.1)
+    write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, WEIGHTS, correlation=0.2)
+    assert read_correlation(paths) == 0.2
+    assert set(read_intervals(paths, WEIGHTS)) == set(TARGETS)
+    write_intervals(paths, {"danceability": INTERVAL}, measured, WEIGHTS)  # which says nothing of it
+    write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, {}, correlation=0.3)  # of no model
+    assert read_correlation(paths) == 0.2
+
+
+@pytest.mark.parametrize("damage", [1, -1.5, "0.1", None, [], math.nan])
+def test_damaged_correlation_is_a_sentence(tmp_path, damage):
+    paths = ModelPaths(tmp_path)
+    paths.intervals.write_text(json.dumps({"correlation": damage}))
+    for read in (read_correlation, lambda paths: read_intervals(paths, WEIGHTS)):
+        with pytest.raises(UserError, match=r"intervals\.json is damaged"):
+            read(paths)
+
+
 def test_scale_of_songs_is_kept_until_new_intervals_are_written(tmp_path):
     paths, measured = ModelPaths(tmp_path), {target: {"n": 1} for target in TARGETS}
     write_intervals(paths, dict.fromkeys(TARGETS, INTERVAL), measured, WEIGHTS)
@@ -176,4 +200,5 @@ def test_released_intervals_belong_to_the_released_models(caplog):
     paths = ModelPaths(RELEASED_MODELS)
     weights = {target: read_json(paths.description(target), "")["weights_sha256"] for target in TARGETS}
     assert set(read_intervals(paths, weights)) == set(TARGETS)
+    assert read_correlation(paths) != 0
     assert not caplog.records

@@ -1,6 +1,6 @@
-import numpy as np
 import pytest
 import torch
+from conftest import MAJOR, MINOR, notes
 
 from music_learning.audio import AudioPipeline
 from music_learning.features.config import FeatureConfig
@@ -8,17 +8,7 @@ from music_learning.features.harmony import harmony, octave_mean, peaks_in, pitc
 
 CONFIG = FeatureConfig()
 RATE_HZ, N_PITCHES = CONFIG.pipeline.sample_rate_hz, CONFIG.pipeline.n_pitches
-MAJOR, MINOR = (0, 4, 7), (0, 3, 7)
 A_MIDDLE = 24  # the pitch of the A at 220 Hz
-
-
-def notes(chords, *, chord_s=2.0):
-    """Sines, one chord after the other: each a root in semitones from the A at 220 Hz, and its steps."""
-    parts = []
-    for root, steps in chords:
-        time_s = np.arange(round(chord_s * RATE_HZ)) / RATE_HZ
-        parts.append(sum(np.sin(2 * np.pi * 220 * 2 ** ((root + step) / 12) * time_s) for step in steps) / len(steps))
-    return torch.from_numpy(np.concatenate(parts).astype(np.float32))
 
 
 def groups_of(waveform):

@@ -1,8 +1,12 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import song_frame, song_row
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from music_learning.columns import SPLITS, TARGETS
@@ -10,7 +14,7 @@ from music_learning.evaluation.conformal import Interval
 from music_learning.evaluation.metrics import evaluate
 from music_learning.paths import DataPaths
 from music_learning.plots.dataset import draw_labels, draw_spectrograms
-from music_learning.plots.style import SERIES_COLORS, TARGET_COLORS
+from music_learning.plots.style import SERIES_COLORS, TARGET_COLORS, shorten_to_fit
 from music_learning.plots.training import draw_calibration, draw_losses, draw_predictions
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_songs
@@ -70,3 +74,18 @@ class Run:
 def test_losses_of_all_networks_are_drawn_once_in_the_legend(tmp_path):
     draw_losses("energy", [Run(), Run()], tmp_path / "a.png")
     assert all(has_color(imread(tmp_path / "a.png"), color) for color in SERIES_COLORS[:2])
+
+
+@pytest.mark.parametrize("content", ["W" * 500, "a short one", "i" * 90, "夜に駆ける" * 30, "x", " a\n b " * 40])
+def test_text_is_shortened_to_what_fits(content):
+    figure = Figure(figsize=(4, 1))
+    text = figure.text(0, 0, "", parse_math=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shorten_to_fit(text, content, 200, end=": end")
+    assert text.get_text().endswith(": end")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        assert text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width <= 200
+    shown = text.get_text().removesuffix(": end")
+    assert shown == " ".join(content.split()) or (shown.endswith("…") and len(shown) >= 8)

@@ -1,24 +1,7 @@
 import pytest
 import torch
 
-from music_learning.predict.analysis import MAX_COLUMNS, Overview, mood_words, percentile, warnings_about
-
-
-@pytest.mark.parametrize(
-    ("valence", "energy", "words"),
-    [
-        (0.9, 0.9, "happy and excited"),
-        (0.1, 0.9, "tense and angry"),
-        (0.1, 0.1, "sad and gloomy"),
-        (0.9, 0.1, "calm and content"),
-        (0.5, 0.5, "neutral"),
-        (0.56, 0.44, "neutral"),
-        (0.5, 0.61, "happy and excited"),
-        (0.0, 0.5, "tense and angry"),
-    ],
-)
-def test_mood_is_a_quadrant_or_neutral(valence, energy, words):
-    assert mood_words(valence=valence, energy=energy) == words
+from music_learning.predict.analysis import MAX_COLUMNS, Overview, percentile, warnings_about
 
 
 def test_percentile_counts_what_is_lower():
@@ -27,9 +10,11 @@ def test_percentile_counts_what_is_lower():
 
 
 def test_warning_needs_half_of_the_windows():
-    assert warnings_about(0, 1) == warnings_about(4, 9) == ()
-    assert warnings_about(1, 1)[0].startswith("This sounds unlike the music")
-    assert warnings_about(5, 10)[0].startswith("5 of its 10 windows sound unlike")
+    assert warnings_about([]) == warnings_about([None]) == warnings_about(["noise"] * 4 + [None] * 5) == ()
+    assert warnings_about(["speech"]) == ("This sounds like speech, not like music. Don't rely on the numbers.",)
+    assert warnings_about(["tones"])[0].startswith("This sounds like noise or tones, not")
+    mixed = ["speech", "noise", None, "tones", None]
+    assert warnings_about(mixed)[0].startswith("3 of its 5 windows sound like speech and noise or tones, not")
 
 
 def test_overview_of_a_short_recording_is_its_spectrogram():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import call_main, chord, write_audio, write_with_ffmpeg
+from conftest import ROOT, call_main, chord, write_audio, write_with_ffmpeg
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
@@ -15,8 +15,11 @@ from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval
 from music_learning.files import read_table
 from music_learning.library import build_index
+from music_learning.library.rows import PREDICTION_COLUMNS
+from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import load_model, save_model
 from music_learning.paths import DataPaths, ModelPaths
+from music_learning.predict.analysis import AUDIO_FEATURES
 from music_learning.predict.predictor import Predictor
 
 
@@ -151,6 +154,25 @@ def test_noise_is_warned_of(predictor):
     assert "unlike the music" in predictor.predict(noise, sample_rate_hz=16_000).warnings[0]
 
 
+def test_mood_follows_from_the_intervals_and_the_correlation(trained):
+    predictor = Predictor.load(trained)
+    described = predictor.predict(noisy_chord(4), sample_rate_hz=16_000).to_dict()
+    assert described["mood"] is not None
+    assert (described["mood_probability"], described["moods"]) == (None, {})
+    wide = Interval(low=(0, 0, 0), high=(1, 0, 0), margin=0)
+    found, versions = [], [predictor.version]
+    for correlation in (0.0, 0.5):
+        predictor = Predictor.load(trained)
+        predictor.intervals, predictor.correlation = dict.fromkeys(TARGETS, wide), correlation
+        found.append(predictor.predict(noisy_chord(4), sample_rate_hz=16_000).to_dict())
+        versions.append(predictor.version)
+    for described in found:
+        assert sum(described["moods"].values()) == pytest.approx(1, abs=3e-4)
+        assert described["mood_probability"] == max(described["moods"].values())
+    assert found[0]["moods"] != found[1]["moods"]
+    assert len(set(versions)) == 3
+
+
 def test_intervals_are_in_the_result_where_there_are_some(predictor, trained):
     assert predictor.predict(noisy_chord(4), sample_rate_hz=16_000).intervals == {}
     other = Predictor.load(trained)
@@ -164,11 +186,14 @@ def test_intervals_are_in_the_result_where_there_are_some(predictor, trained):
 
 def test_recordings_of_several_windows_have_the_intervals_of_songs(trained):
     predictor = Predictor.load(trained)
-    predictor.intervals = {"valence": Interval(low=(-0.1, 1, 0), high=(0.2, 1, 0), margin=0, songs_scale=0.5)}
-    for seconds, scale in ((30, 1.0), (40, 0.5)):
-        analysis = predictor.predict(noisy_chord(seconds), sample_rate_hz=16_000)
-        value = analysis.values["valence"]
-        assert analysis.intervals["valence"] == pytest.approx((value - 0.1 * scale, value + 0.2 * scale))
+    widths = {}
+    for scale in (1.0, 0.5):
+        predictor.intervals = {"valence": Interval((-0.1, 0, 0), (0.1, 0, 0), margin=0, songs_scale=scale)}
+        for seconds in (30, 40):
+            low, high = predictor.predict(noisy_chord(seconds), sample_rate_hz=16_000).intervals["valence"]
+            widths[seconds, scale] = high - low
+    assert widths[30, 0.5] == widths[30, 1] > 0
+    assert widths[40, 0.5] == pytest.approx(widths[40, 1] / 2)
 
 
 def test_result_is_json(predictor):
@@ -264,3 +289,27 @@ def test_what_a_damaged_file_lost_is_said(predictor, tmp_path):
     assert f"{damaged.lost_s:.1f} s of it are damaged and left out." in damaged.warnings
     assert damaged.to_dict()["lost_s"] == round(damaged.lost_s, 2)
     assert damaged.duration_s == pytest.approx(whole.duration_s - damaged.lost_s, abs=0.3)
+
+
+def test_audio_features_are_the_endpoints(predictor, monkeypatch):
+    """All names in the endpoint's order; what there is no model of is None, and so is liveness."""
+    samples = noisy_chord(34)
+    without = predictor.predict(samples, sample_rate_hz=16_000)
+    assert [*without.audio_features()] == [*AUDIO_FEATURES]
+    assert without.audio_features()["duration_ms"] == 34_000
+    assert without.audio_features()["energy"] == round(without.values["energy"], 4)
+    assert without.audio_features()["loudness"] is None
+
+    monkeypatch.setattr(
+        predictor, "audio_features", AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features.pipeline)
+    )
+    analysis = predictor.predict(samples, sample_rate_hz=16_000)
+    features = analysis.audio_features()
+    assert features["key"] in range(12) and features["mode"] in (0, 1) and features["time_signature"] in (3, 4)
+    assert 60 <= features["tempo"] <= 245 and -60 < features["loudness"] < 0
+    assert features["liveness"] is None
+    louder = predictor.predict(2 * samples, sample_rate_hz=16_000).audio_features()
+    slope = float(predictor.audio_features.loudness[0])
+    assert louder["loudness"] == pytest.approx(features["loudness"] + slope * 6.02, abs=0.1)
+    assert json.loads(json.dumps(analysis.to_dict())) | features == analysis.to_dict()
+    assert {*features} <= {*PREDICTION_COLUMNS}

@@ -5,8 +5,9 @@ import torch
 
 from music_learning.training.augmentation import AugmentationConfig, augment
 
-NOTHING = AugmentationConfig(gain_db=0.0, tilt_db=0.0, shift_bands=0, mask_bands=0, mask_frames=0)
+NOTHING = AugmentationConfig(gain_db=0.0, soften_db=0.0, tilt_db=0.0, shift_bands=0, mask_bands=0, mask_frames=0)
 FILL_DB = torch.full((96, 1), -777.0)
+FLOOR_DB = -150.0
 
 
 def spectrograms(n=16):
@@ -15,7 +16,7 @@ def spectrograms(n=16):
 
 def changed(x, *, seed=0, **settings):
     config = dataclasses.replace(NOTHING, **settings)
-    return augment(x, FILL_DB, config, torch.Generator().manual_seed(seed))
+    return augment(x, FILL_DB, FLOOR_DB, config, torch.Generator().manual_seed(seed))
 
 
 def test_no_change_without_strength():
@@ -26,14 +27,14 @@ def test_no_change_without_strength():
 def test_input_is_left_as_it_is():
     x = spectrograms()
     before = x.clone()
-    augment(x, FILL_DB, AugmentationConfig(), torch.Generator().manual_seed(0))
+    augment(x, FILL_DB, FLOOR_DB, AugmentationConfig(), torch.Generator().manual_seed(0))
     assert torch.equal(x, before)
 
 
 def test_generator_decides():
     x = spectrograms()
     first, again, other = (
-        augment(x, FILL_DB, AugmentationConfig(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        augment(x, FILL_DB, FLOOR_DB, AugmentationConfig(), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
     assert first.shape == x.shape
     assert torch.equal(first, again)
@@ -45,6 +46,22 @@ def test_gain_moves_a_whole_spectrogram():
     gains = changed(x, gain_db=2.0) - x
     assert (gains.amax(dim=(1, 2)) - gains.amin(dim=(1, 2))).max() < 1e-4
     assert gains.mean(dim=(1, 2)).std() == pytest.approx(2, rel=0.2)
+
+
+def test_each_second_spectrogram_is_softer():
+    x = spectrograms(400).clamp(min=-80)
+    softer_by = x - changed(x, soften_db=20.0)
+    assert (softer_by.amax(dim=(1, 2)) - softer_by.amin(dim=(1, 2))).max() < 1e-4
+    each = softer_by.mean(dim=(1, 2))
+    assert (each.abs() < 1e-4).float().mean().item() == pytest.approx(0.5, abs=0.08)
+    assert each.min() > -1e-4
+    assert 19 < each.max() < 20
+    assert each[each > 0.01].mean().item() == pytest.approx(10, abs=1.2)
+
+
+def test_nothing_is_below_the_floor():
+    x = spectrograms(50).clamp(min=FLOOR_DB)
+    assert changed(x, gain_db=60.0, soften_db=20.0, tilt_db=5.0).min() == FLOOR_DB
 
 
 def test_tilt_turns_about_the_middle_band():

@@ -137,6 +137,22 @@ def test_intervals_are_drawn(service, songs):
         service.predictor.intervals = {}
     assert html.count('class="interval"') == 1
     assert html.count("9 of 10 songs") == 1
+    assert 'class="region"' not in html  # which takes intervals of valence as well
+
+
+def test_mood_is_as_sure_as_what_is_known(service, songs):
+    html, *_ = service.predict_file(str(songs / "My Song.mp3"))
+    assert "(how likely is not known)" in html
+    wide = Interval(low=(0, 0, 0), high=(1, 0, 0), margin=0)
+    service.predictor.intervals = dict.fromkeys(TARGETS, wide)
+    try:
+        html, *_, values = service.predict_file(str(songs / "My Song.mp3"))
+    finally:
+        service.predictor.intervals = {}
+    assert html.count('class="region"') == 2
+    assert "within the outer one for 9 of 10" in html
+    assert "in 10</tspan>" in html
+    assert all(f">{word}<tspan" in html for word in values["moods"])
 
 
 def test_long_recording_is_cut_and_says_so(service, songs, monkeypatch):

@@ -1,0 +1,38 @@
+import re
+from dataclasses import replace
+
+import pytest
+from conftest import chord
+
+from music_learning.columns import TARGETS
+from music_learning.library.outputs import told
+from music_learning.predict.mood import Mood
+from music_learning.predict.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return Predictor.load(trained)
+
+
+@pytest.fixture(scope="module")
+def analysis(predictor):
+    return predictor.predict(chord(seconds=4), sample_rate_hz=16_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "true", "error"), [(0.526, 0.614, "-0.08"), (0.5349, 0.5351, "-0.01"), (1, 0, "+1.00")]
+)
+def test_error_is_the_difference_of_the_numbers_beside_it(predictor, analysis, value, true, error):
+    analysis = replace(analysis, values=dict.fromkeys(TARGETS, value))
+    text = told(analysis, predictor, title="t", true=dict.fromkeys(TARGETS, true))
+    for target in TARGETS:
+        line = re.search(rf"^{target} +(\S+) +(\S+) +(\S+) ", text, re.MULTILINE)
+        assert line.groups() == (f"{value:.2f}", f"{true:.2f}", error)
+
+
+def test_mood_is_told_with_its_chances(predictor, analysis):
+    values = {"valence": 0.6, "energy": 0.9}
+    mood = Mood(values, {"valence": (0.4, 0.8), "energy": (0.8, 1.0)})
+    text = told(replace(analysis, mood=mood), predictor, title="t")
+    assert "\nmood: probably happy and excited, 8 in 10\n" in text
