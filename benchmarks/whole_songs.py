@@ -7,7 +7,7 @@ The catalog names whole songs with their labels: track_id, title, artist, energy
 a file in the folder of the audio. Models are trained as model_train.py does by itself, on the songs of data/ and of
 the extra folders but for those by artists of the catalog, which takes as long as it does there; they stay in
 build/whole_songs/ for the next time. Of each song it then predicts the windows, and measures what `pooling` makes of
-them beside their mean by length.
+them beside their mean by length, and beside other rules.
 
 The intervals are those of the folder of models, which were learned from clips. With --write, the scale that whole songs
 need goes into its intervals.json, and what was measured into its results.csv, for tools/accuracy_tables.py.
@@ -28,6 +28,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError, run
 from music_learning.evaluation.conformal import Interval, read_intervals, write_songs_scale
 from music_learning.evaluation.cross_validation import VALIDATION_SHARE
+from music_learning.evaluation.metrics import evaluate
 from music_learning.evaluation.report import Report
 from music_learning.evaluation.song_intervals import measure_songs_scale, songs_scale
 from music_learning.features.clip import clip_features
@@ -36,7 +37,7 @@ from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, save_model
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths, ModelPaths
-from music_learning.predict.pooling import level_db, pool
+from music_learning.predict.pooling import RULES, PoolingRule, level_db, pool
 from music_learning.predict.predictor import load_models, predict_clip, weights_of
 from music_learning.songs.artists import artist_groups, by_other_artists
 from music_learning.songs.corpus import Corpus, read_corpus
@@ -54,6 +55,16 @@ CATALOG_DTYPES = {
     "audio_file": "string",
 }
 SPLIT = "whole songs"
+# What a value would be by other rules: each step alone, and together.
+STEPS = {
+    "mean of windows": PoolingRule(),
+    "mean features": PoolingRule(mean_features=True),
+    "power": PoolingRule(power_exponent=1),
+    "power, ends": PoolingRule(power_exponent=1, edge_s=60),
+    "power, ends, mean features": PoolingRule(power_exponent=1, edge_s=60, mean_features=True),
+    "power, ends, mean features, level": PoolingRule(power_exponent=1, edge_s=60, mean_features=True, per_db=0.01),
+}
+REPORTED = ("ours", "mean of windows")  # and written
 
 
 def read_catalog(path: Path) -> pd.DataFrame:
@@ -93,31 +104,35 @@ def models_for(corpus: Corpus) -> dict[str, Ensemble]:
 
 @torch.inference_mode()
 def predict_song(path: Path, *, models: dict[str, Ensemble], pipeline: AudioPipeline) -> dict[str, np.ndarray]:
-    """The values (targets,) of a song: as they are predicted, and as the mean of its windows by their length."""
+    """The values (targets,) of a song: `ours`, as they are predicted, and by each of STEPS; and `std`, that of ours."""
     spectrograms = pipeline.log_mels(path)[0]
     config = models[TARGETS[0]].config.features
     features = [clip_features(spectrogram[None], config) for spectrogram in spectrograms]
-    values = torch.stack(
-        [predict_clip(models, *window).values for window in zip(spectrograms, features, strict=True)], dim=1
-    )
+    predictions = [predict_clip(models, *window) for window in zip(spectrograms, features, strict=True)]
+    values, stds = (torch.stack([getattr(x, name) for x in predictions], dim=1) for name in ("values", "std"))
     lengths_s = [spectrogram.shape[1] / pipeline.config.frames_per_s for spectrogram in spectrograms]
     levels_db = [level_db(spectrogram[: pipeline.config.n_mels]) for spectrogram in spectrograms]
-    pooled = pool(models, values, torch.cat(features), levels_db=levels_db, lengths_s=lengths_s)
-    return {"ours": pooled.values.numpy(), "mean of windows": np.average(values.numpy(), axis=1, weights=lengths_s)}
+    by_rules = {"ours": RULES, **{name: dict.fromkeys(TARGETS, rule) for name, rule in STEPS.items()}}
+    pooled = {
+        name: pool(models, values, torch.cat(features), levels_db=levels_db, lengths_s=lengths_s, rules=rules)
+        for name, rules in by_rules.items()
+    }
+    return {name: song.values.numpy() for name, song in pooled.items()} | {"std": pooled["ours"].mean(stds).numpy()}
 
 
 def measure_intervals(
-    songs: pd.DataFrame, predicted: np.ndarray, intervals: dict[str, Interval]
+    songs: pd.DataFrame, predicted: np.ndarray, std: np.ndarray, intervals: dict[str, Interval]
 ) -> tuple[float, dict[str, dict]]:
     """The scale of the intervals that songs need, and for each target how often the truth is inside, and their width.
 
     Args:
         songs: with their labels and groups.
-        predicted: (songs, targets).
+        predicted, std: (songs, targets).
         intervals: those of clips, of all targets.
     """
     truth = songs[[*TARGETS]].to_numpy()
-    ends = np.stack([intervals[target].around(predicted[:, row]) for row, target in enumerate(TARGETS)], axis=2)
+    by_target = zip(TARGETS, predicted.T, std.T, strict=True)
+    ends = np.stack([intervals[target].around(*of_songs) for target, *of_songs in by_target], axis=2)
     scale = songs_scale(truth, predicted, ends)
     coverage, width = measure_songs_scale(truth, predicted, ends, songs["group"])
     inside = ((ends[0] <= truth) & (truth <= ends[1])).mean(axis=0)
@@ -151,14 +166,18 @@ def main() -> None:
     files = [arguments.audio / name for name in songs["audio_file"]]
     predicted = list(ordered_map(one, files, workers=cpu_count(), description="songs", unit="song"))
     report = Report(SPLIT, songs)
-    for name in predicted[0]:
+    for name in ("ours", *STEPS):
         for row, target in enumerate(TARGETS):
             values = np.array([song[name][row] for song in predicted])
-            report.add(target, name, values)
+            if name in REPORTED:
+                report.add(target, name, values)
+            else:
+                print(f"{target}: {name}, {SPLIT} {evaluate(songs[target], values, songs['group'])}")
             print(f"  {values.mean() - songs[target].mean():+.3f} too high on average")
     if set(intervals) != set(TARGETS):
         raise UserError(f"{paths.intervals} lacks intervals for these models; run model_train.py --folds 5 first")
-    scale, measured = measure_intervals(songs, np.stack([song["ours"] for song in predicted]), intervals)
+    ours, std = (np.stack([song[name] for song in predicted]) for name in ("ours", "std"))
+    scale, measured = measure_intervals(songs, ours, std, intervals)
     if arguments.write:
         write_songs_scale(paths, scale, measured)
         report.save(paths.results)

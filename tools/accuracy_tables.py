@@ -22,7 +22,13 @@ from music_learning.songs.table import read_frame
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "MODEL_CARD.md", "docs/accuracy.md")
 BLOCK = re.compile(r"(<!-- table (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
-MODELS = {"ours": "**this project**", "ridge": "ridge", "original": "original recipe", "mean": "training mean"}
+MODELS = {
+    "ours": "**this project**",
+    "mean of windows": "mean of the windows",
+    "ridge": "ridge",
+    "original": "original recipe",
+    "mean": "training mean",
+}
 METRICS = {"r2": 2, "mae": 3, "rho": 2}  # with so many decimals
 
 
@@ -71,10 +77,25 @@ def interval_table(paths: ModelPaths) -> str:
     return "\n".join(lines)
 
 
+def song_interval_table(paths: ModelPaths) -> str:
+    """How often the intervals of whole songs hold Spotify's value, and how wide they are."""
+    intervals = read_json(paths.intervals, "model_train.py --folds 5")
+    lines = ["| target | holds | mean width | n |", "|---|---|---|---|"]
+    for target in TARGETS:
+        if measured := intervals[target].get("measured_songs"):
+            coverage, width, n = (measured[name] for name in ("coverage", "width", "n"))
+            lines.append(f"| {target} | {100 * coverage:.0f} % | {width:.2f} | {n} |")
+        else:
+            lines.append(f"| {target} | not measured | | |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[ModelPaths], str]] = {
     "5-fold": lambda paths: accuracy_table(paths, "5-fold"),
     "test": lambda paths: accuracy_table(paths, "test"),
     "intervals": interval_table,
+    "whole songs": lambda paths: accuracy_table(paths, "whole songs"),
+    "song intervals": song_interval_table,
     "error": error_sentence,
 }
 

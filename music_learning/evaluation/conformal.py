@@ -125,11 +125,11 @@ def write_songs_scale(paths: ModelPaths, scale: float, measured: dict[str, dict]
     """Write the scale of the intervals around whole songs' values beside the intervals of clips that there are.
 
     Args:
-        measured: for each target what is known of such intervals, to be read by people.
+        measured: for each target what is known of such intervals, to be read by people; each has one of clips.
     """
     known = _known(paths)
-    for target, values in known.items():
-        known[target] = values | {"songs_scale": scale, "measured_songs": measured[target]}
+    for target in measured:
+        known[target] |= {"songs_scale": scale, "measured_songs": measured[target]}
     write_json(paths.intervals, known)
 
 

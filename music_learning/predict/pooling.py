@@ -15,7 +15,7 @@ whole songs by artists that the models never heard (benchmarks/whole_songs.py me
   length.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,18 +49,25 @@ class Pooled:
     values: Tensor  # (targets,) in [0, 1]
     weights: Tensor  # (targets, windows) of sum 1 for each target
 
+    def mean(self, numbers: Tensor) -> Tensor:
+        """The mean of numbers of the windows, each as it counts: (targets, windows) -> (targets,)"""
+        return (self.weights * numbers).sum(dim=1)
+
 
 def level_db(mel_levels: Tensor) -> float:
     """The level of the mean power of a window: (n_mels, frames) in dB -> dB"""
     return float(10 * (10 ** (mel_levels / 10)).mean().log10())
 
 
-def window_weights(levels_db: Sequence[float], lengths_s: Sequence[float]) -> Tensor:
+def window_weights(
+    levels_db: Sequence[float], lengths_s: Sequence[float], rules: Mapping[str, PoolingRule] = RULES
+) -> Tensor:
     """How much each window counts in each target's value.
 
     Args:
         levels_db: of each window in turn, as `level_db` gives it: only differences between them matter.
         lengths_s: of each window.
+        rules: of each target.
 
     Returns:
         (targets, windows) of sum 1 for each target.
@@ -70,7 +77,7 @@ def window_weights(levels_db: Sequence[float], lengths_s: Sequence[float]) -> Te
     middle_s = length_s.cumsum(dim=0) - length_s / 2
     to_end_s = torch.minimum(middle_s, length_s.sum() - middle_s)
     weights = []
-    for rule in (RULES[target] for target in TARGETS):
+    for rule in (rules[target] for target in TARGETS):
         inside = (to_end_s / rule.edge_s).clamp(max=1) if rule.edge_s else torch.ones_like(to_end_s)
         weights.append(length_s * power**rule.power_exponent * inside)
     return torch.stack([counts / counts.sum() for counts in weights])
@@ -83,6 +90,7 @@ def pool(
     *,
     levels_db: Sequence[float],
     lengths_s: Sequence[float],
+    rules: Mapping[str, PoolingRule] = RULES,
 ) -> Pooled:
     """The values of a recording. Those of a single window are its own.
 
@@ -90,12 +98,12 @@ def pool(
         models: a model per target, in the order of TARGETS.
         values: (targets, windows) in [0, 1], what the models predict of each window.
         features: (windows, features), the `clip_features` of each.
-        levels_db, lengths_s: as for `window_weights`.
+        levels_db, lengths_s, rules: as for `window_weights`.
     """
-    weights = window_weights(levels_db, lengths_s)
+    weights = window_weights(levels_db, lengths_s, rules)
     pooled = (weights * values).sum(dim=1)
     for row, target in enumerate(TARGETS):
-        rule, counts = RULES[target], weights[row]
+        rule, counts = rules[target], weights[row]
         pooled[row] += rule.per_db * (max(levels_db) - float(counts @ torch.tensor(levels_db, dtype=torch.float64)))
         if rule.mean_features:
             pooled[row] += kernel_shift(models[target], features, counts)

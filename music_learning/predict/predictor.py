@@ -200,7 +200,7 @@ class Predictor:
             lengths_s=[window.duration_s for window in windows],
         )
         values = dict(zip(self.models, pooled.values.tolist(), strict=True))
-        std = (pooled.weights * torch.stack([window.prediction.std for window in windows], dim=1)).sum(dim=1)
+        std = pooled.mean(torch.stack([window.prediction.std for window in windows], dim=1))
         stds = dict(zip(self.models, std.tolist(), strict=True))
         embeddings = ((window.prediction.embedding.flatten(), window.frames) for window in windows)
         songs = self.index.nearest_to_windows(embeddings, N_SEARCHED)

@@ -3,9 +3,10 @@ from conftest import ROOT, call_main
 
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
+from music_learning.files import write_json
 from music_learning.paths import ModelPaths
 from tools import accuracy_tables
-from tools.accuracy_tables import BLOCK, DOCUMENTS, TABLES, accuracy_table, number, with_tables
+from tools.accuracy_tables import BLOCK, DOCUMENTS, TABLES, accuracy_table, number, song_interval_table, with_tables
 
 RELEASED = ModelPaths(ROOT / "models")
 
@@ -36,6 +37,14 @@ def test_table_has_a_row_for_each_model_and_target():
     lines = accuracy_table(RELEASED, "test").splitlines()[2:]
     assert [line.split("|")[1].strip() for line in lines] == [target for target in TARGETS for _ in range(4)]
     assert all(line.count("[") == 3 for line in lines)
+
+
+def test_intervals_of_songs_are_told_where_they_were_measured(tmp_path):
+    measured = {"measured_songs": {"n": 58, "coverage": 0.897, "width": 0.244}}
+    write_json(ModelPaths(tmp_path).intervals, {"energy": measured, "danceability": {}, "valence": measured})
+    lines = song_interval_table(ModelPaths(tmp_path)).splitlines()[2:]
+    assert lines[0] == "| energy | 90 % | 0.24 | 58 |"
+    assert lines[1] == "| danceability | not measured | | |"
 
 
 @pytest.mark.parametrize(("value", "text"), [(-0.0025, "0.00"), (-0.0110, "−0.01"), (0.7341, "0.73")])
