@@ -21,7 +21,7 @@ def artist_folds(groups: pd.Series, *, seed: int = 0) -> Iterator[tuple[np.ndarr
     return GroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(groups, groups=groups)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def ranks_by_others(features: Tensor, songs: pd.DataFrame, config: FeatureConfig) -> tuple[pd.DataFrame, np.ndarray]:
     """The predicted ranks and values of songs, by models fitted to other artists' songs, and each song's fold.
 

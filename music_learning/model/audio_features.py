@@ -104,7 +104,7 @@ class AudioFeatureModel:
             if description.get("predicted") is None:
                 return cls(**weights)
             predicted, n_songs = description["predicted"], description["predicted"]["n_songs"]
-            if not (is_whole(n_songs) and 0 < n_songs <= MAX_SONGS) or not isinstance(predicted["intervals"], dict):
+            if not is_whole(n_songs, 1, MAX_SONGS) or not isinstance(predicted["intervals"], dict):
                 raise ValueError("it doesn't say how many songs or which intervals the predictions have")
             _refuse(path, FeatureConfig.from_dict(predicted["features"], made_with).differences(config))
         except (KeyError, TypeError, ValueError) as error:

@@ -134,7 +134,7 @@ def _minimised(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     return x.detach()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def features_of(
     spectrograms: SpectrogramSet | SpectrogramSets, song_ids: Iterable[str], config: FeatureConfig
 ) -> Tensor:
