@@ -1,4 +1,4 @@
-"""How near loudness, tempo and key come to Spotify's, by weights fitted to other artists' songs.
+"""How near Spotify's other audio features come to Spotify's values, by models fitted to other artists' songs.
 
 python benchmarks/audio_features.py --data data
 
@@ -13,18 +13,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.model_selection import GroupKFold
+from scipy.stats import spearmanr
 from torchaudio.functional import loudness
 
 from music_learning.audio import AudioPipeline
+from music_learning.evaluation.audio_features import N_FOLDS, artist_folds, rank_intervals, ranks_by_others
 from music_learning.features.config import FeatureConfig
 from music_learning.features.loudness import integrated_loudness
 from music_learning.features.measurement import Measurement
+from music_learning.model.predicted_features import PREDICTED
 from music_learning.paths import DataPaths
 from music_learning.songs.corpus import Corpus, read_corpus
-from music_learning.training.audio_features import fit_audio_features, measure_songs
+from music_learning.training.audio_features import features_of, fit_audio_features, measure_songs
 
-N_FOLDS, SEED = 5, 0
 TOLERANCE = 0.04  # of a tempo, as is usual (Gouyon et al., 2006)
 FEATURES = ["key", "loudness", "mode", "tempo", "time_signature"]
 OCTAVES = (1, 2, 1 / 2, 3, 1 / 3)
@@ -34,8 +35,7 @@ N_TIMED, N_COMPARED = 50, 100
 def predicted_by_others(measured: list[Measurement], songs: pd.DataFrame, config: FeatureConfig) -> pd.DataFrame:
     """FEATURES of each song, by weights fitted to songs by other artists."""
     rows = pd.DataFrame(index=songs.index, columns=FEATURES, dtype=float)
-    folds = GroupKFold(N_FOLDS, shuffle=True, random_state=SEED)
-    for others, held_out in folds.split(measured, groups=songs["group"]):
+    for others, held_out in artist_folds(songs["group"]):
         model = fit_audio_features([measured[k] for k in others], songs.iloc[others], config)
         for k in held_out:
             rows.iloc[k] = pd.Series(model.features(measured[k], config)).astype(float)
@@ -66,6 +66,21 @@ def report(name: str, predicted: pd.DataFrame, songs: pd.DataFrame) -> None:
     print(f"  key: {key.mean():.3f}, mode: {mode.mean():.3f}, both: {(key & mode).mean():.3f}")
 
 
+def report_predicted(corpus: Corpus, config: FeatureConfig) -> None:
+    """Print how near acousticness, speechiness and instrumentalness come."""
+    songs = corpus.without_extra.dropna(subset=[*PREDICTED])
+    features = features_of(corpus.spectrograms, songs.index, config)
+    predicted, folds = ranks_by_others(features, songs, config)
+    intervals = rank_intervals(predicted, folds, songs)
+    for name in PREDICTED:
+        truth, values, measured = songs[name], predicted[f"{name}_value"], intervals[name]["measured"]
+        error, usual = (values - truth).abs().mean(), (truth - truth.median()).abs().mean()
+        print(
+            f"  {name}: rho {spearmanr(truth, values)[0]:.3f}, MAE {error:.3f}, of the median {usual:.3f}; "
+            f"90 % intervals hold {measured['coverage']:.1%}, {measured['width']:.2f} of the ranks wide"
+        )
+
+
 def compare_loudness(corpus: Corpus, paths: DataPaths, config: FeatureConfig) -> None:
     """Print by how much the loudness of clips differs from torchaudio's, which filters their waveforms."""
     pipeline, differences = AudioPipeline(config.pipeline), []
@@ -89,6 +104,7 @@ def main() -> None:
     predicted = predicted_by_others(measured, songs, config)
     report(f"{N_FOLDS} folds", predicted, songs)
 
+    report_predicted(corpus, config)
     known = songs[songs["split"] != "test"]
     model = fit_audio_features([measured[songs.index.get_loc(k)] for k in known.index], known, config)
     held_out = corpus.test

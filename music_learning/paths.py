@@ -93,7 +93,7 @@ class ModelPaths:
 
     @property
     def audio_features(self) -> Path:
-        return self.root / "audio_features.json"
+        return self.description("audio_features")
 
     @property
     def index(self) -> Path:

@@ -189,6 +189,6 @@ def _skewness(x: Tensor) -> Tensor:
 
 def interpolated(x: Tensor, places: Tensor) -> Tensor:
     """x (..., n) between its entries, interpolated linearly: at places (k,), or of more dimensions -> (..., k)"""
-    before = places.long()
+    before = places.long().clamp(max=x.shape[-1] - 2)
     share = places - before
     return x[..., before] * (1 - share) + x[..., before + 1] * share

@@ -10,6 +10,7 @@ import numpy as np
 
 from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, unexpected
+from music_learning.model.predicted_features import PREDICTED
 from music_learning.predict.analysis import AUDIO_FEATURES, Analysis
 from music_learning.predict.predictor import Predictor
 
@@ -18,6 +19,7 @@ PREDICTION_COLUMNS = (
     *(f"{target}_{end}" for target in TARGETS for end in ("low", "high")),
     *(f"{target}_percentile" for target in TARGETS),
     *(name for name in AUDIO_FEATURES if name not in TARGETS),
+    *(f"{name}_{end}" for name in PREDICTED for end in ("low", "high")),
     *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
     *("bytes", "modified", "model"),
 )

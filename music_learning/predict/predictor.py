@@ -26,8 +26,10 @@ from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval, read_correlation, read_intervals
 from music_learning.features.clip import clip_features
 from music_learning.features.measurement import Measurement
-from music_learning.model.audio_features import AudioFeatureModel
+from music_learning.files import damaged
+from music_learning.model.audio_features import MADE_BY, AudioFeatureModel
 from music_learning.model.ensemble import Ensemble, Prediction, load_model
+from music_learning.model.predicted_features import PREDICTED
 from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.predict.analysis import (
     Analysis,
@@ -63,6 +65,7 @@ class WindowPrediction:
         Prediction  # of all targets: the timeline is (targets, segments), the embedding (targets, members * hidden)
     )
     no_music: str | None  # what it is instead
+    ranks: Tensor | None  # (1, PREDICTED) of acousticness and the like, if there is a model of them
     attributions: Tensor | None  # (targets, bands, segments), if an explanation was asked for
 
     @property
@@ -96,6 +99,7 @@ class Predictor:
         self.index = index
         self.intervals = intervals
         self.audio_features = AudioFeatureModel()  # which knows nothing
+        self.rank_intervals: dict[str, Interval] = {}
 
     @classmethod
     def load(cls, models: str | Path = RELEASED_MODELS, *, index: str | Path | None = None) -> Self:
@@ -122,7 +126,8 @@ class Predictor:
             intervals=read_intervals(paths, weights),
         )
         predictor.correlation = read_correlation(paths)
-        predictor.audio_features = AudioFeatureModel.load(paths, predictor.features.pipeline)
+        predictor.audio_features = AudioFeatureModel.load(paths, predictor.features)
+        predictor.rank_intervals = read_rank_intervals(predictor.audio_features.intervals, paths)
         return predictor
 
     def predict(
@@ -171,7 +176,29 @@ class Predictor:
         if measured is None:
             raise AudioError("silent from beginning to end")
         analysis = self._analysis(predicted, overview.columns, start_s)
-        return replace(analysis, other_features=self.audio_features.features(measured, self.features))
+        other_features = self.audio_features.features(measured, self.features)
+        values, intervals = self._predicted_features(predicted)
+        return replace(analysis, other_features=other_features | values, intervals=analysis.intervals | intervals)
+
+    def _predicted_features(
+        self, windows: list[WindowPrediction]
+    ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        """Acousticness, speechiness and instrumentalness of a recording, and their intervals; empty without a model.
+
+        A recording's rank is the mean of its windows', weighted by their lengths, as its other values are.
+        """
+        model, values, intervals = self.audio_features.predicted, {}, {}
+        if model is None:
+            return values, intervals
+        n_frames = sum(window.frames for window in windows)
+        ranks = sum(window.frames * window.ranks[0] for window in windows) / n_frames
+        for row, name in enumerate(PREDICTED):
+            ends = self.rank_intervals[name].around(ranks[row]) if name in self.rank_intervals else ()
+            value, *of_ends = model.values_of(name, torch.tensor([float(ranks[row]), *map(float, ends)])).tolist()
+            values[name] = value
+            if of_ends:
+                intervals[name] = tuple(of_ends)
+        return values, intervals
 
     @torch.inference_mode()
     def _predict_window(
@@ -186,6 +213,7 @@ class Predictor:
             features=features,
             prediction=predict_clip(self.models, spectrogram, features),
             no_music=self.no_music.kind(features),
+            ranks=None if (model := self.audio_features.predicted) is None else model(features),
             attributions=occlusion_attributions(self.models, spectrogram) if explain else None,
         )
 
@@ -258,7 +286,8 @@ class Predictor:
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
         state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
         state.update(self.no_music.coef.numpy().tobytes())
-        state.update(repr(self.audio_features.to_dict()).encode())
+        others = self.audio_features
+        state.update(repr((others.to_dict(), others.sha256, sorted(self.rank_intervals.items()))).encode())
         for index in (self.training_songs, self.index):
             state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
         return f"{__version__}-{state.hexdigest()[:12]}"
@@ -267,6 +296,14 @@ class Predictor:
     def training_labels(self) -> dict[str, list[float]]:
         """Spotify's values for the training songs, in order."""
         return {target: sorted(float(song[target]) for song in self.training_songs.songs) for target in TARGETS}
+
+
+def read_rank_intervals(intervals: dict[str, object], paths: ModelPaths) -> dict[str, Interval]:
+    """The intervals around ranks. Raises UserError where they are damaged."""
+    try:
+        return {name: Interval.from_dict(intervals[name]) for name in PREDICTED if name in intervals}
+    except ValueError as error:
+        raise damaged(paths.audio_features, error, MADE_BY) from None
 
 
 def predict_clip(models: dict[str, Ensemble], spectrogram: Tensor, features: Tensor) -> Prediction:

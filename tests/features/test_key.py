@@ -15,7 +15,7 @@ IN_MINOR = [(0, MINOR), (5, MINOR), (7, MINOR), (0, MINOR)]
 
 @pytest.fixture(scope="module")
 def weights():
-    return AudioFeatureModel.load(ModelPaths(ROOT / "models"), CONFIG.pipeline).key
+    return AudioFeatureModel.load(ModelPaths(ROOT / "models"), CONFIG).key
 
 
 def sums_of(chords, *, up=0):

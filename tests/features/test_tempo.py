@@ -16,7 +16,7 @@ RATE_HZ = CONFIG.pipeline.sample_rate_hz
 
 @pytest.fixture(scope="module")
 def model():
-    return AudioFeatureModel.load(ModelPaths(ROOT / "models"), CONFIG.pipeline)
+    return AudioFeatureModel.load(ModelPaths(ROOT / "models"), CONFIG)
 
 
 def drums(bpm, *, beats_per_bar=4, seconds=20.0, config=CONFIG):

@@ -305,7 +305,7 @@ def test_audio_features_are_the_endpoints(predictor, monkeypatch):
     assert without.audio_features()["loudness"] is None
 
     monkeypatch.setattr(
-        predictor, "audio_features", AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features.pipeline)
+        predictor, "audio_features", AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features)
     )
     analysis = predictor.predict(samples, sample_rate_hz=16_000)
     features = analysis.audio_features()

@@ -1,0 +1,60 @@
+"""How near the models of Spotify's other audio features come, for artists that they were not fitted to."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import GroupKFold
+from torch import Tensor
+
+from music_learning.evaluation.conformal import fit_interval, measure_interval
+from music_learning.features.config import FeatureConfig
+from music_learning.model.predicted_features import PREDICTED
+from music_learning.training.predicted_features import fit_predicted_features, ranks_of
+
+N_FOLDS = 5
+
+
+def artist_folds(groups: pd.Series, *, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each fold the places of the other songs and of its own; no group of artists is in two folds."""
+    return GroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(groups, groups=groups)
+
+
+@torch.no_grad()
+def ranks_by_others(features: Tensor, songs: pd.DataFrame, config: FeatureConfig) -> tuple[pd.DataFrame, np.ndarray]:
+    """The predicted ranks and values of songs, by models fitted to other artists' songs, and each song's fold.
+
+    Args:
+        features: (songs, features) of `clip_features`.
+        songs: with the columns PREDICTED and `group`.
+        config: what the features were made with.
+
+    Returns:
+        By song, the columns PREDICTED with ranks and `<name>_value` with values; (songs,) from 0 up.
+    """
+    predicted = pd.DataFrame(
+        index=songs.index, columns=[*PREDICTED, *(f"{name}_value" for name in PREDICTED)], dtype=float
+    )
+    folds = np.empty(len(songs), int)
+    for fold, (others, own) in enumerate(artist_folds(songs["group"])):
+        model = fit_predicted_features(features[others], songs.iloc[others], config)
+        ranks = model(features[own])
+        values = [model.values_of(name, column) for name, column in zip(PREDICTED, ranks.T, strict=True)]
+        predicted.iloc[own] = torch.cat([ranks, torch.stack(values, dim=1)], dim=1).numpy()
+        folds[own] = fold
+    return predicted, folds
+
+
+def rank_intervals(predicted: pd.DataFrame, folds: np.ndarray, songs: pd.DataFrame) -> dict[str, dict]:
+    """90 % intervals around predicted ranks, for each of PREDICTED as JSON has it, with what was measured of it.
+
+    A rank and the value that it stands for rise together, so that the values between an interval's ends hold as often.
+    """
+    ranks = ranks_of(songs)
+    intervals = {}
+    for name in PREDICTED:
+        truth, guess = ranks[name].to_numpy(), predicted[name].to_numpy()
+        interval, measured = fit_interval(truth, guess, folds), measure_interval(truth, guess, folds)
+        intervals[name] = interval.to_dict() | {"measured": measured}
+    return intervals
