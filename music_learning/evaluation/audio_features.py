@@ -55,6 +55,7 @@ def rank_intervals(predicted: pd.DataFrame, folds: np.ndarray, songs: pd.DataFra
     intervals = {}
     for name in PREDICTED:
         truth, guess = ranks[name].to_numpy(), predicted[name].to_numpy()
-        interval, measured = fit_interval(truth, guess, folds), measure_interval(truth, guess, folds)
+        std = np.ones(len(truth))  # ranks are alike sure
+        interval, measured = (fit(truth, guess, std, folds) for fit in (fit_interval, measure_interval))
         intervals[name] = interval.to_dict() | {"measured": measured}
     return intervals

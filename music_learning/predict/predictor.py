@@ -193,7 +193,7 @@ class Predictor:
         n_frames = sum(window.frames for window in windows)
         ranks = sum(window.frames * window.ranks[0] for window in windows) / n_frames
         for row, name in enumerate(PREDICTED):
-            ends = self.rank_intervals[name].around(ranks[row]) if name in self.rank_intervals else ()
+            ends = self.rank_intervals[name].around(ranks[row], 1.0) if name in self.rank_intervals else ()
             value, *of_ends = model.values_of(name, torch.tensor([float(ranks[row]), *map(float, ends)])).tolist()
             values[name] = value
             if of_ends:
