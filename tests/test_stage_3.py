@@ -203,7 +203,7 @@ def cross_validated(loaded, tmp_path_factory):
 def test_cross_validation_measures_all_songs_together(cross_validated):
     rows = read_rows(cross_validated.results)
     assert {(row["target"], row["model"], row["split"], row["n"]) for row in rows} == {
-        ("energy", model, "3-fold", "18") for model in ("ours", "ridge", "mean")
+        ("energy", model, "3-fold", "18") for model in ("ours", "networks", "kernel", "ridge", "mean")
     }
 
 

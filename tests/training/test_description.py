@@ -39,7 +39,8 @@ def test_weights_are_those_trained_with_the_same_settings_on_the_same_songs(load
     assert weights_trained_with(corpus, dataclasses.replace(CONFIG, features=louder), paths) == {}
     wider = dataclasses.replace(CONFIG.network, hidden=64)
     assert weights_trained_with(corpus, dataclasses.replace(CONFIG, network=wider), paths) == {}
-    assert weights_trained_with(corpus, dataclasses.replace(CONFIG, networks_share=0.5), paths) == {}
+    mixed_anew = dataclasses.replace(CONFIG, networks_share=0.5)  # which a cross-validation changes afterwards
+    assert weights_trained_with(corpus, mixed_anew, paths) == hashes
     others = dataclasses.replace(corpus, songs=corpus.songs.assign(energy=0.5))
     assert weights_trained_with(others, CONFIG, paths) == {}
     description = read_json(paths.description("energy"), "")
