@@ -243,7 +243,7 @@ def test_cross_validation_never_hears_the_held_out_artists(loaded, tmp_path, mon
 def test_cross_validation_says_how_wide_the_intervals_are(cross_validated):
     intervals = json.loads(cross_validated.intervals.read_text())
     assert set(intervals) == {"energy"}
-    low, high = Interval.from_dict(intervals["energy"]).around([0.2, 0.8])
+    low, high = Interval.from_dict(intervals["energy"]).around([0.2, 0.8], 0.1)
     assert (low < high).all()
     assert intervals["energy"]["measured"]["n"] == 18
     assert cross_validated.picture("energy_calibration").exists()

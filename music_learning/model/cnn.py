@@ -23,8 +23,8 @@ class NetworkConfig:
 
     outputs: tuple[str, ...] = TARGETS
     n_mels: int = 96
-    stem_channels: tuple[int, int] = (16, 32)
-    channels: int = 96
+    stem_channels: tuple[int, int] = (16, 16)
+    channels: int = 64
     n_blocks: int = 3
     hidden: int = 128
     dropout: float = 0.4

@@ -62,8 +62,8 @@ def fit_no_music_detector(
         sounds = [*ordered_map(sound, range(ends[-1]), **parts)]
     classes = ["music"] * len(songs) + [name for name, _, weight in SOUNDS for _ in range(N_SOUNDS * weight)]
     features = torch.cat(songs + sounds)
-    mean = features.nanmean(dim=0)
-    std = (features - mean).square().nanmean(dim=0).sqrt() + MIN_STD
+    mean = features.nanmean(dim=0).nan_to_num()  # what no clip tells, none will be asked for
+    std = (features - mean).square().nanmean(dim=0).nan_to_num().sqrt() + MIN_STD
     detector = NoMusicDetector(config, mean, std, torch.zeros(len(CLASSES), len(mean)), torch.zeros(len(CLASSES)))
     numbers = np.array([CLASSES.index(name) for name in classes])
     regression = LogisticRegression(C=C, max_iter=1000)

@@ -23,56 +23,66 @@ N_FOLDS = 5
 
 
 def songs(n=1000, *, seed=0):
-    """Predictions that lean towards the middle, less sure where they are low; and folds."""
+    """Predictions that lean towards the middle, less sure where they are low; their std, a tenth; and folds."""
     generator = np.random.default_rng(seed)
     predicted = generator.uniform(0.1, 0.9, n)
     truth = predicted + (0.25 - 0.2 * predicted) * generator.standard_normal(n)
-    return truth.clip(0, 1), predicted, np.arange(n) % N_FOLDS
+    return truth.clip(0, 1), predicted, np.full(n, 0.1), np.arange(n) % N_FOLDS
 
 
 def test_nine_of_ten_new_songs_are_inside():
     interval = fit_interval(*songs())
-    truth, predicted, _ = songs(20_000, seed=1)
-    low, high = interval.around(predicted)
+    truth, predicted, std, _ = songs(20_000, seed=1)
+    low, high = interval.around(predicted, std)
     assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.9, abs=0.02)
     assert np.mean(truth < low) == pytest.approx(0.05, abs=0.02)
 
 
 def test_interval_is_wider_where_predictions_are_less_sure():
-    low, high = fit_interval(*songs()).around([0.2, 0.8])
+    low, high = fit_interval(*songs()).around([0.2, 0.8], 0.1)
     assert high[0] - low[0] > 1.5 * (high[1] - low[1])
 
 
+def test_interval_is_wider_where_the_kernel_model_is_less_sure():
+    generator, folds = np.random.default_rng(0), np.arange(2000) % N_FOLDS
+    predicted, std = generator.uniform(0.3, 0.7, 2000), generator.choice([0.03, 0.09], 2000)
+    truth = predicted + std * generator.standard_normal(2000)
+    low, high = fit_interval(truth, predicted, std, folds).around(predicted, std)
+    for sure in (0.03, 0.09):
+        inside = ((low <= truth) & (truth <= high))[std == sure]
+        assert inside.mean() == pytest.approx(0.9, abs=0.02)
+    assert np.mean((high - low)[std == 0.09]) == pytest.approx(3 * np.mean((high - low)[std == 0.03]), rel=0.05)
+
+
 def test_interval_stays_in_range_and_holds_the_prediction():
-    interval = Interval(low=(0.5, 0, 0), high=(0.4, 0, 0), margin=0)
+    interval = Interval(low=(0.5, -1, 0), high=(0.4, -1, 0), margin=0)
     predicted = np.array([0.0, 0.3, 0.45, 1.0])
-    low, high = interval.around(predicted)
+    low, high = interval.around(predicted, 1.0)
     assert (low <= predicted).all()
     assert (predicted <= high).all()
-    wide = Interval(low=(-1, 1, 0), high=(1, 1, 0), margin=0.5)
-    assert [end.tolist() for end in wide.around([0.5])] == [[0], [1]]
+    wide = Interval(low=(-1, 0, 0), high=(1, 0, 0), margin=0.5)
+    assert [end.tolist() for end in wide.around([0.5], 1.0)] == [[0], [1]]
 
 
 def test_songs_have_narrower_intervals_that_hold_the_prediction():
     interval = Interval(low=(-2, 0, 0), high=(4, 0, 0), margin=0, songs_scale=0.5)
-    low, high = interval.around_song([0.1, 0.5, 0.9], [0.1, 0.1, 0.1])
+    low, high = interval.around_song([0.1, 0.5, 0.9], 0.1)
     assert low == pytest.approx([0.05, 0.4, 0.8])  # half of what is left of the interval, which ends at 0
     assert high == pytest.approx([0.3, 0.7, 0.95])
     unmeasured = Interval(low=(-2, 0, 0), high=(4, 0, 0), margin=0)
-    assert [end.tolist() for end in unmeasured.around_song(0.5, 0.1)] == [
-        end.tolist() for end in unmeasured.around(0.5, 0.1)
-    ]
+    of_song, of_clip = unmeasured.around_song(0.5, 0.1), unmeasured.around(0.5, 0.1)
+    assert [end.tolist() for end in of_song] == [end.tolist() for end in of_clip]
 
 
 def test_measured_coverage_is_that_of_songs_not_fitted_to():
-    truth, predicted, folds = songs()
-    measured = measure_interval(truth, predicted, folds)
+    truth, predicted, std, folds = songs()
+    measured = measure_interval(truth, predicted, std, folds)
     assert measured["n"] == 1000
     assert measured["coverage"] == pytest.approx(0.9, abs=0.02)
     assert measured["coverage"] == pytest.approx(np.mean(measured["tercile_coverage"]), abs=0.01)
     assert 0 < min(measured["tercile_width"]) <= measured["width"] <= max(measured["tercile_width"])
     # A fold that is off by far is not covered by intervals that were fitted without it.
-    shifted = measure_interval(np.where(folds == 0, 0.0, truth), np.where(folds == 0, 0.9, predicted), folds)
+    shifted = measure_interval(np.where(folds == 0, 0.0, truth), np.where(folds == 0, 0.9, predicted), std, folds)
     assert shifted["coverage"] < 0.85
 
 

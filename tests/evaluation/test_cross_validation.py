@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from music_learning.evaluation.cross_validation import (
     predict_folds,
     predict_folds_with_baseline,
 )
-from music_learning.evaluation.predictions import read_predictions, write_predictions
+from music_learning.evaluation.predictions import PARTS, read_parts, read_predictions, write_predictions
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.songs.artists import artist_groups
@@ -102,11 +104,12 @@ def pretended(monkeypatch):
 
     def train(fold, config, *, device, paths, name):
         trained.append(name)
-        return dict.fromkeys(TARGETS, len(fold.train_and_extra) / 1000), []
+        model = SimpleNamespace(parts=len(fold.train_and_extra) / 1000, config=SimpleNamespace(networks_share=0.5))
+        return dict.fromkeys(TARGETS, model), []
 
     monkeypatch.setattr(cross_validation, "train_ensembles", train)
     monkeypatch.setattr(
-        cross_validation, "predict", lambda model, dataset, device: np.full(len(dataset), model, np.float32)
+        cross_validation, "predict", lambda model, dataset, device: np.full((len(dataset), 3), model, np.float32)
     )
     return trained
 
@@ -115,9 +118,12 @@ def test_predictions_are_in_the_songs_order_and_kept(corpus, tmp_path, pretended
     folds = make_folds(corpus, n_folds=N_FOLDS, seed=0)
     predicted = predict_folds(folds, TrainingConfig(), device=CPU, paths=ModelPaths(tmp_path))
     assert pretended == [f"fold{number}of4" for number in range(1, 5)]
-    assert (list(predicted.index), list(predicted.columns)) == (list(corpus.without_extra.index), list(TARGETS))
-    for fold in folds:
-        assert predicted.loc[fold.test.index].to_numpy() == pytest.approx(len(fold.train_and_extra) / 1000)
+    assert list(predicted) == list(TARGETS)
+    for table in predicted.values():
+        assert list(table.index) == list(corpus.without_extra.index)
+        assert list(table.columns) == ["predicted", *PARTS]
+        for fold in folds:
+            assert table.loc[fold.test.index].to_numpy() == pytest.approx(len(fold.train_and_extra) / 1000)
     again = predict_folds(folds, TrainingConfig(), device=CPU, paths=ModelPaths(tmp_path))
     assert len(pretended) == 4
     pd.testing.assert_frame_equal(again, predicted)
@@ -151,6 +157,9 @@ def test_predictions_survive_the_file_in_any_order(tmp_path):
     assert (tmp_path / "a.csv").read_text() == 'song_id,true,predicted\nb,0.25,0.123457\n"1,2",0.5,1.000000\n'
     songs = pd.DataFrame(index=["1,2", "b"])
     assert read_predictions(tmp_path / "a.csv", songs).tolist() == [1, 0.123457]
+    parts = pd.DataFrame({name: [0.1, 0.2] for name in PARTS}, index=labels.index)
+    write_predictions(tmp_path / "a.csv", labels, np.array([0.5, 0.6]), parts)
+    assert read_parts(tmp_path / "a.csv", songs).to_numpy().tolist() == [[0.6, 0.2, 0.2, 0.2], [0.5, 0.1, 0.1, 0.1]]
 
 
 DAMAGED = {

@@ -58,8 +58,9 @@ def test_predictions_and_calibration_have_the_target_s_colour(tmp_path, target):
     truth = pd.Series(np.linspace(0, 1, 30), [f"s{k}" for k in range(30)])
     predicted = (0.3 + 0.4 * truth).to_numpy()
     draw_predictions(target, truth, predicted, evaluate(truth, predicted, truth.index), tmp_path / "predictions.png")
-    interval, measured = Interval((-0.1, 1, 0), (0.1, 1, 0), 0.05), {"n": 30, "coverage": 0.9, "width": 0.3}
-    draw_calibration(target, truth.to_numpy(), predicted, interval, measured, tmp_path / "c.png")
+    interval, measured = Interval((-1, 0, 0), (1, 0, 0), 0.5), {"n": 30, "coverage": 0.9, "width": 0.3}
+    table = pd.DataFrame({"predicted": predicted, "std": 0.1})
+    draw_calibration(target, truth.to_numpy(), table, interval, measured, tmp_path / "c.png")
     for name in ("predictions", "c"):
         assert imread(tmp_path / f"{name}.png")[:, :, :3].std() > 0.05
 

@@ -126,12 +126,13 @@ def test_correlation_of_errors_is_found():
     errors = generator.multivariate_normal([0, 0], [[1, 0.4], [0.4, 1]], 4000).T
     predicted = {axis: generator.uniform(0.3, 0.7, 4000) for axis in AXES}
     truth = {axis: predicted[axis] + 0.05 * error for axis, error in zip(AXES, errors, strict=True)}
-    intervals = dict.fromkeys(AXES, Interval((-0.082, 1, 0), (0.082, 1, 0), 0))
-    assert error_correlation(intervals, truth, predicted) == pytest.approx(0.4, abs=0.03)
+    intervals = dict.fromkeys(AXES, Interval((-1.64, 0, 0), (1.64, 0, 0), 0))
+    tables = {axis: {"predicted": predicted[axis], "std": np.full(4000, 0.05)} for axis in AXES}
+    assert error_correlation(intervals, truth, tables) == pytest.approx(0.4, abs=0.03)
 
 
 def test_correlation_of_two_songs_is_neither_certain_nor_missing():
-    intervals = dict.fromkeys(AXES, Interval((-0.1, 1, 0), (0.1, 1, 0), 0))
-    predicted = dict.fromkeys(AXES, np.array([0.4, 0.6]))
-    assert error_correlation(intervals, dict.fromkeys(AXES, np.array([0.5, 0.6])), predicted) == MAX_CORRELATION
-    assert error_correlation(intervals, predicted, predicted) == 0
+    intervals = dict.fromkeys(AXES, Interval((-1, 0, 0), (1, 0, 0), 0))
+    predicted = {axis: {"predicted": np.array([0.4, 0.6]), "std": np.full(2, 0.1)} for axis in AXES}
+    for truth, expected in (([0.5, 0.6], MAX_CORRELATION), ([0.4, 0.6], 0)):
+        assert error_correlation(intervals, dict.fromkeys(AXES, np.array(truth)), predicted) == expected

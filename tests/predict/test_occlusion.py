@@ -89,8 +89,10 @@ def one_by_one(model, spectrogram, fill_db):
         for time in range(len(times) - 1):
             masked, cell = spectrogram.clone(), (slice(*bands[band : band + 2]), slice(*times[time : time + 2]))
             masked[cell] = fill_db.expand(N_MELS, spectrogram.shape[1])[cell]
+            power, masked_power = (10 ** (x[:N_MELS, cell[1]] / 10) for x in (spectrogram, masked))
+            masked[-1, cell[1]] += 10 * (masked_power.sum(dim=0) / power.sum(dim=0)).log10()
             for pitch in CONFIG.pitches_between(*bands[band : band + 2]):
-                around = [min(max(other, 0), CONFIG.n_pitches - 1) for other in range(pitch - 6, pitch + 7)]
+                around = range(max(pitch - 6, 0), min(pitch + 7, CONFIG.n_pitches))
                 octave = spectrogram[[N_MELS + other for other in around], cell[1]]
                 masked[N_MELS + pitch, cell[1]] = octave.mean(dim=0)
             result[band, time] = model(spectrogram[None]) - model(masked[None])

@@ -130,7 +130,7 @@ def test_unforeseen_error_is_a_sentence(service, songs, monkeypatch):
 
 
 def test_intervals_are_drawn(service, songs):
-    service.predictor.intervals = {"energy": Interval(low=(-0.05, 1, 0), high=(0.05, 1, 0), margin=0)}
+    service.predictor.intervals = {"energy": Interval(low=(-0.5, 0, 0), high=(0.5, 0, 0), margin=0)}
     try:
         html, *_ = service.predict_file(str(songs / "My Song.mp3"))
     finally:
@@ -143,7 +143,7 @@ def test_intervals_are_drawn(service, songs):
 def test_mood_is_as_sure_as_what_is_known(service, songs):
     html, *_ = service.predict_file(str(songs / "My Song.mp3"))
     assert "(how likely is not known)" in html
-    wide = Interval(low=(0, 0, 0), high=(1, 0, 0), margin=0)
+    wide = Interval(low=(-5, 0, 0), high=(5, 0, 0), margin=0)
     service.predictor.intervals = dict.fromkeys(TARGETS, wide)
     try:
         html, *_, values = service.predict_file(str(songs / "My Song.mp3"))
