@@ -1,6 +1,7 @@
 """How near the models of Spotify's other audio features come, for artists that they were not fitted to."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,29 @@ from torch import Tensor
 
 from music_learning.evaluation.conformal import fit_interval, measure_interval
 from music_learning.features.config import FeatureConfig
+from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.predicted_features import PREDICTED
+from music_learning.songs.corpus import Corpus
+from music_learning.training.audio_features import LEAST_SONGS, features_of, fit_audio_features, measure_songs
 from music_learning.training.predicted_features import fit_predicted_features, ranks_of
 
 N_FOLDS = 5
+
+
+def fit_all(corpus: Corpus, config: FeatureConfig) -> AudioFeatureModel:
+    """What is measured, and what is predicted with its intervals, fitted to all songs but the extra ones.
+
+    What fewer than LEAST_SONGS have a label of is left out.
+    """
+    songs = corpus.without_extra
+    measured = fit_audio_features(measure_songs(corpus.spectrograms, songs.index, config), songs, config)
+    labelled = songs.dropna(subset=[*PREDICTED])
+    if len(labelled) < LEAST_SONGS:
+        return measured
+    features = features_of(corpus.spectrograms, labelled.index, config)
+    intervals = rank_intervals(*ranks_by_others(features, labelled, config), labelled)
+    predicted = fit_predicted_features(features, labelled, config)
+    return replace(measured, predicted=predicted, intervals=intervals)
 
 
 def artist_folds(groups: pd.Series, *, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -19,9 +19,10 @@ from music_learning.library.rows import PREDICTION_COLUMNS
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import load_model, save_model
 from music_learning.model.kernel import GaussianProcess
+from music_learning.model.predicted_features import PREDICTED
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.predict.analysis import AUDIO_FEATURES
-from music_learning.predict.predictor import Predictor
+from music_learning.predict.predictor import Predictor, read_rank_intervals
 
 
 @pytest.fixture(scope="module")
@@ -304,16 +305,27 @@ def test_audio_features_are_the_endpoints(predictor, monkeypatch):
     assert without.audio_features()["energy"] == round(without.values["energy"], 4)
     assert without.audio_features()["loudness"] is None
 
-    monkeypatch.setattr(
-        predictor, "audio_features", AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features)
-    )
+    others = AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features)
+    monkeypatch.setattr(predictor, "audio_features", others)
+    monkeypatch.setattr(predictor, "rank_intervals", read_rank_intervals(others.intervals, ModelPaths(ROOT / "models")))
     analysis = predictor.predict(samples, sample_rate_hz=16_000)
     features = analysis.audio_features()
     assert features["key"] in range(12) and features["mode"] in (0, 1) and features["time_signature"] in (3, 4)
     assert 60 <= features["tempo"] <= 245 and -60 < features["loudness"] < 0
+    for name in PREDICTED:
+        low, high = analysis.intervals[name]
+        assert 0 <= low <= features[name] + 1e-4 <= high + 2e-4 <= 1.001
+        assert analysis.to_dict()[f"{name}_low"] == round(low, 4)
+    assert features["instrumentalness"] > 0
     assert features["liveness"] is None
     louder = predictor.predict(2 * samples, sample_rate_hz=16_000).audio_features()
     slope = float(predictor.audio_features.loudness[0])
     assert louder["loudness"] == pytest.approx(features["loudness"] + slope * 6.02, abs=0.1)
     assert json.loads(json.dumps(analysis.to_dict())) | features == analysis.to_dict()
     assert {*features} <= {*PREDICTION_COLUMNS}
+
+
+def test_damaged_intervals_of_ranks_are_refused(tmp_path):
+    assert read_rank_intervals({}, ModelPaths(tmp_path)) == {}
+    with pytest.raises(UserError, match="is damaged"):
+        read_rank_intervals({"speechiness": {"low": [1]}}, ModelPaths(tmp_path))

@@ -199,3 +199,12 @@ def test_unknown_split_is_a_sentence(tmp_path, split):
     write_table(tmp_path / "splits.csv", ["song_id", "split"], [{"song_id": "a", "split": split}])
     with pytest.raises(UserError, match=rf"splits\.csv is damaged .'{split}' is no split.; .*data_loading\.py"):
         read_splits(DataPaths(tmp_path))
+
+
+def test_table_without_a_later_column_is_read(tmp_path):
+    """Songs that were collected before time signatures were kept have none."""
+    with_it = read_songs(write_rows(tmp_path, song_row("a", time_signature="3")))
+    assert with_it["time_signature"].tolist() == [3]
+    rows = [{name: value for name, value in song_row("a").items() if name != "time_signature"}]
+    write_table(DataPaths(tmp_path).songs, rows[0], rows)
+    assert read_songs(DataPaths(tmp_path))["time_signature"].isna().tolist() == [True]
