@@ -24,6 +24,8 @@ DOCUMENTS = ("README.md", "MODEL_CARD.md", "docs/accuracy.md")
 BLOCK = re.compile(r"(<!-- table (.+?) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 MODELS = {
     "ours": "**this project**",
+    "kernel": "its kernel model alone",
+    "networks": "its networks alone",
     "mean of windows": "mean of the windows",
     "ridge": "ridge",
     "original": "original recipe",

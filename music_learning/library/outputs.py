@@ -14,6 +14,7 @@ from music_learning.predict.predictor import Predictor
 Key = tuple[str, ...]  # a row's identity
 STANDARD_OUTPUT = "standard output"
 MAX_NAME_WIDTH = 60
+KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 class Output:
@@ -80,6 +81,18 @@ class Telling(Output):
         print(told(analysis, self.predictor, title=Path(row["file"]).stem), flush=True)
 
 
+def measured(features: dict[str, float | int | None]) -> str:
+    """Tempo, key and loudness as people say them, of what `Analysis.audio_features` knows; empty if it is none."""
+    parts = []
+    if (tempo := features["tempo"]) is not None:
+        parts.append(f"{tempo:.0f} bpm")
+    if (key := features["key"]) is not None and key >= 0:
+        parts.append(f"{KEYS[key]} {('minor', 'major')[features['mode']]}")
+    if (loudness := features["loudness"]) is not None:
+        parts.append(f"{loudness:.1f} dB")
+    return ", ".join(parts)
+
+
 def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str, float] | None = None) -> str:
     """All that can be said of one recording, on several lines; `true` has Spotify's values where they are known."""
     n_songs = len(predictor.training_songs.songs)
@@ -93,6 +106,8 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
             line += "   {:.2f} to {:.2f} in 9 of 10 songs,".format(*analysis.intervals[target])
         percentile = f"higher than {analysis.percentiles[target]:.0f} % of {n_songs:,} songs"
         lines.append(f"{target:14}{value:10.2f}{line}   {percentile}")
+    if heard := measured(analysis.audio_features()):
+        lines.append(f"heard: {heard}")
     lines += [f"mood: {analysis.mood}", *(f"warning: {warning}" for warning in analysis.warnings), "similar songs:"]
     lines += [f"  {song.title} by {song.artist} ({song.closeness})" for song in analysis.similar_songs[:5]]
     lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))

@@ -5,7 +5,7 @@ import pytest
 from conftest import chord
 
 from music_learning.columns import TARGETS
-from music_learning.library.outputs import told
+from music_learning.library.outputs import measured, told
 from music_learning.predict.mood import Mood
 from music_learning.predict.predictor import Predictor
 
@@ -36,3 +36,16 @@ def test_mood_is_told_with_its_chances(predictor, analysis):
     mood = Mood(values, {"valence": (0.4, 0.8), "energy": (0.8, 1.0)})
     text = told(replace(analysis, mood=mood), predictor, title="t")
     assert "\nmood: probably happy and excited, 8 in 10\n" in text
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ({"tempo": 126.95, "key": 11, "mode": 1, "loudness": -6.42}, "127 bpm, B major, -6.4 dB"),
+        ({"tempo": None, "key": 0, "mode": 0, "loudness": None}, "C minor"),
+        ({"tempo": None, "key": -1, "mode": None, "loudness": None}, ""),
+        ({"tempo": None, "key": None, "mode": None, "loudness": None}, ""),
+    ],
+)
+def test_what_is_measured_is_said_as_people_say_it(features, words):
+    assert measured(features) == words
