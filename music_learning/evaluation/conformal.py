@@ -17,6 +17,7 @@ from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import is_number, shown
 
 COVERAGE = 0.9
+SPAN = (0.025, 0.975)  # quantiles of the predictions between which the ends are learned
 MAX_SCALE = 10.0  # of songs' intervals
 MAX_COEFFICIENT = 1e6  # of a parabola between 0 and 1
 CORRELATION = "correlation"  # of the errors of valence and energy, beside the targets
@@ -30,12 +31,14 @@ class Interval:
     """How far the ends of a prediction's interval lie above it, in standard deviations: parabolas over the prediction.
 
     Each end has (offset, slope, curvature); `margin` widens the interval on both sides, or narrows it where negative.
+    A prediction outside `span`, where hardly any were to learn from, has the ends of the nearest inside.
     """
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
     margin: float
     coverage: float = COVERAGE
+    span: tuple[float, float] = (0.0, 1.0)  # of predictions
     songs_scale: float = 1.0  # of the ends' distance from the value of a whole song; see song_intervals
 
     @classmethod
@@ -51,13 +54,18 @@ class Interval:
             raise ValueError(f"margin is {shown(margin)}, no number")
         if not is_number(coverage) or not 0 < coverage < 1:
             raise ValueError(f"coverage is {shown(coverage)}, not between 0 and 1")
+        span = values.get("span")
+        if not isinstance(span, list | tuple) or len(span) != 2 or not all(map(is_number, span)):
+            raise ValueError(f"span is {shown(span)}, not two numbers")
+        if not 0 <= span[0] <= span[1] <= 1:
+            raise ValueError(f"span is {shown(span)}, not from 0 to 1")
         if not is_number(scale := values.get("songs_scale", 1.0)) or not 0 < scale <= MAX_SCALE:
             raise ValueError(f"songs_scale is {shown(scale)}, not above 0 and up to {MAX_SCALE:g}")
         low, high = tuple(values["low"]), tuple(values["high"])
         places = _powers(np.linspace(0, 1, 11))
         if (places @ np.array(low) - margin > places @ np.array(high) + margin).all():
             raise ValueError("its low end lies above its high end")
-        return cls(low, high, margin, coverage, scale)
+        return cls(low, high, margin, coverage, tuple(span), scale)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -76,7 +84,8 @@ class Interval:
             std: (n,) above 0, the kernel model's.
         """
         predicted, std = np.asarray(predicted, np.float64), np.asarray(std, np.float64)
-        low, high = (_powers(predicted) @ np.array(end) for end in (self.low, self.high))
+        powers = _powers(predicted.clip(*self.span))
+        low, high = (powers @ np.array(end) for end in (self.low, self.high))
         low, high = ((predicted + std * end).clip(0, 1) for end in (low - self.margin, high + self.margin))
         return np.minimum(low, predicted), np.maximum(high, predicted)
 
@@ -220,7 +229,7 @@ def fit_interval(
     level = min(np.ceil((len(truth) + 1) * coverage) / len(truth), 1)
     margin = float(np.quantile(misses, level, method="higher"))
     low, high = (tuple(_quantile(residuals, predicted, level).tolist()) for level in (tail, 1 - tail))
-    return Interval(low, high, margin, coverage)
+    return Interval(low, high, margin, coverage, tuple(np.quantile(predicted, SPAN).tolist()))
 
 
 def measure_interval(truth: np.ndarray, predicted: np.ndarray, std: np.ndarray, folds: np.ndarray) -> dict:

@@ -74,6 +74,14 @@ def test_songs_have_narrower_intervals_that_hold_the_prediction():
     assert [end.tolist() for end in of_song] == [end.tolist() for end in of_clip]
 
 
+def test_ends_are_not_drawn_on_beyond_where_they_were_learned():
+    interval = Interval(low=(0, -2, 0), high=(0, 2, 0), margin=0, span=(0.3, 0.8))
+    low, high = interval.around([0.1, 0.3, 0.5, 0.8, 0.9], 0.1)
+    assert (high - low).tolist() == pytest.approx([0.12, 0.12, 0.2, 0.32, 0.26])  # the last one ends at 1
+    fitted = fit_interval(*songs())
+    assert fitted.span == pytest.approx((0.12, 0.88), abs=0.01)
+
+
 def test_measured_coverage_is_that_of_songs_not_fitted_to():
     truth, predicted, std, folds = songs()
     measured = measure_interval(truth, predicted, std, folds)
@@ -101,6 +109,7 @@ HOSTILE = {
         [-3, 0, 0],
     ),  # the last one lies below the low end
     "margin": (None, "0.1", True, math.nan, -math.inf, 1e9, 10**400, []),
+    "span": (None, 0.5, [0.1], [0.1, "1"], [0.6, 0.4], [-0.1, 1], [0, 1.1], [0, math.nan]),
     "coverage": (None, "0.9", True, math.nan, 0, 1, -0.9, 90, 10**400),
     "songs_scale": (None, "0.9", True, math.nan, 0, -0.9, 11, 10**400),
 }
@@ -110,7 +119,9 @@ HOSTILE = {
 def test_damaged_interval_is_refused(name):
     values = Interval((0, 1, 0), (0, 1, 0), 0.1).to_dict()
     for value in HOSTILE[name]:
-        with pytest.raises(ValueError, match=r"three numbers|margin is|coverage is|songs_scale is|low end lies above"):
+        with pytest.raises(
+            ValueError, match=r"three numbers|span is|margin is|coverage is|songs_scale is|low end lies above"
+        ):
             Interval.from_dict(values | {name: value})
 
 
