@@ -246,7 +246,7 @@ DAMAGED = {
     "no features": (drop("features"), "doesn't describe a model of this version: it has no features"),
     "features of another version": (
         change_description(features=FEATURES.to_dict() | {"formulas": 0}),
-        "these are features of version 0; this program computes 1",
+        "these are features of version 0; this program computes 2",
     ),
     "unknown feature setting": (
         change_description(features=FEATURES.to_dict() | {"tone": 6}),
