@@ -1,6 +1,7 @@
 """The convolutional network and its config."""
 
 import copy
+import hashlib
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
@@ -191,6 +192,14 @@ class MoodNetwork(nn.Module):
                 layer.fold()
         network.halve_time = HalvingPool(dim=3)
         return network.to(memory_format=torch.channels_last)
+
+    def trunk_hash(self) -> str:
+        """A hash of all layers but the last: networks with the same one have the same `last_hidden`."""
+        digest = hashlib.sha256()
+        for name, tensor in self.state_dict().items():
+            if not name.startswith("output."):
+                digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B, outputs) in [0, 1]"""

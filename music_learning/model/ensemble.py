@@ -5,6 +5,7 @@ A saved model is two files: weights as safetensors, which can hold no code, and 
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -116,10 +117,32 @@ class Ensemble(nn.Module):
         """
         by_kernel, std = self.kernel.predict(clip_features(spectrograms, self.config.features))
         segments = cut(spectrograms, self.config.network.segment_frames)
-        by_networks = torch.stack([member(segments)[:, 0] for member in self.members]).mean(dim=0)
+        by_networks = self.by_networks(segments, {})
         return torch.stack([by_networks.view(len(by_kernel), -1).mean(dim=1), by_kernel.clamp(0, 1), std], dim=1)
 
-    def predict(self, spectrograms: Tensor, features: Tensor) -> Prediction:
+    @cached_property
+    def trunks(self) -> list[str]:
+        """For each member a hash of all its layers but the last: members of other targets' models may share them."""
+        return [member.trunk_hash() for member in self.members]
+
+    def hidden(self, segments: Tensor, known: dict[str, Tensor]) -> list[Tensor]:
+        """The members' last hidden layers: (B, n_rows, frames) -> for each member (B, hidden)
+
+        Args:
+            segments: what the members see.
+            known: what `trunks` made of these segments before; what is made anew joins it.
+        """
+        for trunk, member in zip(self.trunks, self.members, strict=True):
+            if trunk not in known:
+                known[trunk] = member.last_hidden(segments)
+        return [known[trunk] for trunk in self.trunks]
+
+    def by_networks(self, segments: Tensor, known: dict[str, Tensor]) -> Tensor:
+        """What the members predict of segments on average: (B, n_rows, frames), and `known` as for `hidden` -> (B,)"""
+        outputs = zip(self.members, self.hidden(segments, known), strict=True)
+        return torch.stack([member.output(x).sigmoid()[:, 0] for member, x in outputs]).mean(dim=0)
+
+    def predict(self, spectrograms: Tensor, features: Tensor, known: dict[str, Tensor] | None = None) -> Prediction:
         """Predict each clip, and its timeline.
 
         The CNNs see a clip in segments of 4 s, since they are trained on short ones, too; the kernel model's value of
@@ -128,16 +151,15 @@ class Ensemble(nn.Module):
         Args:
             spectrograms: (B, n_rows, frames) as the pipeline makes them, at least 16 frames.
             features: (B, features), their `clip_features`; the models of all targets share them.
+            known: as for `hidden`, where other targets' models predict the same clips.
         """
         n_clips = len(spectrograms)
         segments = cut(spectrograms, self.config.network.segment_frames)
-        hidden = [member.last_hidden(segments) for member in self.members]
-        by_networks = torch.stack(
-            [member.output(x).sigmoid().view(n_clips, -1) for member, x in zip(self.members, hidden, strict=True)]
-        )
+        known = {} if known is None else known
+        hidden, by_networks = self.hidden(segments, known), self.by_networks(segments, known).view(n_clips, -1)
         embedding = torch.cat(hidden, dim=1).unflatten(0, (n_clips, -1)).mean(dim=1)
         by_kernel, std = self.kernel.predict(features)
-        return Prediction(self.mix(by_networks.mean(dim=0), by_kernel), embedding, std)
+        return Prediction(self.mix(by_networks, by_kernel), embedding, std)
 
     def mix(self, by_networks: Tensor, by_kernel: Tensor) -> Tensor:
         """The timeline, (B, segments) in [0, 1].

@@ -44,7 +44,7 @@ class GaussianProcess(nn.Module):
         self.register_buffer("noise_var", torch.ones(()))
         self.register_buffer("prior_mean", torch.zeros(()))
         self.register_buffer("alpha", torch.zeros(n_songs))  # (K + noise_var I)^-1 (labels - prior_mean)
-        self._scaled_songs: Tensor | None = None
+        self._scaled_songs: tuple[Tensor, Tensor] | None = None  # and their squared lengths
         self._whitening: Tensor | None = None
 
     def standardised(self, features: Tensor) -> Tensor:
@@ -84,8 +84,9 @@ class GaussianProcess(nn.Module):
     def _covariance(self, features: Tensor) -> Tensor:
         """(B, features) -> (B, songs)"""
         if self._scaled_songs is None:
-            self._scaled_songs = self.scaled(self.songs)
-        return self.signal_var * kernel_matrix(self.scaled(self.standardised(features)), self._scaled_songs)
+            scaled = self.scaled(self.songs)
+            self._scaled_songs = scaled, scaled.square().sum(dim=1)
+        return self.signal_var * kernel_matrix(self.scaled(self.standardised(features)), *self._scaled_songs)
 
     def _whitened(self) -> Tensor:
         """The inverse of the songs' covariances' Cholesky factor, transposed: (songs, songs).
@@ -110,12 +111,14 @@ class GaussianProcess(nn.Module):
         return super()._apply(*arguments, **options)
 
 
-def kernel_matrix(inputs: Tensor, others: Tensor) -> Tensor:
+def kernel_matrix(inputs: Tensor, others: Tensor, squares: Tensor | None = None) -> Tensor:
     """How alike clips are: (B, features) and (N, features), divided by the length scales -> (B, N) in (0, 1]
 
-    exp(-r) at the distance r (Rasmussen & Williams, equation 4.18).
+    exp(-r) at the distance r (Rasmussen & Williams, equation 4.18). `squares` are the others' squared lengths (N,), if
+    they are known.
     """
-    squared = torch.addmm(others.square().sum(dim=1), inputs, others.T, alpha=-2) + inputs.square().sum(1, keepdim=True)
+    squares = others.square().sum(dim=1) if squares is None else squares
+    squared = torch.addmm(squares, inputs, others.T, alpha=-2) + inputs.square().sum(dim=1, keepdim=True)
     return torch.exp(-(squared.clamp_min(0) + SMALLEST).sqrt())
 
 

@@ -48,7 +48,7 @@ def occlusion_attributions(models: dict[str, Ensemble], spectrogram: Tensor, fil
     bands, times = (list(pairwise(even_edges(n, parts))) for n, parts in ((n_mels, N_BANDS), (frames, len(starts))))
 
     segments, features = cut(spectrogram[None], segment_frames), clip_features(spectrogram[None], features_config)
-    by_networks = {target: _by_networks(model, segments)[None] for target, model in models.items()}
+    by_networks = {target: x[None] for target, x in _by_networks(models, segments).items()}
     values = {target: model.mix(by_networks[target], model.kernel(features)).mean() for target, model in models.items()}
     result = torch.empty(len(models), len(bands), len(times))
     masked = spectrogram.repeat(len(bands), 1, 1)  # in each of them other bands are masked, for a stretch at a time
@@ -59,9 +59,10 @@ def occlusion_attributions(models: dict[str, Ensemble], spectrogram: Tensor, fil
         # The other segments sound as before.
         touched = [k for k, first in enumerate(starts) if first < end and first + segment_frames > start]
         segments = torch.cat([masked[:, :, starts[k] : starts[k] + segment_frames] for k in touched])
+        masked_by_networks = _by_networks(models, segments)
         for row, (target, model) in enumerate(models.items()):
             changed = by_networks[target].repeat(len(bands), 1)
-            changed[:, touched] = _by_networks(model, segments).view(len(touched), -1).T
+            changed[:, touched] = masked_by_networks[target].view(len(touched), -1).T
             result[row, :, time] = values[target] - model.mix(changed, model.kernel(features)).mean(dim=1)
         masked[:, :, start:end] = spectrogram[:, start:end]
     return result
@@ -81,6 +82,7 @@ def mask(clip: Tensor, bands: slice, frames: slice, config: PipelineConfig, fill
     pitches[masked] = octave_mean(pitches.T[None])[0].T[masked]
 
 
-def _by_networks(model: Ensemble, segments: Tensor) -> Tensor:
-    """What a model's CNNs predict of each segment on average: (B, n_rows, frames) -> (B,)"""
-    return torch.stack([member(segments)[:, 0] for member in model.members]).mean(dim=0)
+def _by_networks(models: dict[str, Ensemble], segments: Tensor) -> dict[str, Tensor]:
+    """What each model's CNNs predict of each segment on average: (B, n_rows, frames) -> for each target (B,)"""
+    known: dict[str, Tensor] = {}
+    return {target: model.by_networks(segments, known) for target, model in models.items()}

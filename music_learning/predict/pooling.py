@@ -105,7 +105,7 @@ def pool(
     for row, target in enumerate(TARGETS):
         rule, counts = rules[target], weights[row]
         pooled[row] += rule.per_db * (max(levels_db) - float(counts @ torch.tensor(levels_db, dtype=torch.float64)))
-        if rule.mean_features:
+        if rule.mean_features and len(levels_db) > 1:
             pooled[row] += kernel_shift(models[target], features, counts)
     return Pooled(pooled.clamp(0, 1).float(), weights.float())
 

@@ -317,7 +317,8 @@ def predict_clip(models: dict[str, Ensemble], spectrogram: Tensor, features: Ten
     Returns:
         As for a batch of as many clips as there are models: the timeline is (targets, segments), for instance.
     """
-    parts = [model.predict(spectrogram[None], features) for model in models.values()]
+    known: dict[str, Tensor] = {}
+    parts = [model.predict(spectrogram[None], features, known) for model in models.values()]
     return Prediction(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Prediction)))
 
 

@@ -44,10 +44,11 @@ class TrainingRun:
         """Take note of the newest epoch's validation losses, and of the average weights where they are the best yet."""
         self.history[-1] = self.history[-1][0], losses
         recent = [validation for _, validation in self.history if validation is not None][-smoothing:]
-        for target, mean in zip(TARGETS, np.mean(recent, axis=0).tolist(), strict=True):
-            if mean < self.best_loss[target]:
-                self.best_loss[target], self.best_epoch[target] = mean, len(self.history)
-                self.best[target] = self.average.only(target).state_dict()
+        means = np.mean(recent, axis=0).tolist()
+        if sum(means) < sum(self.best_loss.values()):
+            self.best_loss = dict(zip(TARGETS, means, strict=True))
+            self.best_epoch = dict.fromkeys(TARGETS, len(self.history))
+            self.best = {target: self.average.only(target).state_dict() for target in TARGETS}
 
     def stalled(self, validate_from: int, patience: int) -> bool:
         """Whether no target has improved for `patience` epochs; those before `validate_from` don't count."""

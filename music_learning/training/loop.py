@@ -32,8 +32,9 @@ def train_network(
     """Train a network on all targets at once, going on from its checkpoint if there is one.
 
     What sounds danceable also says something of how positive it sounds: three labels teach more about each song than
-    one. Each target then gets a network of its own, as it was at the epoch with its lowest validation loss. Validation
-    begins when the learning rate has fallen; training stops early when no target's loss has become lower for a while.
+    one. Each target then gets a network of its own, with one output, as it was at the epoch with the lowest validation
+    loss of all targets: so they share all layers but the last one, which need to be run only once. Validation begins
+    when the learning rate has fallen; training stops early when that loss has not become lower for a while.
 
     Random numbers come anew for each epoch from the seed and the epoch's number, so that a run that went on from a
     checkpoint ends as one that was never stopped.

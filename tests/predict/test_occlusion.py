@@ -68,8 +68,14 @@ class OneRange(nn.Module):
         super().__init__()
         self.config, self.band_mean_db, self.bands, self.sign = member.config, member.band_mean_db, bands, sign
 
-    def forward(self, segments):
+    def trunk_hash(self):
+        return f"{self.bands} {self.sign}"
+
+    def last_hidden(self, segments):
         return 0.5 + self.sign * (segments[:, self.bands] - FILL_DB).mean(dim=(1, 2))[:, None] / 100
+
+    def output(self, hidden):
+        return hidden.logit()
 
 
 def with_one_range(bands, sign=1):
