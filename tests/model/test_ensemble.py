@@ -377,3 +377,24 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
     save_model(ModelPaths(tmp_path), "energy", model, DESCRIPTION)
     with pytest.raises(UserError, match=r"kernel\.alpha holds NaN or infinite numbers"):
         load_model(ModelPaths(tmp_path), "energy")
+
+
+@torch.inference_mode()
+def test_layers_that_models_share_run_once(monkeypatch):
+    """Another output of the same network predicts from what the first one made; other networks make their own."""
+    first, second, other = ensemble(), ensemble(), ensemble(seed=1)
+    for member in second.members:
+        member.output.weight.normal_()
+    clips = spectrograms()
+    features = clip_features(clips, FEATURES)
+    alone = [model.predict(clips, features) for model in (first, second, other)]
+    runs = []
+    real = MoodNetwork.last_hidden
+    monkeypatch.setattr(MoodNetwork, "last_hidden", lambda member, x: runs.append(member) or real(member, x))
+    known = {}
+    together = [model.predict(clips, features, known) for model in (first, second, other)]
+    assert len(runs) == 4
+    for one, same in zip(alone, together, strict=True):
+        torch.testing.assert_close(same.timeline, one.timeline)
+        torch.testing.assert_close(same.embedding, one.embedding)
+    assert not torch.equal(together[0].timeline, together[1].timeline)
