@@ -304,6 +304,8 @@ def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, path
         print(
             "to mix their parts by what songs tell, and for intervals, run the same command again with --folds 5 added"
         )
+    if not paths.audio_features.exists():
+        print("for tempo, key, loudness and the like, run tools/fit_audio_features.py with the same folders")
     print(printable(f"to predict with them: python model_demo.py --models {paths.root}"))
 
 

@@ -9,6 +9,7 @@ import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
+from music_learning.errors import UserError
 from music_learning.evaluation.conformal import fit_interval, measure_interval
 from music_learning.features.config import FeatureConfig
 from music_learning.model.audio_features import AudioFeatureModel
@@ -30,6 +31,8 @@ def fit_all(corpus: Corpus, config: FeatureConfig) -> AudioFeatureModel:
     labelled = songs.dropna(subset=[*PREDICTED])
     if len(labelled) < LEAST_SONGS:
         return measured
+    if labelled["group"].nunique() < N_FOLDS:
+        raise UserError(f"to say how sure they are takes songs by {N_FOLDS} artists; there are fewer with labels")
     features = features_of(corpus.spectrograms, labelled.index, config)
     intervals = rank_intervals(*ranks_by_others(features, labelled, config), labelled)
     predicted = fit_predicted_features(features, labelled, config)

@@ -1,7 +1,6 @@
 """The convolutional network and its config."""
 
 import copy
-import hashlib
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
@@ -193,13 +192,22 @@ class MoodNetwork(nn.Module):
         network.halve_time = HalvingPool(dim=3)
         return network.to(memory_format=torch.channels_last)
 
-    def trunk_hash(self) -> str:
-        """A hash of all layers but the last: networks with the same one have the same `last_hidden`."""
-        digest = hashlib.sha256()
-        for name, tensor in self.state_dict().items():
-            if not name.startswith("output."):
-                digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+    @property
+    def shared_id(self) -> int:
+        """Alike for networks that have the same layers but for the last, and so the same `last_hidden`."""
+        return id(self.stem)
+
+    def share(self, other: "MoodNetwork") -> bool:
+        """Take another network's layers in place of its own, but for the last, where they are equal; whether they are.
+
+        So they are in memory once, and `shared_id` tells that they need to be run only once.
+        """
+        mine, others = self.state_dict(), other.state_dict()
+        names = [name for name in mine if not name.startswith("output.")]
+        if not all(name in others and torch.equal(mine[name], others[name]) for name in names):
+            return False
+        self.stem, self.blocks, self.head = other.stem, other.blocks, other.head
+        return True
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """(B, n_rows, frames), at least 16 frames -> (B, outputs) in [0, 1]"""

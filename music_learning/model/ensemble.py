@@ -5,7 +5,6 @@ A saved model is two files: weights as safetensors, which can hold no code, and 
 
 import hashlib
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Self
 
 import torch
@@ -120,29 +119,24 @@ class Ensemble(nn.Module):
         by_networks = self.by_networks(segments, {})
         return torch.stack([by_networks.view(len(by_kernel), -1).mean(dim=1), by_kernel.clamp(0, 1), std], dim=1)
 
-    @cached_property
-    def trunks(self) -> list[str]:
-        """For each member a hash of all its layers but the last: members of other targets' models may share them."""
-        return [member.trunk_hash() for member in self.members]
-
-    def hidden(self, segments: Tensor, known: dict[str, Tensor]) -> list[Tensor]:
+    def hidden(self, segments: Tensor, known: dict[int, Tensor]) -> list[Tensor]:
         """The members' last hidden layers: (B, n_rows, frames) -> for each member (B, hidden)
 
         Args:
             segments: what the members see.
-            known: what `trunks` made of these segments before; what is made anew joins it.
+            known: what networks made of these segments before, by their `shared_id`; what is made anew joins it.
         """
-        for trunk, member in zip(self.trunks, self.members, strict=True):
-            if trunk not in known:
-                known[trunk] = member.last_hidden(segments)
-        return [known[trunk] for trunk in self.trunks]
+        for member in self.members:
+            if member.shared_id not in known:
+                known[member.shared_id] = member.last_hidden(segments)
+        return [known[member.shared_id] for member in self.members]
 
-    def by_networks(self, segments: Tensor, known: dict[str, Tensor]) -> Tensor:
+    def by_networks(self, segments: Tensor, known: dict[int, Tensor]) -> Tensor:
         """What the members predict of segments on average: (B, n_rows, frames), and `known` as for `hidden` -> (B,)"""
         outputs = zip(self.members, self.hidden(segments, known), strict=True)
         return torch.stack([member.output(x).sigmoid()[:, 0] for member, x in outputs]).mean(dim=0)
 
-    def predict(self, spectrograms: Tensor, features: Tensor, known: dict[str, Tensor] | None = None) -> Prediction:
+    def predict(self, spectrograms: Tensor, features: Tensor, known: dict[int, Tensor] | None = None) -> Prediction:
         """Predict each clip, and its timeline.
 
         The CNNs see a clip in segments of 4 s, since they are trained on short ones, too; the kernel model's value of

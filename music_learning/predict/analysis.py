@@ -125,8 +125,9 @@ class Analysis:
     def audio_features(self) -> dict[str, float | int | None]:
         """Spotify's audio features object, AUDIO_FEATURES with its names, ranges and order.
 
-        None stands for what can't be told: liveness always, since 30 s don't tell it, and key, tempo or loudness where
-        there is no tone, onset or sound; a key that is not found is -1, as Spotify has it.
+        None stands for what can't be told: liveness always, since 30 s don't tell it; tempo where there is no onset;
+        key, mode, tempo and time signature of what is no music. Of music in which no tone stands out the key is -1, as
+        Spotify has it.
         """
         known = {"duration_ms": round(1000 * self.duration_s), **self.other_features, **self.values}
         features = {name: known.get(name) for name in AUDIO_FEATURES}

@@ -84,5 +84,5 @@ def mask(clip: Tensor, bands: slice, frames: slice, config: PipelineConfig, fill
 
 def _by_networks(models: dict[str, Ensemble], segments: Tensor) -> dict[str, Tensor]:
     """What each model's CNNs predict of each segment on average: (B, n_rows, frames) -> for each target (B,)"""
-    known: dict[str, Tensor] = {}
+    known: dict[int, Tensor] = {}
     return {target: model.by_networks(segments, known) for target, model in models.items()}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Self
 
@@ -42,13 +42,14 @@ from music_learning.predict.analysis import (
     warnings_of_losses,
 )
 from music_learning.predict.mood import Mood
-from music_learning.predict.no_music import NoMusicDetector
+from music_learning.predict.no_music import TENSORS, NoMusicDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
 from music_learning.predict.pooling import level_db, pool
 from music_learning.predict.similarity import SongIndex, by_artist
 
 N_SIMILAR_SONGS = 10
 N_SIMILAR_ARTISTS = 5
+OF_MUSIC = ("key", "mode", "tempo", "time_signature")
 N_SEARCHED = 50  # songs, among which to find the artists
 
 
@@ -177,6 +178,8 @@ class Predictor:
             raise AudioError("silent from beginning to end")
         analysis = self._analysis(predicted, overview.columns, start_s)
         other_features = self.audio_features.features(measured, self.features)
+        if analysis.warnings:  # noise and speech have neither
+            other_features |= dict.fromkeys(OF_MUSIC)
         values, intervals = self._predicted_features(predicted)
         return replace(analysis, other_features=other_features | values, intervals=analysis.intervals | intervals)
 
@@ -284,8 +287,10 @@ class Predictor:
     def version(self) -> str:
         """What all numbers of an analysis follow from, but the recording: the program, and a hash of the models."""
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
+        state.update(repr([model.config.networks_share for model in self.models.values()]).encode())
         state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
-        state.update(self.no_music.coef.numpy().tobytes())
+        for tensor in (getattr(self.no_music, name) for name in TENSORS):
+            state.update(tensor.numpy().tobytes())
         others = self.audio_features
         state.update(repr((others.to_dict(), others.sha256, sorted(self.rank_intervals.items()))).encode())
         for index in (self.training_songs, self.index):
@@ -317,7 +322,7 @@ def predict_clip(models: dict[str, Ensemble], spectrogram: Tensor, features: Ten
     Returns:
         As for a batch of as many clips as there are models: the timeline is (targets, segments), for instance.
     """
-    known: dict[str, Tensor] = {}
+    known: dict[int, Tensor] = {}
     parts = [model.predict(spectrogram[None], features, known) for model in models.values()]
     return Prediction(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Prediction)))
 
@@ -342,6 +347,9 @@ def load_models(paths: ModelPaths) -> tuple[dict[str, Ensemble], dict[str, dict]
     models, descriptions = {}, {}
     for target in TARGETS:
         models[target], descriptions[target] = load_model(paths, target)
+    for first, second in combinations(models.values(), 2):
+        for member, other in zip(second.members, first.members, strict=False):
+            member.share(other)
     features = models[TARGETS[0]].config.features
     for target in TARGETS[1:]:
         if difference := features.differences(models[target].config.features):

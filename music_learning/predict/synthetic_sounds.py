@@ -12,10 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import fftconvolve
 
-from music_learning.predict.synthetic_speech import babble, speech
+from music_learning.predict.synthetic_speech import RATE_HZ, Rng, babble, speech
 
-RATE_HZ = 16_000
-Rng = np.random.Generator
 Sound = Callable[[Rng, int], np.ndarray]
 PEAK_DB = (-40.0, 0.0)  # how loud a sound's largest sample may be
 DTMF_HZ = (697, 770, 852, 941), (1209, 1336, 1477, 1633)

@@ -111,7 +111,7 @@ def sounded(rng: Rng, speaker: Speaker, score: Score) -> np.ndarray:
     spectrum = tract * (spectra[0] * score.voiced[:, None] + spectra[1] * score.aspired[:, None])
     spectrum += band * spectra[1] * score.fricative[:, None]
     parts, sound = np.fft.irfft(spectrum, N_FFT), np.zeros(size)
-    for k in range(N_FFT // HOP):  # frames k, k + 4, ... don't overlap
+    for k in range(N_FFT // HOP):  # frames k, k + 2, ... don't overlap
         part = parts[k :: N_FFT // HOP].ravel()
         sound[k * HOP : k * HOP + part.size] += part
     return sound[N_FFT // 2 :]

@@ -91,8 +91,15 @@ def _fit_tempo(sums: list[Tensor], labels: np.ndarray, config: FeatureConfig) ->
     return _minimised(loss, torch.zeros(tempo.N_CUES)) / scale
 
 
-def _fit_bar(sums: list[Tensor], time_signatures: np.ndarray, tempo_weights: Tensor, config: FeatureConfig) -> Tensor:
-    """The weights (cues + 1,) of a logistic regression of bars of three beats, by the tempi that are found."""
+def _fit_bar(
+    sums: list[Tensor], time_signatures: np.ndarray, tempo_weights: Tensor, config: FeatureConfig
+) -> Tensor | None:
+    """The weights (cues + 1,) of a logistic regression of bars of three beats, by the tempi that are found.
+
+    None where no bar, or each, has three.
+    """
+    if len(np.unique(time_signatures == 3)) < 2:
+        return None
     tempi = [tempo.tempo_bpm(one, tempo_weights, config) for one in sums]
     cues = torch.stack([tempo.bar_cues(one, bpm, config) for one, bpm in zip(sums, tempi, strict=True)]).numpy()
     scaler = StandardScaler().fit(cues)

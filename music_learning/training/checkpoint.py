@@ -51,7 +51,7 @@ class TrainingRun:
             self.best = {target: self.average.only(target).state_dict() for target in TARGETS}
 
     def stalled(self, validate_from: int, patience: int) -> bool:
-        """Whether no target has improved for `patience` epochs; those before `validate_from` don't count."""
+        """Whether the best epoch is `patience` epochs ago; those before `validate_from` don't count."""
         return len(self.history) >= max(validate_from, *self.best_epoch.values()) + patience
 
     def save(self, path: Path) -> None:

@@ -7,7 +7,9 @@ from dataclasses import asdict
 from music_learning.songs.corpus import Corpus
 from music_learning.training.config import TrainingConfig
 
+RULES = 2  # raise it when training makes something else of the same settings
+
 
 def fingerprint(corpus: Corpus, config: TrainingConfig) -> str:
     """A hash of everything that decides a model."""
-    return hashlib.sha256(json.dumps([asdict(config), corpus.fingerprint]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([RULES, asdict(config), corpus.fingerprint]).encode()).hexdigest()

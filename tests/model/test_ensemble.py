@@ -383,8 +383,9 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
 def test_layers_that_models_share_run_once(monkeypatch):
     """Another output of the same network predicts from what the first one made; other networks make their own."""
     first, second, other = ensemble(), ensemble(), ensemble(seed=1)
-    for member in second.members:
+    for member, known_member, unlike in zip(second.members, first.members, other.members, strict=True):
         member.output.weight.normal_()
+        assert member.share(known_member) and not unlike.share(known_member)
     clips = spectrograms()
     features = clip_features(clips, FEATURES)
     alone = [model.predict(clips, features) for model in (first, second, other)]

@@ -68,8 +68,7 @@ class OneRange(nn.Module):
         super().__init__()
         self.config, self.band_mean_db, self.bands, self.sign = member.config, member.band_mean_db, bands, sign
 
-    def trunk_hash(self):
-        return f"{self.bands} {self.sign}"
+    shared_id = property(id)
 
     def last_hidden(self, segments):
         return 0.5 + self.sign * (segments[:, self.bands] - FILL_DB).mean(dim=(1, 2))[:, None] / 100
