@@ -45,7 +45,7 @@ class GaussianProcess(nn.Module):
         self.register_buffer("prior_mean", torch.zeros(()))
         self.register_buffer("alpha", torch.zeros(n_songs))  # (K + noise_var I)^-1 (labels - prior_mean)
         self._scaled_songs: tuple[Tensor, Tensor] | None = None  # and their squared lengths
-        self._whitening: Tensor | None = None
+        self._cholesky: Tensor | None = None
 
     def standardised(self, features: Tensor) -> Tensor:
         """(B, features) -> standard deviations from the training songs' mean, in float16
@@ -74,7 +74,7 @@ class GaussianProcess(nn.Module):
         """
         covariance = self._covariance(features)
         # L^-1 k has the length sqrt(k^T K^-1 k): as a sum of squares it loses less to rounding than with K^-1
-        explained = (covariance @ self._whitened()).square().sum(dim=1)
+        explained = torch.linalg.solve_triangular(self._factor(), covariance.T, upper=False).square().sum(dim=0)
         variance = (self.signal_var - explained).clamp_min(0) + self.noise_var
         return self._mean(covariance), variance.sqrt()
 
@@ -88,19 +88,17 @@ class GaussianProcess(nn.Module):
             self._scaled_songs = scaled, scaled.square().sum(dim=1)
         return self.signal_var * kernel_matrix(self.scaled(self.standardised(features)), *self._scaled_songs)
 
-    def _whitened(self) -> Tensor:
-        """The inverse of the songs' covariances' Cholesky factor, transposed: (songs, songs).
+    def _factor(self) -> Tensor:
+        """The Cholesky factor of the songs' covariances, (songs, songs).
 
         It is made when it is first needed: a file of it would be larger than the songs.
         """
-        if self._whitening is None:
-            factor = cholesky(self.scaled(self.songs), self.signal_var, self.noise_var)
-            identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
-            self._whitening = torch.linalg.solve_triangular(factor, identity, upper=False).T.float().contiguous()
-        return self._whitening
+        if self._cholesky is None:
+            self._cholesky = cholesky(self.scaled(self.songs), self.signal_var, self.noise_var)
+        return self._cholesky
 
     def _forget(self) -> None:
-        self._scaled_songs = self._whitening = None
+        self._scaled_songs = self._cholesky = None
 
     def _load_from_state_dict(self, *arguments: object) -> None:
         self._forget()
@@ -123,8 +121,7 @@ def kernel_matrix(inputs: Tensor, others: Tensor, squares: Tensor | None = None)
 
 
 def cholesky(scaled: Tensor, signal_var: Tensor, noise_var: Tensor) -> Tensor:
-    """The lower Cholesky factor of the covariances of songs' labels, in float64: (songs, features) -> (songs, songs)"""
-    scaled = scaled.double()
+    """The lower Cholesky factor of the covariances of songs' labels: (songs, features) -> (songs, songs)"""
     covariance = signal_var * kernel_matrix(scaled, scaled)
     covariance.diagonal().copy_(signal_var + noise_var)
     return torch.linalg.cholesky(covariance)

@@ -65,7 +65,7 @@ def fit_gaussian_process(
     residuals = labels - model.prior_mean
     learning = drawn(len(features), kernel.max_learning_songs, seed)
     learn(model, model.songs[learning].float(), residuals[learning], kernel)
-    factor = cholesky(model.scaled(model.songs), model.signal_var, model.noise_var)
+    factor = cholesky(model.scaled(model.songs).double(), model.signal_var, model.noise_var)
     model.alpha.copy_(torch.cholesky_solve(residuals.double()[:, None], factor)[:, 0])
     return model
 
