@@ -24,7 +24,8 @@ from music_learning.features.measurement import Measurement
 from music_learning.model.predicted_features import PREDICTED
 from music_learning.paths import DataPaths
 from music_learning.songs.corpus import Corpus, read_corpus
-from music_learning.training.audio_features import features_of, fit_audio_features, measure_songs
+from music_learning.training.audio_features import fit_audio_features, measure_songs
+from music_learning.training.kernel import features_of
 
 TOLERANCE = 0.04  # of a tempo, as is usual (Gouyon et al., 2006)
 FEATURES = ["key", "loudness", "mode", "tempo", "time_signature"]

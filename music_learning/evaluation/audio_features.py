@@ -15,7 +15,8 @@ from music_learning.features.config import FeatureConfig
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.predicted_features import PREDICTED
 from music_learning.songs.corpus import Corpus
-from music_learning.training.audio_features import LEAST_SONGS, features_of, fit_audio_features, measure_songs
+from music_learning.training.audio_features import LEAST_SONGS, fit_audio_features, measure_songs
+from music_learning.training.kernel import features_of
 from music_learning.training.predicted_features import fit_predicted_features, ranks_of
 
 N_FOLDS = 5

@@ -188,7 +188,7 @@ class Predictor:
     ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
         """Acousticness, speechiness and instrumentalness of a recording, and their intervals; empty without a model.
 
-        A recording's rank is the mean of its windows', weighted by their lengths, as its other values are.
+        A recording's rank is the mean of its windows', weighted by their lengths.
         """
         model, values, intervals = self.audio_features.predicted, {}, {}
         if model is None:

@@ -50,9 +50,7 @@ class SpectrogramSet:
         self.index = index
         self.index_bytes = (folder / "index.csv").stat().st_size
         self.rows = {line["song_id"]: row for row, line in enumerate(index)}
-        self.mapped = np.empty(
-            (0, self.row_size), "<f2"
-        )  # the rows as `spectrogram` reads them, mapped when it is asked
+        self.mapped = np.empty((0, self.row_size), "<f2")  # the rows, mapped when `spectrogram` is asked
         self.checked: set[int] = set()
 
     @classmethod
@@ -125,7 +123,9 @@ class SpectrogramSet:
         n_mels, spectrogram = self.config.n_mels, spectrogram[:, : self.config.clip_frames]
         frames = spectrogram.shape[1]
         starts = list(self.config.pitch_starts(frames))
-        levels, pitches = (np.full(shape, self.config.floor_db, "<f2") for shape in self._shapes)
+        levels, pitches = (
+            np.full(shape, self.config.floor_db, "<f2") for shape in (self.levels_shape, self.pitches_shape)
+        )
         levels[:, :frames] = np.concatenate([spectrogram[:n_mels], spectrogram[-1:]])
         pitches[:, : len(starts)] = spectrogram[n_mels:-1, starts]
         return np.concatenate([levels.ravel(), pitches.ravel()])
@@ -136,10 +136,6 @@ class SpectrogramSet:
         levels = row[:size].reshape(self.levels_shape)[:, :frames]
         pitches = row[size:].reshape(self.pitches_shape)[:, : len(starts) - 1]
         return np.concatenate([levels[:-1], pitches.repeat(np.diff(starts), axis=1), levels[-1:]])
-
-    @property
-    def _shapes(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        return self.levels_shape, self.pitches_shape
 
     def has(self, song: Mapping[str, str]) -> bool:
         """Whether there is a spectrogram of this song_id, made from the preview with this preview_sha256."""

@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from music_learning.features import key, tempo
-from music_learning.features.clip import clip_features
 from music_learning.features.config import FeatureConfig
 from music_learning.features.harmony import N_CLASSES
 from music_learning.features.loudness import integrated_loudness
@@ -139,14 +138,6 @@ def _minimised(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
 
     optimiser.step(closure)
     return x.detach()
-
-
-@torch.no_grad()
-def features_of(
-    spectrograms: SpectrogramSet | SpectrogramSets, song_ids: Iterable[str], config: FeatureConfig
-) -> Tensor:
-    """The features of each song's clip, (songs, features)."""
-    return torch.cat([clip_features(spectrograms.tensor(song_id)[None], config) for song_id in song_ids])
 
 
 def measure_songs(

@@ -1,6 +1,7 @@
 """How the kernel models are fitted: on features of whole clips, in seconds, on the CPU."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from music_learning.features.clip import clip_features
 from music_learning.features.config import FeatureConfig
 from music_learning.model.kernel import GaussianProcess, cholesky, kernel_matrix
 from music_learning.songs.corpus import Corpus
-from music_learning.songs.dataset import SpectrogramDataset
+from music_learning.songs.spectrograms import SpectrogramSet, SpectrogramSets
 from music_learning.training.config import KernelConfig, TrainingConfig
 
 MIN_STD = 1e-3  # of a feature
@@ -30,12 +31,20 @@ def fit_kernel_models(corpus: Corpus, config: TrainingConfig) -> dict[str, Gauss
     """
     songs = corpus.fitted
     songs = songs.iloc[drawn(len(songs), config.kernel.max_songs, config.seed)]
-    dataset = SpectrogramDataset(corpus.spectrograms, songs, TARGETS)
-    features = torch.cat([clip_features(spectrogram[None], config.features) for spectrogram, _ in dataset])
+    features = features_of(corpus.spectrograms, songs.index, config.features)
+    labels = {target: torch.tensor(songs[target].to_numpy(np.float32)) for target in TARGETS}
     return {
-        target: fit_gaussian_process(features, labels, config.features, config.kernel, seed=config.seed)
-        for target, labels in zip(TARGETS, dataset.labels.T, strict=True)
+        target: fit_gaussian_process(features, labels[target], config.features, config.kernel, seed=config.seed)
+        for target in TARGETS
     }
+
+
+@torch.no_grad()
+def features_of(
+    spectrograms: SpectrogramSet | SpectrogramSets, song_ids: Iterable[str], config: FeatureConfig
+) -> Tensor:
+    """The features of each song's clip, (songs, features)."""
+    return torch.cat([clip_features(spectrograms.tensor(song_id)[None], config) for song_id in song_ids])
 
 
 @torch.no_grad()
