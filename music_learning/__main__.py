@@ -6,6 +6,14 @@
     music-learning album/ --csv moods.csv --json moods.json
     music-learning                             in a checkout: one of the songs in data/demo/, beside Spotify's values
 
+And for a whole music collection, each with its own --help:
+
+    music-learning scan music/                 hear all of it into a library, moods.sqlite
+    music-learning export --to moods.parquet   the library as a table
+    music-learning playlist --to calm.m3u8     songs by their values, by likeness to one, or as an arc
+    music-learning tag --write mood bpm        values into the files' tags
+    music-learning index --to index            similar songs from the library, in which the above then looks
+
 Writes a picture (demo.png) of a single song, and the tables you ask for. Each of your files gets its row, in the order
 given and folders in sorted order; a file that can't be used has the reason in its `error` column, does not stop the
 rest, and makes the exit status 1. A row is written as soon as it is known, and the same command goes on where a stopped
@@ -23,6 +31,7 @@ import argparse
 import os
 import sys
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 
 from music_learning import __version__
@@ -31,13 +40,14 @@ from music_learning.files import check_picture
 from music_learning.library.files import STANDARD_INPUT, find_files, named_paths, saved_input
 from music_learning.library.hearing import hear
 from music_learning.library.outputs import Output, Telling, Terminal, told
-from music_learning.library.rows import AudioFile
+from music_learning.library.rows import AudioFile, Listener
 from music_learning.library.tables import CSV, Stream, Table, json_format
 from music_learning.paths import RELEASED_MODELS, DataPaths
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of, title_of
 
+COMMANDS = ("scan", "export", "playlist", "tag", "index")  # a file called so is ./scan
 DEFAULT_PICTURE = Path("demo.png")
 STREAM = "-"  # standard input among the files, standard output as a table
 
@@ -112,7 +122,11 @@ def run_files(arguments: argparse.Namespace) -> int:
             outputs.append(Telling(files[0], predictor) if alone else Terminal(files, only_new=bool(outputs)))
         if picture is not None:
             outputs.append(Picture(picture, predictor.training_songs.songs, announced=arguments.prints))
-        outcome = hear(files, predictor, outputs, explain=arguments.explain, bar=not (alone or arguments.quiet))
+        listener = Listener(predictor, explain=arguments.explain)
+        shown = not (alone or arguments.quiet)
+        outcome = hear(files, listener, outputs, bar=shown)
+        if outcome.known and shown:
+            print(f"{outcome.known:,} of {len(files):,} files were heard before and have not changed", file=sys.stderr)
     if outcome.failed:
         report(f"{outcome.failed:,} of {len(files):,} files could not be used; the table says why")
     return 1 if outcome.failed or outcome.broken or n_refused or n_more else 0
@@ -193,6 +207,8 @@ def fault_of(arguments: argparse.Namespace) -> str | None:
 
 def main(description: str | None = __doc__) -> int:
     """Do what the command line says. Returns the exit status."""
+    if description == __doc__ and (name := next(iter(sys.argv[1:]), None)) in COMMANDS:
+        return import_module(f"music_learning.commands.{name}").main(sys.argv[2:])
     arguments = parse_arguments(description)
     return run_files(arguments) if arguments.files else run_saved_song(arguments)
 

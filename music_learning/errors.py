@@ -15,6 +15,9 @@ from music_learning.streams import lasting, why_lost
 _NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+UNEXPECTED = "unexpected: "  # how the sentence about an error begins that nobody foresaw
+
+
 class UserError(Exception):
     """Something the user can put right. The message says what was expected, what came and what to do next."""
 
@@ -36,7 +39,7 @@ def report(error: UserError | str) -> None:
 
 def unexpected(error: Exception, about: str) -> str:
     """A sentence about an error that nobody foresaw, whose traceback goes to a file that the sentence names."""
-    reason = f"unexpected: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    reason = f"{UNEXPECTED}{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     try:
         log = _log()
         with open(log, "a", encoding="utf-8", errors="replace") as file:

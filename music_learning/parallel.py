@@ -50,17 +50,27 @@ def ordered_map(
     unit: str,
     bar: bool = True,
 ) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order, with a progress bar on stderr where that is a terminal.
+    """`in_order`, with a progress bar on stderr where that is a terminal."""
+    results = in_order(function, items, workers=workers)
+    try:
+        with tqdm(total=len(items), desc=description, unit=unit, disable=None if bar else True) as progress:
+            for result in results:
+                yield result
+                progress.update()
+    finally:
+        results.close()
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order; items are taken a few ahead of what is yielded.
 
     Threads suffice: decoding and torch work outside Python's lock. Each uses one core. An exception is raised at the
     place of its item, and what was not begun by then is dropped; what was goes on, and nobody waits for it.
     """
     pool = ThreadPoolExecutor(workers, initializer=_use_one_core)
     try:
-        with tqdm(total=len(items), desc=description, unit=unit, disable=None if bar else True) as progress:
-            for _, future in ahead(partial(pool.submit, function), items, depth=lambda: IN_FLIGHT_PER_WORKER * workers):
-                yield future.result()
-                progress.update()
+        for _, future in ahead(partial(pool.submit, function), items, depth=lambda: IN_FLIGHT_PER_WORKER * workers):
+            yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

@@ -13,6 +13,8 @@ RELEASED_MODELS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[
 # What to do where one of them is missing or damaged.
 RESTORE_MODELS = "reinstall the package music-learning" if _INSTALLED.is_dir() else "restore it: git checkout models"
 
+DEFAULT_LIBRARY = Path("moods.sqlite")
+
 
 @dataclass(frozen=True)
 class DataPaths:

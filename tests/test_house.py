@@ -24,13 +24,16 @@ LAYERS = (
     ("evaluation",),
     ("predict",),
     ("plots", "library"),
-    ("web",),
+    ("web", "commands"),
 )
 COLLECT_MAY_IMPORT = {"errors", "parallel", "pipeline_config", "columns", "files", "paths", "songs", "collect"}
 NEIGHBOURS_APART = {"plots": "library", "library": "plots"}
 LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {
     "ray": {"library"},
+    "fsspec": {"library"},
+    "mutagen": {"library"},
+    "sqlite3": {"collect", "library"},
     "matplotlib": {"plots"},
     "gradio": {"web"},
     "fastapi": {"web"},

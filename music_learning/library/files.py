@@ -1,7 +1,6 @@
 """The audio files that a user names: files, and folders with all that is in them."""
 
 import os
-import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,8 +29,22 @@ def find_files(arguments: list[Path]) -> list[Path]:
     """
     files = []
     for argument in arguments:
-        files += sorted(_inside(argument)) or [argument] if _is_folder(argument) else [argument]
+        files += list(walk(argument)) or [argument] if is_folder(argument) else [argument]
     return files
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """The audio files in a folder and below, and the folders that can't be read, sorted, as they are found."""
+    seen: set[tuple[int, int]] = set()
+    open_folders = [_entries(folder, seen)]  # from the outermost to the innermost; may be deeper than calls can be
+    while open_folders:
+        for path, is_inner in open_folders[-1]:
+            if is_inner:
+                open_folders.append(_entries(path, seen))
+                break
+            yield path
+        else:
+            open_folders.pop()
 
 
 @contextmanager
@@ -55,40 +68,34 @@ def saved_input() -> Iterator[Path]:
         yield path
 
 
-def _inside(folder: Path) -> list[Path]:
-    """The audio files in a folder and below, and the folders that can't be read."""
-    found: list[Path] = []
-    closed: list[Path] = []
-    seen: set[tuple[int, int]] = set()  # devices and numbers of folders: a link may lead back to one
-    for root, folders, names in os.walk(folder, followlinks=True, onerror=lambda e: closed.append(Path(e.filename))):
-        try:
-            status = Path(root).stat()
-        except OSError:
-            closed.append(Path(root))
-            folders.clear()
-            continue
+def _entries(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[Path, bool]]:
+    """The audio files and folders in a folder, and whether each is a folder; itself, as no folder, if it is closed.
+
+    Args:
+        seen: the devices and numbers of folders that were listed before: a link may lead back to one.
+    """
+    try:
+        status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
+            return
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = [Path(root, name) for name in names if not name.startswith(".")]
-        found += [path for path in paths if path.suffix.lower() in SUFFIXES and not _is_something_else(path)]
-    return found + closed
+        with os.scandir(folder) as scanned:
+            entries = sorted((entry for entry in scanned if not entry.name.startswith(".")), key=lambda e: e.name)
+    except OSError:
+        yield folder, False
+        return
+    for entry in entries:
+        path = folder / entry.name
+        try:
+            is_inner, is_file = entry.is_dir(), entry.is_file()  # as the folder has it, for the most part
+        except OSError:  # a link that leads nowhere one can go: its row says so
+            is_inner, is_file = False, True
+        if is_inner or (is_file and path.suffix.lower() in SUFFIXES):
+            yield path, is_inner
 
 
-def _is_folder(path: Path) -> bool:
+def is_folder(path: Path) -> bool:
     try:
         return path != STANDARD_INPUT and path.is_dir()
     except OSError:  # its name is too long, say: it has a row that says so
-        return False
-
-
-def _is_something_else(path: Path) -> bool:
-    """Whether it is there and no file; one in a folder that can't be entered has a row that says so."""
-    try:
-        return not stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:  # a link to nothing
-        return True
-    except OSError:
         return False

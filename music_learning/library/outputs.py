@@ -11,7 +11,6 @@ from music_learning.library.rows import AudioFile
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 
-Key = tuple[str, ...]  # a row's identity
 STANDARD_OUTPUT = "standard output"
 MAX_NAME_WIDTH = 60
 KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -21,17 +20,18 @@ class Output:
     """Takes rows. Whatever it raises (OSError or UserError) ends this output alone."""
 
     path: str | Path
+    lasts = False  # whether the same command goes on where this has its rows
 
-    def has(self, key: Key) -> bool:
-        """Whether it needs no row of what has this identity."""
-        return False
+    def expect(self, row: dict) -> bool:
+        """Note which file comes next, by what `Listener.before` knows of it, and tell whether its row is needed."""
+        return True
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
         """Take a row, and the analysis that it is of, where the file could be used."""
         raise NotImplementedError
 
-    def finish(self, keys: list[Key]) -> None:
-        """Have the rows of these identities alone, in this order."""
+    def finish(self) -> None:
+        """Have the rows that were expected alone, in that order."""
 
 
 class Terminal(Output):
@@ -48,8 +48,8 @@ class Terminal(Output):
         self.width = min(max(len(printable(file.name)) for file in files), MAX_NAME_WIDTH)
         self.begun = False
 
-    def has(self, key: Key) -> bool:
-        return self.only_new
+    def expect(self, row: dict) -> bool:
+        return not self.only_new
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
         name = printable(row["file"])

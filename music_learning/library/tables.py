@@ -18,11 +18,12 @@ from typing import BinaryIO, Self
 
 from music_learning.errors import UserError, printable
 from music_learning.files import atomic, check_output, csv_line, hold
-from music_learning.library.outputs import STANDARD_OUTPUT, Key, Output
+from music_learning.library.outputs import STANDARD_OUTPUT, Output
 from music_learning.library.rows import PREDICTION_COLUMNS, csv_row, identity
 from music_learning.predict.analysis import Analysis
 from music_learning.streams import why_lost
 
+Key = tuple[str, ...]  # a row's identity
 Span = tuple[int, int]  # where in a file something begins and ends, in bytes
 MAX_FIELD = 100_000_000  # letters: the timeline of some months
 LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -104,6 +105,8 @@ def json_format(name: str | None) -> Format:
 class Table(Output):
     """A file of rows, held by one run at a time."""
 
+    lasts = True
+
     def __init__(self, path: Path, form: Format) -> None:
         """Open a table, new or of an earlier run.
 
@@ -115,6 +118,8 @@ class Table(Output):
         self.spans: dict[Key, Span] = {}
         self.order: list[Key] = []
         self.known: set[Key] = set()
+        self.expected: list[Key] = []
+        self.made: dict[str, Key] = {}  # of this run's rows, by the file's name: it may change before it is heard
         self.end = 0  # of the last whole row
         refusal = f"another run writes to {path}; wait until it has ended"
         is_new = not self.path.exists()
@@ -173,12 +178,17 @@ class Table(Output):
         """Whether there is a row of what is now known under this `identity`; one with an error is made again."""
         return key in self.known
 
+    def expect(self, row: dict) -> bool:
+        key = identity(row)
+        self.expected.append(key)
+        return not self.has(key)
+
     def append(self, row: dict, analysis: Analysis | None = None) -> None:
         """Write a row, whole or not at all; one that is there already stays, unless this one explains.
 
         Raises OSError where there is no room for it.
         """
-        key = identity(row)
+        key = self.made[row["file"]] = identity(row)
         if self.has(key) and (analysis is None or analysis.explanation is None):
             return
         form, data = self.form, self.form.encode(row)
@@ -203,9 +213,10 @@ class Table(Output):
                 self.file.write(self.form.closing)
             raise
 
-    def finish(self, keys: list[Key]) -> None:
-        """End the table with the rows of these keys alone, in their order. Raises OSError or UserError."""
+    def finish(self) -> None:
+        """End the table with the expected rows alone, in their order. Raises OSError or UserError."""
         os.fsync(self.file.fileno())
+        keys = [self.made.get(key[0], key) for key in self.expected]
         if keys == self.order:
             return
         named = {key[0] for key in keys}

@@ -117,6 +117,7 @@ class Analysis:
     similar_songs: tuple[SimilarSong, ...]
     similar_artists: tuple[SimilarArtist, ...]
     spectrogram: Tensor  # (n_mels, up to 1024 columns of equal length) in dB, for pictures
+    embedding: Tensor  # (components,) as the training songs' index has them: near ones are of songs that are alike
     explanation: Explanation | None = None  # if it was asked for
     lost_s: float = 0.0  # that could not be decoded and are left out
     # Of AUDIO_FEATURES those that are no targets, under the same names and in the same units; what is unknown is None.
@@ -137,7 +138,7 @@ class Analysis:
         }
 
     def to_dict(self) -> dict:
-        """Everything but the spectrogram, as JSON has it."""
+        """Everything but the spectrogram and the embedding, as JSON has it."""
         flat: dict = {"duration_s": round(self.duration_s, 2)}
         flat |= rounded(self.values) | self.audio_features()
         for target, (low, high) in self.intervals.items():

@@ -233,8 +233,9 @@ class Predictor:
         values = dict(zip(self.models, pooled.values.tolist(), strict=True))
         std = pooled.mean(torch.stack([window.prediction.std for window in windows], dim=1))
         stds = dict(zip(self.models, std.tolist(), strict=True))
-        embeddings = ((window.prediction.embedding.flatten(), window.frames) for window in windows)
+        embeddings = [(window.prediction.embedding.flatten(), window.frames) for window in windows]
         songs = self.index.nearest_to_windows(embeddings, N_SEARCHED)
+        mean = sum(frames * embedding for embedding, frames in embeddings) / sum(frames for _, frames in embeddings)
         intervals = {
             target: tuple(
                 float(end)
@@ -257,6 +258,7 @@ class Predictor:
             similar_songs=tuple(songs[:N_SIMILAR_SONGS]),
             similar_artists=tuple(by_artist(songs, N_SIMILAR_ARTISTS)),
             spectrogram=spectrogram,
+            embedding=self.training_songs.project(mean),
             explanation=self._explanation(windows, pooled.weights),
         )
 
@@ -285,7 +287,13 @@ class Predictor:
 
     @cached_property
     def version(self) -> str:
-        """What all numbers of an analysis follow from, but the recording: the program, and a hash of the models."""
+        """What all of an analysis follows from, but the recording: the program, the models and the index."""
+        index = hashlib.sha256((self.models_version + _state_of(self.index)).encode())
+        return f"{__version__}-{index.hexdigest()[:12]}"
+
+    @cached_property
+    def models_version(self) -> str:
+        """A hash of the models: what the values of an analysis, its warnings and its embedding follow from."""
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
         state.update(repr([model.config.networks_share for model in self.models.values()]).encode())
         state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
@@ -293,14 +301,17 @@ class Predictor:
             state.update(tensor.numpy().tobytes())
         others = self.audio_features
         state.update(repr((others.to_dict(), others.sha256, sorted(self.rank_intervals.items()))).encode())
-        for index in (self.training_songs, self.index):
-            state.update(json.dumps(index.songs).encode() + index.components.numpy().tobytes())
-        return f"{__version__}-{state.hexdigest()[:12]}"
+        state.update(_state_of(self.training_songs).encode())
+        return state.hexdigest()[:12]
 
     @cached_property
     def training_labels(self) -> dict[str, list[float]]:
         """Spotify's values for the training songs, in order."""
         return {target: sorted(float(song[target]) for song in self.training_songs.songs) for target in TARGETS}
+
+
+def _state_of(index: SongIndex) -> str:
+    return hashlib.sha256(json.dumps(index.songs).encode() + index.components.numpy().tobytes()).hexdigest()
 
 
 def read_rank_intervals(intervals: dict[str, object], paths: ModelPaths) -> dict[str, Interval]:

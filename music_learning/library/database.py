@@ -1,0 +1,203 @@
+"""A library: the songs of a music collection, with all that was heard of each, in one SQLite file.
+
+The table `songs` has a row per file: its number, its path as the system's bytes, the columns of `schema.COLUMNS`, and
+its embedding. A row is in the file as soon as its song was heard; whatever kills the run takes none away.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock
+from typing import IO, Self
+
+from music_learning.errors import UserError
+from music_learning.files import check_output, hold
+from music_learning.library.schema import COLUMNS
+
+APPLICATION_ID = 0x4D4C6962  # "MLib": by which a file is known to be a library
+SCHEMA_VERSION = 1
+ROWS_AT_ONCE = 1000
+BUSY_TIMEOUT_S = 10  # for which another program's writing is waited for
+_SQL_TYPES = {str: "TEXT", int: "INTEGER", float: "REAL"}
+_SCHEMA = f"""
+CREATE TABLE songs (
+    song_id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL UNIQUE,
+    {", ".join(f'"{name}" {_SQL_TYPES[kind]}' for name, kind in COLUMNS.items())},
+    embedding BLOB
+);
+CREATE INDEX songs_by_content ON songs (sha256);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+_KEPT = ("path", *COLUMNS, "embedding")
+
+
+class Library:
+    """An open library. One run writes at a time; any number may read meanwhile. It may serve many threads."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: IO | None) -> None:
+        self.path = path
+        self.connection = connection
+        self.lock = lock
+        self.turn = Lock()  # of the threads
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a library to read it. Raises UserError where there is none that can be read."""
+        if not path.exists():
+            raise UserError(f"there is no library {path}; make it with music-learning scan FOLDER --library {path}")
+        with _clearly(path):
+            connection = _connected(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            _check(path, connection)
+            return cls(path, connection, None)
+
+    @classmethod
+    def write(cls, path: Path, *, create: bool = False) -> Self:
+        """Open a library to change it.
+
+        Args:
+            create: make it where there is none.
+
+        Raises:
+            UserError: it can't be written, is another run's at the moment, or is no library of this version.
+        """
+        if not create and not path.exists():
+            return cls.open(path)  # which says so
+        check_output(path)
+        refusal = f"another run writes to {path}; wait until it has ended"
+        try:
+            lock = open(f"{path}.lock", "a")  # noqa: SIM115  (the database itself must not be opened beside SQLite)
+        except OSError as error:
+            raise UserError(f"{path} can't be written: {error.strerror}") from None
+        try:
+            hold(lock, refusal)
+            with _clearly(path):
+                connection = _connected(path)
+                if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] and not _ids(connection):
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+                _check(path, connection)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")  # a crash of the machine may cost the last rows
+                return cls(path, connection, lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    def select(self, columns: Sequence[str], where: str = "1", values: Sequence[object] = ()) -> Iterator[tuple]:
+        """The rows that meet a condition, in memory that does not grow with their number.
+
+        Args:
+            columns: names, trusted: `song_id`, `path`, those of COLUMNS, `embedding`.
+            where: SQL, trusted, with `?` for each of the values; may end in an ORDER BY.
+        """
+        with _clearly(self.path):
+            found = self.connection.execute(f"SELECT {_names(columns)} FROM songs WHERE {where}", values)
+            while rows := found.fetchmany(ROWS_AT_ONCE):
+                yield from rows
+
+    def count(self, where: str = "1", values: Sequence[object] = ()) -> int:
+        """How many rows meet a condition: SQL, trusted."""
+        with self.turn, _clearly(self.path):
+            return self.connection.execute(f"SELECT count(*) FROM songs WHERE {where}", values).fetchone()[0]
+
+    def copy_of(self, sha256: str, model: str) -> dict | None:
+        """What these models heard in a file of the same content, as a row for `add`; None if there is none."""
+        with self.turn, _clearly(self.path):
+            found = self.connection.execute(
+                f"SELECT {_names(_KEPT)} FROM songs WHERE sha256 = ? AND model = ? AND error IS NULL LIMIT 1",
+                (sha256, model),
+            ).fetchone()
+        return found and dict(zip(_KEPT, found, strict=True))
+
+    def add(self, row: dict) -> None:
+        """Keep the row of a file, in place of the one that its path had.
+
+        Args:
+            row: `path` (bytes), all of COLUMNS, and `embedding` (bytes of float32, or None).
+        """
+        values = ", ".join("?" * len(_KEPT))
+        changed = ", ".join(f'"{name}" = excluded."{name}"' for name in _KEPT[1:])
+        self.change(
+            f"INSERT INTO songs ({_names(_KEPT)}) VALUES ({values}) ON CONFLICT (path) DO UPDATE SET {changed}",
+            [tuple(map(row.get, _KEPT))],
+        )
+
+    def move(self, old: bytes, new: bytes) -> None:
+        """Give the row of a path to another path, whose own is dropped."""
+        with self.turn, _clearly(self.path), self.connection:
+            self.connection.execute("DELETE FROM songs WHERE path = ?", (new,))
+            self.connection.execute("UPDATE songs SET path = ? WHERE path = ?", (new, old))
+
+    def change(self, statement: str, values: Iterable[Sequence[object]] = ((),)) -> None:
+        """Do something with each of the values, all or nothing: SQL, trusted. Raises UserError where it can't be."""
+        with self.turn, _clearly(self.path), self.connection:
+            self.connection.executemany(statement, values)
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.connection.close()
+        if self.lock is not None:
+            self.lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def inside(folder: Path) -> tuple[str, tuple[bytes, bytes]]:
+    """The condition that a path is below a folder, and its values."""
+    start = os.fsencode(folder).rstrip(b"/") + b"/"
+    return "path >= ? AND path < ?", (start, start[:-1] + b"0")  # the byte after "/"
+
+
+def _connected(path: str | Path, **options: bool) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, check_same_thread=False, **options)
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+def _ids(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Whose file it is, and of which version; both are 0 in one that nobody has marked."""
+    marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    return tuple(marks) if any(marks) else ()
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise UserError unless an open database is a library of this version."""
+    application, version = _ids(connection) or (0, 0)
+    if application != APPLICATION_ID:
+        raise UserError(f"{path} is a database of another program, not a library; name another file")
+    if version != SCHEMA_VERSION:
+        what = "newer" if version > SCHEMA_VERSION else "older"
+        raise UserError(
+            f"{path} is a library of version {version}, this program writes version {SCHEMA_VERSION}; use a {what} "
+            "music-learning, or make the library anew under another name"
+        )
+
+
+@contextmanager
+def _clearly(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into a UserError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name.startswith("SQLITE_NOTADB"):
+            reason = f"{path} is no library; name another file"
+        elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            reason = f"{path} is in use: another program writes to it; try again when it has ended"
+        elif name.startswith("SQLITE_CORRUPT"):
+            reason = f"{path} is damaged ({error}); restore it from a backup, or make it anew under another name"
+        elif name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+            reason = f"{path} can't be written or read: {error}; name a file in a folder of yours"
+        else:
+            reason = f"{path} can't be used: {error}"
+        raise UserError(reason) from None

@@ -1,0 +1,221 @@
+"""Scan folders into a library: hear what is new or has changed, and note what was moved and what is missing."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from music_learning import __version__
+from music_learning.errors import UNEXPECTED, UserError, printable
+from music_learning.library.database import Library, inside
+from music_learning.library.files import is_folder, walk
+from music_learning.library.hearing import Outcome, hear
+from music_learning.library.outputs import Output
+from music_learning.library.rows import AudioFile, Listener, csv_row
+from music_learning.library.schema import COLUMNS
+from music_learning.library.tags import TAGS
+from music_learning.predict.analysis import Analysis
+from music_learning.predict.predictor import Predictor
+
+SEEN_AT_ONCE = 1000  # rows whose numbers are noted together
+MAX_REASONS = 10  # in a summary
+_FROM_THE_FILE = ("path", "file", "bytes", "modified", "sha256", *TAGS)  # what a copy has of its own
+
+
+class LocalFiles(Collection):
+    """The audio files in folders, and files, one after the other; they are listed anew each time they are asked for."""
+
+    def __init__(self, named: list[Path]) -> None:
+        """Raises UserError where one is not there."""
+        self.named = [Path(os.path.normpath(path.absolute())) for path in named]
+        for path, absolute in zip(named, self.named, strict=True):
+            if not os.path.lexists(absolute):
+                raise UserError(f"there is no {path}; name folders that hold audio files")
+        self.folders = [path for path in self.named if is_folder(path)]
+
+    def __iter__(self) -> Iterator[AudioFile]:
+        for path in self.named:
+            yield from map(AudioFile.at, walk(path) if path in self.folders else (path,))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, file: object) -> bool:
+        return file in iter(self)
+
+
+class LibraryListener(Listener):
+    """Makes the rows of a library, whose songs it does not hear twice, whatever their files are called."""
+
+    def __init__(self, predictor: Predictor, library: Library) -> None:
+        super().__init__(predictor)
+        self.library = library
+
+    @property
+    def version(self) -> str:
+        return self.predictor.models_version
+
+    def before(self, file: AudioFile) -> dict:
+        return super().before(file) | {"path": os.fsencode(file.path)}
+
+    def recall(self, row: dict) -> dict | None:
+        if row["sha256"] is None or (known := self.library.copy_of(row["sha256"], self.version)) is None:
+            return None
+        return known | {name: row[name] for name in _FROM_THE_FILE} | {"missing": None, "was": known["path"]}
+
+
+@dataclass
+class Found:
+    """What a scan found besides what it heard."""
+
+    moved: int = 0
+    copies: int = 0  # of what was heard before, and files that were touched without a change
+    missing: int = 0  # since this scan
+    reasons: Counter[str] = field(default_factory=Counter)  # of files that could not be used
+
+
+class LibraryRows(Output):
+    """Keeps the rows of a scan in a library."""
+
+    lasts = True
+
+    def __init__(self, library: Library, model: str, folders: list[Path]) -> None:
+        """
+        Args:
+            model: the version of the models, whose rows need not be made again.
+            folders: that are scanned as a whole: what is not seen in them is missing.
+        """
+        self.library, self.model, self.folders, self.path = library, model, folders, library.path
+        self.found = Found()
+        self.closed: list[Path] = []  # folders that can't be read
+        self.seen: list[tuple[int]] = []
+        library.change("CREATE TEMP TABLE IF NOT EXISTS seen (song_id INTEGER PRIMARY KEY)")
+        library.change("DELETE FROM seen")
+
+    def expect(self, row: dict) -> bool:
+        columns = ("song_id", "bytes", "modified", "error", "model")
+        known = next(self.library.select(columns, "path = ?", (row["path"],)), None)
+        if known is None:
+            return True
+        song_id, n_bytes, modified, error, model = known
+        made_by = self.model if error is None else __version__
+        if (n_bytes, modified, model) != (row["bytes"], row["modified"], made_by):
+            return True
+        self._see(song_id)
+        return False
+
+    def append(self, row: dict, analysis: Analysis | None) -> None:
+        if "was" in row:
+            self._note_copy(row)
+        else:
+            row = library_row(row, analysis)
+        if row["error"] is not None:
+            self.found.reasons[reason_of(row["error"])] += 1
+            if is_folder(folder := Path(os.fsdecode(row["path"]))):
+                self.closed.append(folder)
+                return
+        self.library.add(row)
+        self._see(next(self.library.select(("song_id",), "path = ?", (row["path"],)))[0])
+
+    def _note_copy(self, row: dict) -> None:
+        """A file of known content is a copy, or the one that was heard, elsewhere: then the row moves with it."""
+        is_moved = row["was"] != row["path"] and b"://" not in row["was"] and not os.path.lexists(row["was"])
+        self.found.moved += is_moved
+        self.found.copies += not is_moved
+        if is_moved:
+            self.library.move(row["was"], row["path"])
+
+    def _see(self, song_id: int) -> None:
+        self.seen.append((song_id,))
+        if len(self.seen) >= SEEN_AT_ONCE:
+            self._note_seen()
+
+    def _note_seen(self) -> None:
+        self.library.change("INSERT OR IGNORE INTO seen VALUES (?)", self.seen)
+        self.seen.clear()
+
+    def finish(self) -> None:
+        """Mark as missing what was not seen where everything was looked at."""
+        self._note_seen()
+        unseen = "missing IS NULL AND song_id NOT IN (SELECT song_id FROM seen)"
+        for folder in self.closed:
+            condition, ends = inside(folder)
+            self.library.change(f"INSERT OR IGNORE INTO seen SELECT song_id FROM songs WHERE {condition}", [ends])
+        for folder in self.folders:
+            condition, ends = inside(folder)
+            self.found.missing += self.library.count(f"{condition} AND {unseen}", ends)
+            self.library.change(f"UPDATE songs SET missing = ? WHERE {condition} AND {unseen}", [(now(), *ends)])
+        self.library.change(
+            "UPDATE songs SET missing = NULL WHERE missing IS NOT NULL AND song_id IN (SELECT song_id FROM seen)"
+        )
+
+
+def library_row(row: dict, analysis: Analysis | None) -> dict:
+    """A row of a run as a library keeps it: COLUMNS, `path` if it has one, and `embedding` (bytes of float32).
+
+    `model` tells what the row follows from: of a song the models; of a file that can't be used the program; and nothing
+    where that may pass, since it could not be read or nobody foresaw why: such a file is tried again each time.
+    """
+    kept = row | csv_row(row) | {"heard": now(), "missing": None, "embedding": None}
+    if analysis is not None:
+        kept["embedding"] = analysis.embedding.numpy().astype("<f4").tobytes()
+    else:
+        passes = row["sha256"] is None or row["error"].startswith(UNEXPECTED)
+        kept["model"] = None if passes else __version__
+    return {name: kept.get(name) for name in ("path", *COLUMNS, "embedding")}
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return f"{np.datetime64(datetime.now(UTC).replace(tzinfo=None), 's')}Z"
+
+
+def reason_of(error: str) -> str:
+    """Why a file could not be used, without the numbers in which files differ."""
+    return re.sub(r"\d[\d.,:]*", "…", error.split(" (more in ")[0])
+
+
+def scan(files: LocalFiles, library: Library, predictor: Predictor, *, bar: bool = True) -> tuple[Outcome, Found]:
+    """Have a row of every file in a library.
+
+    A file is not heard where its row is of the same bytes, time of change and models, nor where a file of the same
+    content was heard by these models.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C; every row that was made is kept.
+    """
+    listener = LibraryListener(predictor, library)
+    rows = LibraryRows(library, listener.version, files.folders)
+    outcome = hear(files, listener, [rows], bar=bar)
+    return outcome, rows.found
+
+
+def count_outdated(library: Library, files: LocalFiles, model: str) -> int:
+    """How many songs in the folders of a scan have rows by other models than these."""
+    by_others = "error IS NULL AND missing IS NULL AND model != ?"
+    conditions = map(inside, files.folders)
+    return sum(library.count(f"{condition} AND {by_others}", (*ends, model)) for condition, ends in conditions)
+
+
+def summary(outcome: Outcome, found: Found) -> list[str]:
+    """What became of a scan, on some lines."""
+    heard = outcome.heard - outcome.failed - found.moved - found.copies
+    parts = {
+        "heard": heard,
+        "unchanged": outcome.known,
+        "moved": found.moved,
+        "of known content": found.copies,
+        "missing now": found.missing,
+        "can't be used": outcome.failed,
+    }
+    lines = [", ".join(f"{n:,} {what}" for what, n in parts.items() if n or what == "heard")]
+    reasons = found.reasons.most_common()
+    lines += [f"  {n:,} {printable(reason)}" for reason, n in reasons[:MAX_REASONS]]
+    if rest := sum(n for _, n in reasons[MAX_REASONS:]):
+        lines.append(f"  {rest:,} for other reasons")
+    return lines

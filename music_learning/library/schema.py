@@ -1,0 +1,19 @@
+"""The columns of a library: what it keeps of each song, in its database, its Parquet files and what it exports."""
+
+from music_learning.columns import TARGETS
+from music_learning.library.rows import PREDICTION_COLUMNS
+from music_learning.library.tags import TAGS
+
+# Of a row of a table, what a library leaves out: what follows from the whole library, and what is longest.
+_LEFT_OUT = ("similar_songs", "similar_artists", "timeline")
+_TEXTS = (*TAGS, "file", "error", "mood", "moods", "warnings", "modified", "sha256", "model", "heard", "missing")
+_WHOLE_NUMBERS = ("bytes", "key", "mode", "time_signature", "duration_ms")
+_FIRST = ("file", *TAGS, "duration_s", *TARGETS, "tempo", "key", "mode", "loudness")  # the quickest to read, too
+
+# The type of each. `heard` is when it was heard and `missing` since when its file is, both in UTC; `moods` is JSON, and
+# `warnings` are sentences with spaces between them, as in a table.
+COLUMNS: dict[str, type] = {
+    name: str if name in _TEXTS else int if name in _WHOLE_NUMBERS else float
+    for name in dict.fromkeys((*_FIRST, *PREDICTION_COLUMNS, "heard", "missing"))
+    if name not in _LEFT_OUT
+}
