@@ -14,7 +14,7 @@ from itertools import zip_longest
 from sqlglot import exp
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.tokens import Token, TokenType
 
 from music_learning.errors import UserError
 from music_learning.library.schema import COLUMNS
@@ -75,17 +75,7 @@ def _parsed(text: str) -> exp.Expression:
     if not tokens:
         raise UserError(f"the condition is empty; {ALLOWED}")
     for token, following in zip_longest(tokens, tokens[1:]):
-        here = _quoted(text[token.start :])
-        if token.comments:
-            raise UserError(f"the condition has a comment at {here}; {ALLOWED}")
-        is_name = token.token_type in (TokenType.VAR, TokenType.IDENTIFIER)
-        if is_name and token.text.lower() not in _NAMES and (following is None or following.text not in "(."):
-            hint = f"; a text stands in single quotes: '{token.text}'" if token.token_type != TokenType.VAR else ""
-            raise UserError(
-                f"a library has no column {_quoted(token.text)}{hint}; its columns are {', '.join(COLUMNS)}"
-            )
-        if token.token_type not in _TOKENS and token.text.lower() not in _NAMES:
-            raise UserError(f"the condition can't be understood at {here}; {ALLOWED}")
+        _check_token(token, following, _quoted(text[token.start :]))
     try:
         tree = dialect.parser().parse_into(exp.Condition, tokens, text)[0]
     except SqlglotError as error:
@@ -95,6 +85,18 @@ def _parsed(text: str) -> exp.Expression:
     if tree is None:
         raise UserError(f"the condition can't be understood at {_quoted(text)}; {ALLOWED}")
     return tree
+
+
+def _check_token(token: Token, following: Token | None, here: str) -> None:
+    """Raise UserError for a word or a sign that no condition has, or a name that is no column's."""
+    if token.comments:
+        raise UserError(f"the condition has a comment at {here}; {ALLOWED}")
+    is_name = token.token_type in (TokenType.VAR, TokenType.IDENTIFIER)
+    if is_name and token.text.lower() not in _NAMES and (following is None or following.text not in "(."):
+        hint = f"; a text stands in single quotes: '{token.text}'" if token.token_type != TokenType.VAR else ""
+        raise UserError(f"a library has no column {_quoted(token.text)}{hint}; its columns are {', '.join(COLUMNS)}")
+    if token.token_type not in _TOKENS and token.text.lower() not in _NAMES:
+        raise UserError(f"the condition can't be understood at {here}; {ALLOWED}")
 
 
 class _Writer:
