@@ -101,11 +101,16 @@ def check_output(path: Path) -> None:
 
 
 def check_picture(path: Path) -> None:
-    """As `check_output`, of a picture, which takes the place of none but another picture."""
+    """As `check_replaced`, of a picture."""
+    check_replaced(path, PNG_MARK, "PNG picture")
+
+
+def check_replaced(path: Path, mark: bytes, what: str) -> None:
+    """As `check_output`, of a file that takes the place of none but another of its kind, which begins with `mark`."""
     check_output(path)
     with suppress(FileNotFoundError), open(path, "rb") as file:
-        if file.read(len(PNG_MARK)) not in (b"", PNG_MARK):
-            raise UserError(f"{path} is there and is no PNG picture; name another file")
+        if file.read(len(mark)) not in (b"", mark):
+            raise UserError(f"{path} is there and is no {what}; name another file")
 
 
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:

@@ -1,0 +1,78 @@
+"""An arc of songs: one of their values rises from song to song, and neighbours are alike as far as that allows.
+
+The songs are put in order of their value and cut into as many steps of equal size as the arc has songs, and one is
+chosen from the middle of each. Of all ways through the steps it is the one with the fewest neighbours by one artist,
+and among those the one whose neighbours' embeddings are nearest to each other in sum: the shortest path through layers,
+found from step to step (A. Viterbi, IEEE Trans. Inf. Theory 13, 1967).
+"""
+
+from collections import Counter
+
+import numpy as np
+
+from music_learning.library.conditions import Condition
+from music_learning.library.database import Library
+from music_learning.library.playlist import once, usable
+
+MAX_CANDIDATES = 200  # of a step, those nearest to its middle
+SAME_ARTIST = 1e6  # what neighbours by one artist count for: more than the distances of any arc
+
+
+def find_arc(library: Library, condition: Condition, column: str, length: int) -> tuple[list[int], int]:
+    """The numbers of the songs of an arc.
+
+    Args:
+        condition: what its songs meet.
+        column: of the value that rises, trusted.
+        length: how many songs it has, if there are as many.
+
+    Returns:
+        the numbers, and how many songs are left out, since they were heard by other models than most.
+    """
+    chosen = usable(condition)
+    known = f'({chosen.sql}) AND "{column}" IS NOT NULL AND embedding IS NOT NULL'
+    chosen = once(Condition(known, chosen.values))
+    rows = list(library.select(("song_id", column, "model"), chosen.sql, chosen.values))
+    if not rows:
+        return [], 0
+    model, n_songs = Counter(row[2] for row in rows).most_common(1)[0]
+    ordered = [row[0] for row in sorted((row for row in rows if row[2] == model), key=lambda row: row[1])]
+    steps = [_middle(step) for step in np.array_split(np.array(ordered), min(length, n_songs))]
+    return _shortest_path(library, steps), len(rows) - n_songs
+
+
+def _middle(step: np.ndarray) -> np.ndarray:
+    start = max(0, (len(step) - MAX_CANDIDATES) // 2)
+    return step[start : start + MAX_CANDIDATES]
+
+
+def _shortest_path(library: Library, steps: list[np.ndarray]) -> list[int]:
+    """One song of each step (candidates,), by their numbers."""
+    costs, before, choices = None, None, []  # of the best way to each candidate, and which one of the last step it has
+    for step in steps:
+        embeddings, artists = _candidates(library, step)
+        if before is None:
+            costs = np.zeros(len(step))
+        else:
+            apart = np.linalg.norm(before[0][:, None] - embeddings[None], axis=2)
+            same = (before[1][:, None] == artists[None]) & (artists[None] != "")
+            ways = costs[:, None] + apart + SAME_ARTIST * same
+            choices.append(ways.argmin(axis=0))
+            costs = ways.min(axis=0)
+        before = embeddings, artists
+    place = int(costs.argmin())
+    path = [int(steps[-1][place])]
+    for step, choice in zip(reversed(steps[:-1]), reversed(choices), strict=True):
+        place = int(choice[place])
+        path.append(int(step[place]))
+    return path[::-1]
+
+
+def _candidates(library: Library, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The embeddings (candidates, components) and artists (candidates,) of songs, by their numbers."""
+    marks = ", ".join("?" * len(step))
+    rows = library.select(("song_id", "embedding", "artist"), f"song_id IN ({marks})", step.tolist())
+    found = {row[0]: row[1:] for row in rows}
+    embeddings = np.stack([np.frombuffer(found[number][0], "<f4") for number in step.tolist()])
+    artists = [" ".join((found[number][1] or "").casefold().split()) for number in step.tolist()]
+    return embeddings, np.array(artists)

@@ -1,0 +1,104 @@
+"""The songs of a library by their likeness to one song: by the Euclidean distance of their embeddings."""
+
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from music_learning.errors import AudioError, UserError
+from music_learning.library.conditions import Condition
+from music_learning.library.database import Library
+from music_learning.library.playlist import usable
+from music_learning.predict.predictor import Predictor
+
+ROWS_AT_ONCE = 10_000
+MAX_LISTED = 10  # songs in a message
+_NAME = "ifnull(artist || ' ', '') || ifnull(title, '')"
+_KNOWN = "error IS NULL AND embedding IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What other songs are compared with: an embedding (components,), and the models it is by."""
+
+    embedding: np.ndarray
+    model: str
+
+    @classmethod
+    def of(cls, model: str, embedding: bytes) -> "Sample":
+        """Of a song as a library keeps it."""
+        return cls(np.frombuffer(embedding, "<f4"), model)
+
+    @classmethod
+    def heard(cls, path: Path, models: Path) -> "Sample":
+        """Of a file. Raises UserError where it can't be used."""
+        predictor = Predictor.load(models)
+        try:
+            analysis = predictor.predict(path)
+        except AudioError as error:
+            raise UserError(f"{path}: {error}") from None
+        return cls(analysis.embedding.numpy().astype("<f4"), predictor.models_version)
+
+
+def find_sample(library: Library, wanted: str, models: Path) -> Sample:
+    """The song that is meant: by its path or address, by its title, or by a part of artist and title or of its path.
+
+    Args:
+        wanted: what the user calls it; an audio file that is not in the library is heard.
+        models: the folder of the models to hear it with.
+
+    Raises:
+        UserError: there is none, or several; the message lists some.
+    """
+    path = wanted if "://" in wanted else os.path.normpath(Path(wanted).absolute())
+    for row in library.select(("model", "embedding"), f"path = ? AND {_KNOWN}", (os.fsencode(path),)):
+        return Sample.of(*row)
+    if os.path.isfile(wanted):  # noqa: PTH113  (which is false of a text that is too long for a name)
+        return Sample.heard(Path(wanted), models)
+    text = wanted.encode("utf-8", "replace").decode()
+    for sign in "\\%_":
+        text = text.replace(sign, f"\\{sign}")
+    part = f"%{text}%"
+    for where, values in (
+        ("title LIKE ? ESCAPE '\\'", (text,)),
+        (f"({_NAME} LIKE ? ESCAPE '\\' OR file LIKE ? ESCAPE '\\')", (part, part)),
+    ):
+        found = list(
+            library.select(
+                ("artist", "title", "file", "model", "embedding"),
+                f"{where} AND {_KNOWN} GROUP BY ifnull(sha256, song_id) LIMIT {MAX_LISTED + 1}",
+                values,
+            )
+        )
+        if len(found) == 1:
+            return Sample.of(*found[0][3:])
+        if found:
+            raise UserError(f"{wanted!r} fits several songs; say more of it, or name its file:{_listed(found)}")
+    raise UserError(f"{wanted!r} is no file, and no part of a title, an artist or a path in {library.path}")
+
+
+def _listed(songs: list[tuple]) -> str:
+    lines = ["".join(f"{part} - " for part in song[:2] if part) + song[2] for song in songs[:MAX_LISTED]]
+    return "".join(f"\n  {' '.join(line.split())}" for line in (*lines, *["…"][: len(songs) - MAX_LISTED]))
+
+
+def by_likeness(library: Library, condition: Condition, sample: Sample) -> tuple[np.ndarray, int]:
+    """The numbers of the songs that meet a condition, those most like a sample first, in 12 bytes of memory a song.
+
+    Returns:
+        the numbers (songs,), and how many songs are left out, since they were heard by other models.
+    """
+    chosen = usable(condition)
+    rows = library.select(("song_id", "model", "embedding"), f"{chosen.sql} AND embedding IS NOT NULL", chosen.values)
+    numbers, distances, n_others = [np.zeros(0, int)], [np.zeros(0, np.float32)], 0
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        alike = [(song_id, embedding) for song_id, model, embedding in batch if model == sample.model]
+        n_others += len(batch) - len(alike)
+        if alike:
+            some, embeddings = zip(*alike, strict=True)
+            apart = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(some), -1) - sample.embedding
+            numbers.append(np.array(some))
+            distances.append(np.einsum("ij,ij->i", apart, apart))  # squared
+    return np.concatenate(numbers)[np.argsort(np.concatenate(distances), kind="stable")], n_others
