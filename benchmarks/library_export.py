@@ -3,9 +3,10 @@
     python benchmarks/library_export.py
     python benchmarks/library_export.py --rows 100000 --folder somewhere
 
-Makes a library of random songs, 2 GB of a million, in a temporary folder or the one named, and runs the commands as a
-user would, each in a process of its own. In brackets: seconds of one core, which say more where others share the machine. What a command takes with 1,000 songs
-is its start, most of which is loading PyTorch. The file is in the system's cache, as it was just written.
+Makes a library of random songs, 1.2 GB of a million, in a temporary folder or the one named, and runs the commands as
+a user would, each in a process of its own. In brackets: seconds of one core, which say more where others share the
+machine. What a command takes with 1,000 songs is its start, most of which is loading PyTorch. The file is in the
+system's cache, as it was just written.
 """
 
 import argparse

@@ -28,6 +28,7 @@ from music_learning import errors
 from music_learning.columns import SONG_COLUMNS, SPLIT_COLUMNS, TARGETS
 from music_learning.evaluation import metrics
 from music_learning.files import write_table
+from music_learning.library.schema import COLUMNS
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.predict import fit_no_music
 from music_learning.songs.table import SONG_DTYPES, to_frame
@@ -195,6 +196,17 @@ def library_song(number: int) -> dict[str, str]:
 def library_splits() -> list[dict[str, str]]:
     splits = [split for split, size in SPLIT_SIZES.items() for _ in range(size)]
     return [{"song_id": library_song(number)["song_id"], "split": split} for number, split in enumerate(splits)]
+
+
+def kept_row(path: str, **values) -> dict:
+    """A row as a library of a music collection keeps it, of a song that was heard."""
+    row = dict.fromkeys(COLUMNS) | {"path": os.fsencode(path), "file": path, "embedding": None}
+    return row | {"sha256": f"hash of {path}", "model": "m1", "energy": 0.5} | values
+
+
+def kept_embedding(*numbers: float) -> bytes:
+    """An embedding as a library keeps it."""
+    return np.array(numbers, "<f4").tobytes()
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,15 @@ and among those the one whose neighbours' embeddings are nearest to each other i
 found from step to step (A. Viterbi, IEEE Trans. Inf. Theory 13, 1967).
 """
 
-from collections import Counter
+from itertools import islice
 
 import numpy as np
 
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
-from music_learning.library.playlist import once, usable
+from music_learning.library.playlist import content_of, usable
 
+ROWS_AT_ONCE = 1000
 MAX_CANDIDATES = 200  # of a step, those nearest to its middle
 SAME_ARTIST = 1e6  # what neighbours by one artist count for: more than the distances of any arc
 
@@ -27,18 +28,28 @@ def find_arc(library: Library, condition: Condition, column: str, length: int) -
         length: how many songs it has, if there are as many.
 
     Returns:
-        the numbers, and how many songs are left out, since they were heard by other models than most.
+        the numbers, none of the same content twice, and how many songs are left out, since they were heard by other
+        models than most.
     """
     chosen = usable(condition)
-    known = f'({chosen.sql}) AND "{column}" IS NOT NULL AND embedding IS NOT NULL'
-    chosen = once(Condition(known, chosen.values))
-    rows = list(library.select(("song_id", column, "model"), chosen.sql, chosen.values))
-    if not rows:
+    where = f'{chosen.sql} AND "{column}" IS NOT NULL AND embedding IS NOT NULL'
+    rows = library.select(("song_id", column, "model", "sha256"), where, chosen.values)
+    parts: list[tuple[np.ndarray, ...]] = []
+    models: dict[str, int] = {}
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        song_ids, found, by, hashes = zip(*batch, strict=True)
+        by = [models.setdefault(model, len(models)) for model in by]
+        contents = list(map(content_of, hashes, song_ids))
+        parts.append((np.array(song_ids), np.array(found, float), np.array(by), np.array(contents)))
+    if not parts:
         return [], 0
-    model, n_songs = Counter(row[2] for row in rows).most_common(1)[0]
-    ordered = [row[0] for row in sorted((row for row in rows if row[2] == model), key=lambda row: row[1])]
-    steps = [_middle(step) for step in np.array_split(np.array(ordered), min(length, n_songs))]
-    return _shortest_path(library, steps), len(rows) - n_songs
+    numbers, values, by, contents = map(np.concatenate, zip(*parts, strict=True))
+    own = by == np.bincount(by).argmax()
+    first = np.unique(contents[own], return_index=True)[1]
+    numbers, values = numbers[own][first], values[own][first]
+    ordered = numbers[np.lexsort((numbers, values))]
+    steps = [_middle(step) for step in np.array_split(ordered, min(length, len(ordered)))]
+    return _shortest_path(library, steps), int((~own).sum())
 
 
 def _middle(step: np.ndarray) -> np.ndarray:

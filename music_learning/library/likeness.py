@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from music_learning.library.database import Library
 from music_learning.library.playlist import usable
 from music_learning.predict.predictor import Predictor
 
-ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 1000
 MAX_LISTED = 10  # songs in a message
 _NAME = "ifnull(artist || ' ', '') || ifnull(title, '')"
 _KNOWN = "error IS NULL AND embedding IS NOT NULL"
@@ -94,11 +94,12 @@ def by_likeness(library: Library, condition: Condition, sample: Sample) -> tuple
     rows = library.select(("song_id", "model", "embedding"), f"{chosen.sql} AND embedding IS NOT NULL", chosen.values)
     numbers, distances, n_others = [np.zeros(0, int)], [np.zeros(0, np.float32)], 0
     while batch := list(islice(rows, ROWS_AT_ONCE)):
-        alike = [(song_id, embedding) for song_id, model, embedding in batch if model == sample.model]
-        n_others += len(batch) - len(alike)
-        if alike:
-            some, embeddings = zip(*alike, strict=True)
-            apart = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(some), -1) - sample.embedding
-            numbers.append(np.array(some))
-            distances.append(np.einsum("ij,ij->i", apart, apart))  # squared
+        song_ids, models, embeddings = zip(*batch, strict=True)
+        if by_others := len(models) - models.count(sample.model):
+            n_others += by_others
+            alike = [model == sample.model for model in models]
+            song_ids, embeddings = tuple(compress(song_ids, alike)), compress(embeddings, alike)
+        apart = np.frombuffer(b"".join(embeddings), "<f4").reshape(-1, len(sample.embedding)) - sample.embedding
+        numbers.append(np.array(song_ids, int))
+        distances.append(np.einsum("ij,ij->i", apart, apart))  # squared
     return np.concatenate(numbers)[np.argsort(np.concatenate(distances), kind="stable")], n_others

@@ -46,7 +46,9 @@ class Song:
         path = self.path
         if folder is not None and not _ADDRESS.match(path):
             path = os.path.relpath(path, folder)
-            if path[:1] in (b"#", b" ") or b":" in path.split(b"/")[0]:  # else a remark, cut short, an address
+            if (
+                path[:1] == b"#" or path[:1].isspace() or b":" in path.split(b"/")[0]
+            ):  # else a remark, cut short, an address
                 path = b"./" + path
         return None if b"\n" in path or b"\r" in path or path != path.rstrip() else path
 
@@ -65,32 +67,36 @@ def usable(condition: Condition) -> Condition:
     return Condition(f"({condition.sql}) AND error IS NULL AND missing IS NULL", condition.values)
 
 
-def once(condition: Condition) -> Condition:
-    """A condition that one song of each content meets, of those that meet a condition."""
-    chosen = f"SELECT min(song_id) FROM songs WHERE {condition.sql} GROUP BY ifnull(sha256, song_id)"
-    return Condition(f"song_id IN ({chosen})", condition.values)
-
-
 def songs_by_path(library: Library, condition: Condition) -> Iterator[Song]:
-    """The songs that meet a condition, in the order of their paths, none twice."""
-    chosen = once(usable(condition))
-    for row in library.select(_COLUMNS, f"{chosen.sql} ORDER BY path", chosen.values):
-        yield Song(*row)
+    """The songs that meet a condition, in the order of their paths, none of the same content twice."""
+    chosen = usable(condition)
+    return _each_once(Song(*row) for row in library.select(_COLUMNS, f"{chosen.sql} ORDER BY path", chosen.values))
 
 
 def songs_by_number(library: Library, song_ids: Sequence[int]) -> Iterator[Song]:
     """The songs with these numbers, in this order, none of the same content twice."""
-    seen: set[str | bytes] = set()
-    for start in range(0, len(song_ids), ROWS_AT_ONCE):
-        some = [int(song_id) for song_id in song_ids[start : start + ROWS_AT_ONCE]]
-        marks = ", ".join("?" * len(some))
-        found = {
-            row[0]: Song(*row[1:]) for row in library.select(("song_id", *_COLUMNS), f"song_id IN ({marks})", some)
-        }
-        for song in filter(None, map(found.get, some)):
-            if (content := song.sha256 or song.path) not in seen:
-                seen.add(content)
-                yield song
+
+    def songs() -> Iterator[Song]:
+        for start in range(0, len(song_ids), ROWS_AT_ONCE):
+            some = [int(song_id) for song_id in song_ids[start : start + ROWS_AT_ONCE]]
+            where = f"song_id IN ({', '.join('?' * len(some))})"
+            found = {row[0]: Song(*row[1:]) for row in library.select(("song_id", *_COLUMNS), where, some)}
+            yield from filter(None, map(found.get, some))
+
+    return _each_once(songs())
+
+
+def content_of(sha256: str | None, song_id: object) -> int:
+    """A number of 64 bits for a song's content: two of a million songs share one by chance once in 10**7 libraries."""
+    return hash(sha256 or song_id)
+
+
+def _each_once(songs: Iterable[Song]) -> Iterator[Song]:
+    seen: set[int] = set()
+    for song in songs:
+        if (content := content_of(song.sha256, song.path)) not in seen:
+            seen.add(content)
+            yield song
 
 
 def check_playlist(path: Path) -> None:
