@@ -33,6 +33,8 @@ ONLY_IN = {
     "ray": {"library"},
     "fsspec": {"library"},
     "mutagen": {"library"},
+    "pyarrow": {"library"},
+    "sqlglot": {"library"},
     "sqlite3": {"collect", "library"},
     "matplotlib": {"plots"},
     "gradio": {"web"},

@@ -87,7 +87,7 @@ def songs_by_number(library: Library, song_ids: Sequence[int]) -> Iterator[Song]
 
 
 def content_of(sha256: str | None, song_id: object) -> int:
-    """A number of 64 bits for a song's content: two of a million songs share one by chance once in 10**7 libraries."""
+    """A number of 64 bits for a song's content: that any two of a million contents share one has a chance of 3e-8."""
     return hash(sha256 or song_id)
 
 
@@ -119,12 +119,17 @@ def write_playlist(path: Path, songs: Iterable[Song]) -> Written:
 
 
 def print_playlist(songs: Iterable[Song]) -> Written:
-    """Write a playlist with whole paths to standard output, until nobody reads it any more."""
+    """Write a playlist with whole paths to standard output, until nobody reads it any more.
+
+    Raises UserError where there are no songs.
+    """
     written = Written()
     for line in _lines(songs, None, written):
         sys.stdout.buffer.write(line)
         if why_lost(sys.stdout):
-            break
+            return written
+    if not written.songs:
+        raise UserError("no song is like that; name another condition")
     return written
 
 

@@ -68,10 +68,11 @@ def test_songs_heard_by_other_models_and_names_that_can_t_be_are_said(folder, ca
     ]
 
 
-def test_what_can_t_be_done_is_said(folder):
+def test_what_can_t_be_done_is_said(folder, capsysbinary):
     (folder / "mine.m3u8").write_text("my notes")
     for arguments, said in (
         (["--to", "a.m3u8", "--where", "energy > 1"], "no song is like that"),
+        (["--to", "-", "--where", "energy > 1"], "no song is like that"),
         (["--to", "a.m3u"], "ends in .m3u8"),
         (["--to", "mine.m3u8"], "is no playlist"),
         (["--to", "a.m3u8", "--like", "nothing"], "'nothing' is no file"),
