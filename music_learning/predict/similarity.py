@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save as to_safetensors
+from safetensors.torch import save_file
 from torch import Tensor
 
 from music_learning.columns import TARGETS
@@ -178,7 +178,7 @@ class SongIndex:
         tensors = {name: getattr(self, name).contiguous() for name in TENSORS}
         metadata = {"songs_sha256": sha256_of(songs_path), **weights}
         with atomic(embeddings_path) as temporary:
-            temporary.write_bytes(to_safetensors(tensors, metadata))
+            save_file(tensors, temporary, metadata)
 
     @classmethod
     def open(
