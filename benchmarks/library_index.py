@@ -4,7 +4,7 @@
     python benchmarks/library_index.py
     python benchmarks/library_index.py --songs 1000000
 
-Random songs, whose neighbours are harder to find for an approximate search than real ones'. Tells the time of the search
+Random songs, whose neighbours an approximate search finds less often than real ones'. Tells the time of the search
 for a window and for a recording of ten; how many of the ten nearest songs usearch finds; how long an index of as many
 songs takes to be saved and opened; and what each takes of the memory. Times are the processor's, on which the other
 programs of the machine have little effect.

@@ -36,7 +36,7 @@ def test_python_without_packages_gets_a_sentence(script, tmp_path):
     assert str(ROOT) in done.stderr
 
 
-@pytest.mark.parametrize("module", ["music_learning", "music_learning.web", "music_learning.library.build_index"])
+@pytest.mark.parametrize("module", ["music_learning", "music_learning.web"])
 def test_so_do_the_modules_that_are_commands(module):
     done = run_bare(ROOT, "-m", module)
     assert (done.returncode, done.stdout) == (1, "")

@@ -46,6 +46,8 @@ class Counted:
             yield copies
 
     def __str__(self) -> str:
+        if not self.groups:
+            return "no recording is there more than once"
         return (
             f"{self.groups:,} recordings are there more than once, in {self.files:,} files; "
             f"all but the largest of each have {megabytes(self.bytes)}"

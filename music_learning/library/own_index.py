@@ -10,6 +10,8 @@ from music_learning.library.embeddings import read_embeddings
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.similarity import OWN_COLUMNS, SongIndex, Songs
 
+MAX_LETTERS = 1000  # of a tag
+
 
 def own_index(library: Library, predictor: Predictor) -> SongIndex:
     """The songs that a predictor's models heard, one for each content, as OWN_COLUMNS names them.
@@ -33,9 +35,14 @@ def own_index(library: Library, predictor: Predictor) -> SongIndex:
         raise UserError(f"{library.path} is damaged: its embeddings are not of these models; restore it")
     names = (
         list(map(str, song_ids)),
-        [title or PurePath(file).stem for title, file in zip(titles, files, strict=True)],
-        [artist or "" for artist in artists],
+        [_tag(title) or PurePath(file).stem for title, file in zip(titles, files, strict=True)],
+        list(map(_tag, artists)),
         files,
     )
     songs = Songs(dict(zip(OWN_COLUMNS, names, strict=True)))
     return SongIndex(songs, torch.from_numpy(embeddings), training_songs.mean, training_songs.basis)
+
+
+def _tag(text: str | None) -> str:
+    """A tag as a table holds it: without the zero bytes that some have, and no longer than anybody reads."""
+    return (text or "").replace("\0", "")[:MAX_LETTERS]
