@@ -14,10 +14,7 @@ from music_learning import needs
 from music_learning.errors import UserError
 
 SCRIPTS = sorted(ROOT.glob("*.py"))
-COMMANDS = [
-    *SCRIPTS,
-    *(ROOT / "music_learning" / name for name in ("__main__.py", "web/__main__.py", "library/build_index.py")),
-]
+COMMANDS = [*SCRIPTS, *(ROOT / "music_learning" / name for name in ("__main__.py", "web/__main__.py"))]
 
 
 def run_bare(folder, *command):

@@ -7,7 +7,7 @@ from music_learning.predict.predictor import Predictor
 
 
 @pytest.fixture
-def library(trained, tmp_path):
+def moods(trained, tmp_path):
     made_by = {"model": Predictor.load(trained).models_version}
     return fill_library(
         tmp_path / "moods.sqlite",
@@ -22,8 +22,8 @@ def run(library, trained, *more):
     return duplicates.main(["--library", str(library), "--models", str(trained), *map(str, more)])
 
 
-def test_recordings_are_printed(library, trained, capsys):
-    assert run(library, trained) == 0
+def test_recordings_are_printed(moods, trained, capsys):
+    assert run(moods, trained) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
         r"T\x1b by A, 2 files:",
@@ -34,9 +34,9 @@ def test_recordings_are_printed(library, trained, capsys):
     assert "1 songs were heard by other models and are left out" in captured.err
 
 
-def test_recordings_are_a_table(library, trained, tmp_path, capsys):
+def test_recordings_are_a_table(moods, trained, tmp_path, capsys):
     for _ in range(2):  # again in its place
-        assert run(library, trained, "--to", tmp_path / "twice.csv") == 0
+        assert run(moods, trained, "--to", tmp_path / "twice.csv") == 0
     rows = read_rows(tmp_path / "twice.csv")
     assert tuple(rows[0]) == duplicates.TABLE
     assert [(row["group"], row["file"], row["distance"]) for row in rows] == [
@@ -51,8 +51,8 @@ def test_no_duplicates_are_a_sentence(trained, tmp_path, capsys):
     assert capsys.readouterr().out == "no recording is there more than once\n"
 
 
-def test_what_is_no_such_table_is_left_alone(library, trained):
-    before = library.read_bytes()
+def test_what_is_no_such_table_is_left_alone(moods, trained):
+    before = moods.read_bytes()
     with pytest.raises(UserError, match="is there and is another table or no table"):
-        run(library, trained, "--to", library)
-    assert library.read_bytes() == before
+        run(moods, trained, "--to", moods)
+    assert moods.read_bytes() == before

@@ -215,14 +215,17 @@ def test_labelled_songs_have_no_path():
     assert make_index().nearest(torch.zeros(8), 1)[0].path is None
 
 
-def test_nearest_songs_are_exact_far_from_the_middle():
-    """A matrix product alone would not tell apart what lies this near, and this far from 0."""
+def test_songs_that_are_nearly_the_same_are_told_apart():
+    """By a matrix product alone they would not be: 10 from 0, and a thousandth from one another."""
     generator = torch.Generator().manual_seed(0)
-    points = 1000 + torch.rand(500, 8, generator=generator, dtype=torch.float64)
-    names = Songs({name: [str(k) for k in range(500)] for name in ("song_id", "title", "artist")})
-    index = SongIndex(names, points.float(), torch.zeros(8), torch.eye(8))
-    for row in range(0, 500, 25):
-        assert index.nearest(points[row].float(), 1)[0].song_id == str(row)
+    points = torch.cat([10 + 0.001 * torch.rand(20, 8, generator=generator), torch.zeros(20, 8)])
+    index = SongIndex(
+        [song(k % N_SONGS) | {"song_id": f"id{k}"} for k in range(40)], points, torch.zeros(8), torch.eye(8)
+    )
+    blurred = torch.cdist(points[:20], points[:20], compute_mode="use_mm_for_euclid_dist").argmin(dim=1)
+    assert blurred.tolist() != list(range(20))
+    for row in range(20):
+        assert index.nearest(points[row], 10)[0].song_id == f"id{row}"
 
 
 def test_artists_that_nobody_knows_are_left_out():
