@@ -5,9 +5,10 @@
     python benchmarks/duplicates.py --synthetic 1000000
 
 The first two: some clips of the library are encoded anew (FORMS) into the work folder and scanned into a library of
-their own; a second run finds them there. The constants of library/duplicates.py were chosen by the table of one half of
-the clips; that of the other half says what they are worth. `catalog.csv` names the artist of each `audio_file`. The
-third: time and memory among random songs, of random lengths and all of 30 s.
+their own; a second run finds them there. In library/duplicates.py the distance and the tolerances of the values were
+chosen by the table of one half of the clips, and that of the other half says what they are worth; only the tolerance of
+the tempo and how far apart songs may be that agree were chosen with all in view. `catalog.csv` names the artist of each
+`audio_file`. The third: time and memory among random songs, of random lengths and all of 30 s.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from music_learning.library.duplicates import (
     N_KEYS,
     TOLERANCES,
     agreement_points,
+    longest,
     near_pairs,
     same_recordings,
 )
@@ -45,7 +47,7 @@ from music_learning.predict.predictor import Predictor
 
 VALUES = (*TOLERANCES, "tempo", "key", "mode")
 DISTANCES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
-PAIRS_PER_SONG = 9_400  # of about the same length, in a library of a million songs as synthetic_library.py makes it
+MANY = 1_000_000
 REFERENCE = "flac.flac"
 
 
@@ -159,8 +161,10 @@ def tell_songs(songs: Heard, artists: dict[str, str]) -> None:
     same_key = np.mean(keys[first] == keys[second])
     by_values = sum(agree) * same_key / len(apart)
     print(f"{sum(agree)} pairs agree in all but the key, which {same_key:.1%} share: {by_values:.1e} of pairs")
-    print(f"in a library of a million songs: {rate * 1e6 * PAIRS_PER_SONG:,.0f} pairs by distance, ", end="")
-    print(f"{by_values * 1e6 * PAIRS_PER_SONG:,.0f} by values")
+    durations_s = np.sort(random_songs(MANY)[1])
+    n_pairs = (np.searchsorted(durations_s, longest(durations_s), side="right") - np.arange(1, MANY + 1)).sum()
+    print(f"of the {n_pairs:.1e} pairs of about the same length in a library of {MANY:,} songs: ", end="")
+    print(f"{rate * n_pairs:,.0f} by distance, {by_values * n_pairs:,.0f} by values")
 
 
 def measure(library: Path, work: Path, catalog: Path | None, n_clips: int) -> None:
@@ -205,7 +209,7 @@ def main() -> int:
     parser.add_argument("--library", type=Path, help="scanned clips")
     parser.add_argument("--work", type=Path, help="folder for their other forms")
     parser.add_argument("--catalog", type=Path, help="CSV with audio_file and artist")
-    parser.add_argument("--clips", type=int, default=50, help="how many are encoded anew (default: 50)")
+    parser.add_argument("--clips", type=int, default=60, help="how many are encoded anew (default: 60)")
     parser.add_argument("--synthetic", type=int, help="how many random songs to compare instead")
     arguments = parser.parse_args()
     if arguments.synthetic:
