@@ -1,6 +1,6 @@
 """What similar songs among a great many cost: exact search, as the index does it, and usearch's approximate one.
 
-    pip install usearch==2.26.0
+    pip install usearch==2.26.6
     python benchmarks/library_index.py
     python benchmarks/library_index.py --songs 1000000
 
