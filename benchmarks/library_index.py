@@ -28,7 +28,7 @@ from music_learning.predict.similarity import OWN_COLUMNS, SongIndex, Songs
 
 SIZES = (1000, 100_000, 1_000_000)
 WEIGHTS = dict.fromkeys(TARGETS, "0" * 64)
-MAX_APPROXIMATE = 100_000  # songs: on one core its index of a million takes more than an hour
+MAX_APPROXIMATE = 100_000  # songs: an index of a million would take one core a quarter of an hour or more
 N_QUERIES, N_WINDOWS, N_RECALLED = 100, 10, 10
 
 
