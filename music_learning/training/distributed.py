@@ -1,0 +1,135 @@
+"""Several processes that train each network together, as `torchrun` starts them; without it there is one.
+
+The first does all that one process alone would do. The others train the networks with it, and leave the rest to it.
+"""
+
+import io
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset, DistributedSampler
+
+from music_learning.errors import UserError
+
+LONGEST_WAIT = timedelta(days=1)  # of the others for the first, while it fits kernel models and measures
+TELLING_S = 1.0  # torchrun ends all processes soon after one has ended: time for the one that says why
+
+Value = TypeVar("Value")
+
+
+def n_processes() -> int:
+    return _said_by_torchrun("WORLD_SIZE", 1)
+
+
+def rank() -> int:
+    """This process's number among all, from 0."""
+    return _said_by_torchrun("RANK", 0)
+
+
+def local_rank() -> int:
+    """This process's number among those of its machine, from 0."""
+    return _said_by_torchrun("LOCAL_RANK", 0)
+
+
+def _said_by_torchrun(name: str, otherwise: int) -> int:
+    return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ else otherwise
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Join the other processes for the time of the block. An error in one ends all, and one says which.
+
+    Raises:
+        SystemExit: in place of an error, where another process has one to tell.
+        UserError: another process was killed.
+    """
+    if n_processes() == 1:
+        yield
+        return
+    store, _, _ = next(rendezvous("env://"))
+    dist.init_process_group(store=store, rank=rank(), world_size=n_processes(), timeout=LONGEST_WAIT)  # nccl, gloo
+    try:
+        yield
+        if rank() == 0:
+            from_first(None)  # ends the others' `jobs`
+    except BaseException as error:
+        try:
+            others_failed = store.add("failed", 1) > 1
+        except RuntimeError:  # torchrun, which holds the store, is gone
+            others_failed = False
+        if others_failed:
+            time.sleep(TELLING_S)
+            raise SystemExit(1) from None
+        if isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "by peer" in str(error)):
+            raise UserError("another process was killed; the same command goes on with what was done") from None
+        raise
+    dist.destroy_process_group()
+
+
+@contextmanager
+def only_first_prints() -> Iterator[None]:
+    """A block in which the other processes print nothing."""
+    if rank() == 0:
+        yield
+        return
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
+
+
+def from_first(value: Value) -> Value:
+    """The first process's value, in all of them; the others' is of no account."""
+    if n_processes() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, device=torch.device("cpu"))
+    return values[0]
+
+
+def jobs() -> Iterator[tuple[str, str, str]]:
+    """For all but the first process: what that one gives to `from_first`, until it has left `together`."""
+    return iter(lambda: from_first(("", "", "")), None)
+
+
+def mean_of_all(values: Tensor) -> Tensor:
+    """The mean of the processes' tensors, which have one shape."""
+    if n_processes() == 1:
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / n_processes()
+
+
+def in_step(network: nn.Module, device: torch.device) -> nn.Module:
+    """A network to call in training: each backward pass gives all processes the mean of their gradients.
+
+    Batch normalisation takes the songs of its own process, on a GPU, too: PyTorch's SyncBatchNorm, which takes all
+    processes' songs, has no version for the CPU. Running means and variances are the first process's.
+    """
+    if n_processes() == 1:
+        return network
+    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+
+
+def own_seed(seed: int) -> int:
+    """A seed of this process's own; that of one process alone is the one given."""
+    return seed * n_processes() + rank()
+
+
+def own_share(songs: Dataset, seed: int) -> DistributedSampler | None:
+    """Which songs this process trains on in an epoch, in their order; None if it is alone.
+
+    All processes' k-th batches are together what one process would take, with a batch as large as theirs together: all
+    have equally many songs, none has another's, and the few that remain are left out of this epoch.
+    """
+    if n_processes() == 1:
+        return None
+    return DistributedSampler(songs, n_processes(), rank(), shuffle=True, seed=seed, drop_last=True)
