@@ -57,7 +57,7 @@ from music_learning.songs.table import text_rows
 from music_learning.training.config import TrainingConfig
 from music_learning.training.description import describe, trained_model, weights_trained_with
 from music_learning.training.device import select_device
-from music_learning.training.distributed import jobs, only_first_prints, rank, together
+from music_learning.training.distributed import from_first, jobs, only_first_prints, rank, together
 from music_learning.training.fingerprint import fingerprint
 from music_learning.training.fit import checkpoint_paths, train_ensembles, train_networks
 from music_learning.training.loop import predict
@@ -345,6 +345,7 @@ def main() -> int:
         else:
             with only_writer(paths.root, "model_train.py"):
                 train_or_cross_validate(arguments, data, paths)
+            from_first(None)  # ends the others' jobs
     return 0
 
 

@@ -59,8 +59,6 @@ def together() -> Iterator[None]:
     dist.init_process_group(store=store, rank=rank(), world_size=n_processes(), timeout=LONGEST_WAIT)  # nccl, gloo
     try:
         yield
-        if rank() == 0:
-            from_first(None)  # ends the others' `jobs`
     except BaseException as error:
         try:
             others_failed = store.add("failed", 1) > 1
@@ -95,7 +93,7 @@ def from_first(value: Value) -> Value:
 
 
 def jobs() -> Iterator[tuple[str, str, str]]:
-    """For all but the first process: what that one gives to `from_first`, until it has left `together`."""
+    """For all but the first process: what that one gives to `from_first`, until that is None."""
     return iter(lambda: from_first(("", "", "")), None)
 
 
