@@ -49,8 +49,8 @@ def train_network(
     Random numbers come anew for each epoch from the seed and the epoch's number, so that a run that went on from a
     checkpoint ends as one that was never stopped.
 
-    Of several processes the first validates, writes and calls `progress`; all have the same history, and so decide the
-    same. Only the first's `average` and `best` have batch statistics that belong to their weights.
+    Of several processes the first validates, writes and calls `progress`; all have the same weights and history, and so
+    decide the same.
 
     Args:
         checkpoint: written after each epoch.
