@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import call_main, library_splits, read_rows, some_weights_differ, start
+from conftest import call_main, library_splits, read_rows, run_python, some_weights_differ, start
 
 import model_train
 from music_learning.columns import SONG_COLUMNS, SPLITS, TARGETS
@@ -479,3 +479,34 @@ def test_kill_9_and_again_ends_with_the_same_weights(loaded, tmp_path):
     assert not list(killed.glob("checkpoints/[!.]*.safetensors"))  # the killed run may leave a hidden half file
     descriptions = [json.loads(ModelPaths(root).description("energy").read_text()) for root in (killed, whole)]
     assert descriptions[0] == descriptions[1]
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "model_train.py")
+
+
+def test_two_processes_train_and_cross_validate(loaded, tmp_path):
+    flags = ["--epochs", 1, "--members", 1, "--device", "cpu", "--baselines", "--data", loaded, "--models", tmp_path]
+    done = run_python(*TORCHRUN, *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("energy: ours, test R2") == 1
+    paths = ModelPaths(tmp_path)
+    shares = {}
+    for target in TARGETS:
+        description = json.loads(paths.description(target).read_text())
+        assert description["training"]["n_processes"] == 2
+        shares[target] = description["networks_share"]
+    assert set(predictor.Predictor.load(tmp_path).models) == set(TARGETS)
+    done = run_python(*TORCHRUN, *flags, "--folds", 2)
+    assert done.returncode == 0, done.stderr
+    assert "for which alone the interval holds" not in done.stdout  # these are the models that the folds belong to
+    assert {row["split"] for row in read_rows(paths.results)} == {"test", "2-fold"}
+    assert set(json.loads(paths.intervals.read_text())) >= set(TARGETS)
+    assert not list(tmp_path.glob("checkpoints/*.safetensors"))
+
+
+@pytest.mark.parametrize("flags", [("--data", "gone"), ("--epochs", "none"), ("--folds", 9)])
+def test_two_processes_say_once_what_is_wrong(loaded, tmp_path, flags):
+    done = run_python(*TORCHRUN, "--device", "cpu", "--data", loaded, "--models", tmp_path, *flags)
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1
+    assert done.stderr.count("Traceback") == 1  # torchrun's own

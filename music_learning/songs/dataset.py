@@ -70,15 +70,19 @@ def make_loader(
 ) -> DataLoader:
     """A loader of (B, n_rows, frames) float32 and labels (B, targets).
 
-    When shuffled, `sampler` decides the order, or `generator` where there is none, and a last batch of one song is left
-    out: it has no standard deviation for batch normalisation to learn from.
+    When shuffled, `generator` decides the order, and a last batch of one song is left out: it has no standard deviation
+    for batch normalisation to learn from.
+
+    Args:
+        sampler: decides which songs and their order instead; that of one process among several, say, whose last batch
+            of one song is not the only one.
     """
-    count = len(dataset if sampler is None else sampler)
-    drop_last = shuffle and count > batch_size and count % batch_size == 1
+    shuffle = shuffle and sampler is None
+    drop_last = shuffle and len(dataset) > batch_size and len(dataset) % batch_size == 1
     return DataLoader(
         dataset,
         batch_size,
-        shuffle=shuffle and sampler is None,
+        shuffle=shuffle,
         sampler=sampler,
         generator=generator,
         collate_fn=collate,

@@ -64,7 +64,7 @@ def train_network(
     """
     train_set = SpectrogramDataset(corpus.spectrograms, corpus.train_and_extra, TARGETS, crop_frames=config.crop_frames)
     validation_set = SpectrogramDataset(corpus.spectrograms, corpus.validation, TARGETS)
-    if len(train_set) < 2 * n_processes():
+    if len(train_set) < n_processes():
         raise UserError(f"{len(train_set)} training songs are too few for {n_processes()} processes; start fewer")
     variances = label_variances(train_set)
     torch.manual_seed(config.seed)
