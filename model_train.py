@@ -98,8 +98,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.epochs < 1 or arguments.members < 1:
         parser.error("--epochs and --members must be at least 1")
-    if arguments.folds is not None and arguments.folds < 2:
-        parser.error("--folds must be at least 2")
+    if arguments.folds is not None and arguments.folds < 3:  # an interval is measured without one and fitted by others
+        parser.error("--folds must be at least 3")
     if not 0 <= arguments.seed < 2**32:
         parser.error("--seed must be from 0 to 4294967295")
     return arguments
