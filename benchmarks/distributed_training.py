@@ -6,6 +6,7 @@ Needs data/ as data_collection.py and data_loading.py leave it, and about half a
 with several seeds, which say how far chance alone moves a curve; one process with the batch of each of the two stands
 beside them, to show what another batch would do. The losses are squared errors as shares of the labels' variance, means
 of the three targets; validation has the average weights. All ways start through torchrun, one thread to a process.
+Beside the wall time stands the processor time of the first process, which other work on the machine hardly changes.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train one network, in this process or with others, and write its losses and seconds."""
+    """Train one network, in this process or with others, and write its losses, wall and processor seconds."""
     corpus = read_corpus(DataPaths(arguments.data), arguments.extra)
     pipeline = corpus.spectrograms.config
     config = TrainingConfig(
@@ -62,18 +63,19 @@ def train(arguments: argparse.Namespace) -> None:
         patience=arguments.epochs,
         seed=arguments.seed,
     )
-    start = time.perf_counter()
+    start = time.perf_counter(), time.process_time()
     checkpoint = arguments.write.with_suffix(".safetensors")
     training = train_network(
         corpus, config, device=select_device("cpu"), checkpoint=checkpoint, progress=lambda training: None
     )
     if rank() == 0:
         losses = np.mean(training.history, axis=2).tolist()  # (epochs, 2): in training, in validation
-        arguments.write.write_text(json.dumps([losses, time.perf_counter() - start]))
+        taken = time.perf_counter() - start[0], time.process_time() - start[1]
+        arguments.write.write_text(json.dumps([losses, taken]))
 
 
-def measure(arguments: argparse.Namespace, folder: Path, way: str, seed: int) -> tuple[np.ndarray, float]:
-    """The losses of one training (epochs, 2), and its seconds."""
+def measure(arguments: argparse.Namespace, folder: Path, way: str, seed: int) -> tuple[np.ndarray, tuple[float, float]]:
+    """The losses of one training (epochs, 2), and its wall and processor seconds."""
     processes, batch = WAYS[way]
     write = folder / f"{processes}-{batch}-{seed}.json"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, __file__]
@@ -99,10 +101,11 @@ def main() -> int:
                 losses, taken = measure(arguments, Path(folder), way, seed)
                 curves[way].append(losses)
                 seconds[way].append(taken)
-                print(f"seed {seed}, {way}: {taken:.0f} s, last losses {losses[-1].round(4).tolist()}", flush=True)
+                print(f"seed {seed}, {way}: {taken[0]:.0f} s, last losses {losses[-1].round(4).tolist()}", flush=True)
     print_curves({way: np.array(all_losses) for way, all_losses in curves.items()})
     for way, taken in seconds.items():
-        print(f"{way:21} {np.median(taken):6.1f} s (median)")
+        wall, processor = np.median(taken, axis=0)
+        print(f"{way:21} {wall:6.1f} s, {processor:6.1f} s of the first process's processor (medians)")
     return 0
 
 
