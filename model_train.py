@@ -3,6 +3,7 @@
     python model_train.py                            train all three targets and measure them
     python model_train.py --folds 5                  artist-disjoint cross-validation; leaves the models alone
     python model_train.py --epochs 2 --members 1 --baselines mean ridge --models build/quick      a quick run: a minute
+    torchrun --nproc-per-node 4 model_train.py       four processes, a GPU each where there are some (docs/library.md)
 
 Reads data/songs.csv, data/splits.csv and data/spectrograms/ (and data/previews/ for the original recipe). Writes to the
 folder of the models, for each target <target>.safetensors and .json; pictures/; predictions/ of the test split;
@@ -56,7 +57,9 @@ from music_learning.songs.table import text_rows
 from music_learning.training.config import TrainingConfig
 from music_learning.training.description import describe, trained_model, weights_trained_with
 from music_learning.training.device import select_device
-from music_learning.training.fit import checkpoint_paths, train_ensembles
+from music_learning.training.distributed import from_first, jobs, only_first_prints, rank, together
+from music_learning.training.fingerprint import fingerprint
+from music_learning.training.fit import checkpoint_paths, train_ensembles, train_networks
 from music_learning.training.loop import predict
 
 
@@ -95,8 +98,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.epochs < 1 or arguments.members < 1:
         parser.error("--epochs and --members must be at least 1")
-    if arguments.folds is not None and arguments.folds < 2:
-        parser.error("--folds must be at least 2")
+    if arguments.folds is not None and arguments.folds < 3:  # an interval is measured without one and fitted by others
+        parser.error("--folds must be at least 3")
     if not 0 <= arguments.seed < 2**32:
         parser.error("--seed must be from 0 to 4294967295")
     return arguments
@@ -267,16 +270,37 @@ def fit_intervals(
     write_intervals(paths, intervals, measured, weights, correlation=correlation)
 
 
-def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, paths: ModelPaths) -> None:
-    targets = arguments.target or list(TARGETS)
-    device = select_device(arguments.device)
+def prepare(arguments: argparse.Namespace, data: DataPaths) -> tuple[Corpus, list[Corpus], TrainingConfig]:
+    """The songs, the folds if they are cross-validated, and the settings."""
     corpus = read_corpus(data, arguments.extra)
     n_groups = corpus.without_extra["group"].nunique()
     if arguments.folds is not None and n_groups < 2 * arguments.folds:
         raise UserError(f"--folds {arguments.folds} needs twice as many artists; there are {n_groups}")
-    config = training_config(arguments, corpus)
+    folds = []
     if arguments.folds is not None:
         folds = make_folds(corpus, n_folds=arguments.folds, seed=arguments.seed)
+    return corpus, folds, training_config(arguments, corpus)
+
+
+def join_training(arguments: argparse.Namespace, data: DataPaths, paths: ModelPaths) -> None:
+    """What the processes beside the first do: train the networks with it, whenever it begins with some."""
+    device = select_device(arguments.device)
+    corpus, folds, config = prepare(arguments, data)
+    parts = {fingerprint(part, config): part for part in folds or [corpus]}
+    for name, wanted, device_type in jobs():
+        if wanted not in parts or device_type != device.type:
+            raise UserError(
+                f"process {rank()} has other songs, settings or another kind of device than the first; start all with "
+                "the same command, on machines that have the same folders"
+            )
+        train_networks(parts[wanted], config, device=device, paths=paths, name=name)
+
+
+def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, paths: ModelPaths) -> None:
+    targets = arguments.target or list(TARGETS)
+    device = select_device(arguments.device)
+    corpus, folds, config = prepare(arguments, data)
+    if folds:
         predicted = predict_folds(folds, config, device=device, paths=paths)
         measure_folds(targets, arguments.baselines, folds, predicted, paths=paths)
         songs, weights = corpus.without_extra, weights_trained_with(corpus, config, paths)
@@ -310,12 +334,18 @@ def train_or_cross_validate(arguments: argparse.Namespace, data: DataPaths, path
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    with only_first_prints():
+        arguments = parse_arguments()
     data, paths = DataPaths(arguments.data), ModelPaths(arguments.models)
-    if not data.splits.exists():  # before anything is made, as in a folder where nothing belongs
-        raise missing_file(data.splits, "data_loading.py")
-    with only_writer(paths.root, "model_train.py"):
-        train_or_cross_validate(arguments, data, paths)
+    with together():
+        if not data.splits.exists():  # before anything is made, as in a folder where nothing belongs
+            raise missing_file(data.splits, "data_loading.py")
+        if rank() > 0:
+            join_training(arguments, data, paths)
+        else:
+            with only_writer(paths.root, "model_train.py"):
+                train_or_cross_validate(arguments, data, paths)
+            from_first(None)  # ends the others' jobs
     return 0
 
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import call_main, library_splits, read_rows, some_weights_differ, start
+from conftest import call_main, library_splits, read_rows, run_python, some_weights_differ, start
 
 import model_train
 from music_learning.columns import SONG_COLUMNS, SPLITS, TARGETS
@@ -450,7 +450,7 @@ BAD_FLAGS = [
     ("--target", "loudness"),
     ("--epochs", "0"),
     ("--members", "0"),
-    ("--folds", "1"),
+    ("--folds", "2"),
     ("--baselines", "magic"),
 ]
 
@@ -479,3 +479,28 @@ def test_kill_9_and_again_ends_with_the_same_weights(loaded, tmp_path):
     assert not list(killed.glob("checkpoints/[!.]*.safetensors"))  # the killed run may leave a hidden half file
     descriptions = [json.loads(ModelPaths(root).description("energy").read_text()) for root in (killed, whole)]
     assert descriptions[0] == descriptions[1]
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "model_train.py")
+
+
+def test_two_processes_train_and_cross_validate(loaded, tmp_path):
+    paths, flags = ModelPaths(tmp_path), [*FAST_FLAGS, "mean", "--data", loaded, "--models", tmp_path]
+    done = run_python(*TORCHRUN, *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("energy: ours, test R2") == 1
+    assert json.loads(paths.description("energy").read_text())["training"]["n_processes"] == 2
+    done = run_python(*TORCHRUN, *flags, "--folds", 3)
+    assert done.returncode == 0, done.stderr
+    assert "for which alone the interval holds" not in done.stdout  # the model was trained as those of the folds
+    assert {row["split"] for row in read_rows(paths.results)} == {"test", "3-fold"}
+    assert set(json.loads(paths.intervals.read_text())) == {"energy"}
+    assert not list(tmp_path.glob("checkpoints/*.safetensors"))
+
+
+@pytest.mark.parametrize("flags", [("--data", "gone"), ("--epochs", "none")])
+def test_two_processes_say_once_what_is_wrong(tmp_path, flags):
+    done = run_python(*TORCHRUN, "--device", "cpu", "--models", tmp_path, *flags)
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1
+    assert done.stderr.count("Traceback") == 1  # torchrun's own

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from music_learning.songs.spectrograms import SpectrogramSet, SpectrogramSets
 
@@ -61,14 +61,30 @@ def collate(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 
 def make_loader(
-    dataset: SpectrogramDataset, *, batch_size: int, shuffle: bool = False, generator: torch.Generator | None = None
+    dataset: SpectrogramDataset,
+    *,
+    batch_size: int,
+    shuffle: bool = False,
+    generator: torch.Generator | None = None,
+    sampler: Sampler | None = None,
 ) -> DataLoader:
     """A loader of (B, n_rows, frames) float32 and labels (B, targets).
 
     When shuffled, `generator` decides the order, and a last batch of one song is left out: it has no standard deviation
     for batch normalisation to learn from.
+
+    Args:
+        sampler: decides which songs and their order instead; that of one process among several, say, whose last batch
+            of one song is not the only one.
     """
+    shuffle = shuffle and sampler is None
     drop_last = shuffle and len(dataset) > batch_size and len(dataset) % batch_size == 1
     return DataLoader(
-        dataset, batch_size, shuffle=shuffle, generator=generator, collate_fn=collate, drop_last=drop_last
+        dataset,
+        batch_size,
+        shuffle=shuffle,
+        sampler=sampler,
+        generator=generator,
+        collate_fn=collate,
+        drop_last=drop_last,
     )

@@ -1,10 +1,11 @@
 """Everything that decides a training run besides the data."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from music_learning.features.config import FeatureConfig
 from music_learning.model.cnn import NetworkConfig
 from music_learning.training.augmentation import AugmentationConfig
+from music_learning.training.distributed import n_processes
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class TrainingConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     n_members: int = 2  # networks per target, from different seeds
     epochs: int = 44  # at most, each over all training songs; the learning rate's schedule spans them
-    batch_size: int = 24
+    batch_size: int = 24  # of each process
     crop_frames: int = 256  # 8 s out of each song, another stretch in each epoch
     learning_rate: float = 2e-3  # at its highest
     warmup_fraction: float = 0.15  # share of the steps in which the learning rate rises; a half cosine brings it down
@@ -40,3 +41,11 @@ class TrainingConfig:
     kernel: KernelConfig = field(default_factory=KernelConfig)
     networks_share: float = 0.4  # of a value, until a cross-validation has learned it for each target
     seed: int = 0
+    n_processes: int = field(default_factory=n_processes)  # that train each network together: what torchrun says
+
+    def to_dict(self) -> dict:
+        """All settings, the number of processes only where there are several."""
+        settings = asdict(self)
+        if self.n_processes == 1:
+            del settings["n_processes"]
+        return settings

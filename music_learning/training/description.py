@@ -2,7 +2,6 @@
 
 import json
 import platform
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 import numpy as np
@@ -47,7 +46,7 @@ def describe(target: str, corpus: Corpus, config: TrainingConfig, runs: list[Tra
 
 def settings(config: TrainingConfig) -> dict:
     """The settings that a model's JSON keeps as `training`."""
-    return {name: value for name, value in asdict(config).items() if name not in IN_MODEL}
+    return {name: value for name, value in config.to_dict().items() if name not in IN_MODEL}
 
 
 def trained_model(target: str, corpus: Corpus, config: TrainingConfig, paths: ModelPaths) -> Ensemble | None:

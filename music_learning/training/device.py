@@ -3,16 +3,26 @@
 import torch
 
 from music_learning.errors import UserError
+from music_learning.training.distributed import local_rank, n_processes
 
 
 def select_device(name: str) -> torch.device:
-    """The device of this name; `auto` takes the first there is of cuda, mps and cpu. Raises UserError without it."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """The device of this name; `auto` takes the first there is of cuda, mps and cpu. Raises UserError without it.
+
+    Of several processes on a machine each takes a GPU of its own; mps has no way for them to talk.
+    """
+    alone = n_processes() == 1
+    available = {"cuda": torch.cuda.is_available(), "mps": alone and torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         raise UserError(f"there is no {name} device here; use --device auto")
-    return torch.device(name)
+    if name != "cuda" or alone:
+        return torch.device(name)
+    if local_rank() >= (count := torch.cuda.device_count()):
+        raise UserError(f"each process needs a GPU of its own; --nproc-per-node may be at most {count} here")
+    torch.cuda.set_device(local_rank())
+    return torch.device(name, local_rank())
 
 
 def has_bfloat16(device: torch.device) -> bool:

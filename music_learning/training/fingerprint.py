@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 
 from music_learning.songs.corpus import Corpus
 from music_learning.training.config import TrainingConfig
@@ -12,4 +11,4 @@ RULES = 2  # raise it when training makes something else of the same settings
 
 def fingerprint(corpus: Corpus, config: TrainingConfig) -> str:
     """A hash of everything that decides a model."""
-    return hashlib.sha256(json.dumps([RULES, asdict(config), corpus.fingerprint]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([RULES, config.to_dict(), corpus.fingerprint]).encode()).hexdigest()

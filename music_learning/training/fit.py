@@ -14,6 +14,7 @@ from music_learning.paths import ModelPaths
 from music_learning.songs.corpus import Corpus
 from music_learning.training.checkpoint import TrainingRun
 from music_learning.training.config import TrainingConfig
+from music_learning.training.distributed import from_first, rank
 from music_learning.training.fingerprint import fingerprint
 from music_learning.training.kernel import fit_kernel_models
 from music_learning.training.loop import train_network
@@ -22,23 +23,17 @@ from music_learning.training.loop import train_network
 def train_ensembles(
     corpus: Corpus, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
 ) -> tuple[dict[str, Ensemble], list[TrainingRun]]:
-    """Train the networks of all targets. Returns each target's model, and the training runs.
+    """Train the models of all targets. Returns each target's, and the training runs.
+
+    Other processes train the networks with this one, the first: their `jobs` have the name, what they train and on
+    which device.
 
     Raises UserError where the spectrograms are of another pipeline than the features of the config.
     """
     if difference := corpus.spectrograms.config.differences(config.features.pipeline):
         raise UserError(f"the spectrograms and the features have different pipeline settings: {difference}")
-    runs = []
-    with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=None) as bar:
-        for member, checkpoint in enumerate(checkpoint_paths(corpus, config, paths, name)):
-
-            def progress(training: TrainingRun, member: int = member) -> None:
-                bar.n = member * config.epochs + len(training.history)
-                bar.set_postfix({target: f"{loss:.3f}" for target, loss in training.best_loss.items()})
-
-            member_config = replace(config, seed=config.seed * 100 + member)
-            runs.append(train_network(corpus, member_config, device=device, checkpoint=checkpoint, progress=progress))
-        bar.n = bar.total
+    from_first((name, fingerprint(corpus, config), device.type))
+    runs = train_networks(corpus, config, device=device, paths=paths, name=name)
     models = {}
     for target, kernel in fit_kernel_models(corpus, config).items():
         model = Ensemble(
@@ -54,6 +49,25 @@ def train_ensembles(
         model.kernel = kernel
         models[target] = model.to(device).eval()
     return models, runs
+
+
+def train_networks(
+    corpus: Corpus, config: TrainingConfig, *, device: torch.device, paths: ModelPaths, name: str
+) -> list[TrainingRun]:
+    """Train each member's network of all targets, with a progress bar."""
+    runs = []
+    hidden = None if rank() == 0 else True  # None: where there is no terminal
+    with tqdm(total=config.n_members * config.epochs, desc=name, unit="epoch", disable=hidden) as bar:
+        for member, checkpoint in enumerate(checkpoint_paths(corpus, config, paths, name)):
+
+            def progress(training: TrainingRun, member: int = member) -> None:
+                bar.n = member * config.epochs + len(training.history)
+                bar.set_postfix({target: f"{loss:.3f}" for target, loss in training.best_loss.items()})
+
+            member_config = replace(config, seed=config.seed * 100 + member)
+            runs.append(train_network(corpus, member_config, device=device, checkpoint=checkpoint, progress=progress))
+        bar.n = bar.total
+    return runs
 
 
 def trained_network(training: TrainingRun, target: str) -> MoodNetwork:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from music_learning.columns import TARGETS
+from music_learning.errors import UserError, printable
 from music_learning.model.cnn import MoodNetwork
 from music_learning.songs.corpus import Corpus
 from music_learning.songs.dataset import SpectrogramDataset, make_loader
@@ -17,6 +18,15 @@ from music_learning.training.augmentation import augment
 from music_learning.training.checkpoint import TrainingRun
 from music_learning.training.config import TrainingConfig
 from music_learning.training.device import has_bfloat16
+from music_learning.training.distributed import (
+    from_first,
+    in_step,
+    mean_of_all,
+    n_processes,
+    own_seed,
+    own_share,
+    rank,
+)
 
 EVALUATION_BATCH = 16
 
@@ -39,15 +49,23 @@ def train_network(
     Random numbers come anew for each epoch from the seed and the epoch's number, so that a run that went on from a
     checkpoint ends as one that was never stopped.
 
+    Of several processes the first validates, writes and calls `progress`; all have the same weights and history, and so
+    decide the same.
+
     Args:
         checkpoint: written after each epoch.
         progress: called after each epoch.
+
+    Raises:
+        UserError: there are too few songs for the processes, or they read other checkpoints.
 
     Returns:
         The finished run; its `best` states are what to use.
     """
     train_set = SpectrogramDataset(corpus.spectrograms, corpus.train_and_extra, TARGETS, crop_frames=config.crop_frames)
     validation_set = SpectrogramDataset(corpus.spectrograms, corpus.validation, TARGETS)
+    if len(train_set) < n_processes():
+        raise UserError(f"{len(train_set)} training songs are too few for {n_processes()} processes; start fewer")
     variances = label_variances(train_set)
     torch.manual_seed(config.seed)
     network = MoodNetwork(replace(config.network, outputs=TARGETS))
@@ -55,17 +73,28 @@ def train_network(
     network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
+    if from_first(training.history) != training.history:
+        raise UserError(printable(f"{checkpoint} is another file here; --models is a folder that all machines share"))
+    in_training = in_step(training.network, device)
     validate_from = round(config.validate_from * config.epochs)
     while (epoch := len(training.history)) < config.epochs and not training.stalled(validate_from, config.patience):
-        training.history.append((train_epoch(training, train_set, epoch, config, device), None))
+        training.history.append((train_epoch(training, in_training, train_set, epoch, config, device), None))
         done = epoch + 1
         if done == config.epochs or (done >= validate_from and (done - validate_from) % config.validate_every == 0):
-            predicted = torch.from_numpy(predict(training.average, validation_set, device))
-            losses = (predicted - validation_set.labels).square().mean(dim=0) / variances
-            training.validated(losses.tolist(), config.smoothing)
-        training.save(checkpoint)
-        progress(training)
+            losses = validate(training, validation_set, variances, device) if rank() == 0 else []
+            training.validated(from_first(losses), config.smoothing)
+        if rank() == 0:
+            training.save(checkpoint)
+            progress(training)
     return training
+
+
+def validate(
+    training: TrainingRun, validation_set: SpectrogramDataset, variances: Tensor, device: torch.device
+) -> list[float]:
+    """Each target's mean loss with the average weights: squared error as a share of the labels' variance."""
+    predicted = torch.from_numpy(predict(training.average, validation_set, device))
+    return ((predicted - validation_set.labels).square().mean(dim=0) / variances).tolist()
 
 
 def label_variances(dataset: SpectrogramDataset) -> Tensor:
@@ -75,14 +104,24 @@ def label_variances(dataset: SpectrogramDataset) -> Tensor:
 
 
 def train_epoch(
-    training: TrainingRun, train_set: SpectrogramDataset, epoch: int, config: TrainingConfig, device: torch.device
+    training: TrainingRun,
+    in_training: nn.Module,
+    train_set: SpectrogramDataset,
+    epoch: int,
+    config: TrainingConfig,
+    device: torch.device,
 ) -> list[float]:
-    """Train on each song once. Returns each target's mean loss: squared error as a share of the labels' variance."""
+    """Train on each song once. Returns each target's mean loss: squared error as a share of the labels' variance.
+
+    Args:
+        in_training: the network of the run, as `in_step` gives it.
+    """
     seed = config.seed * 1_000_003 + epoch
-    torch.manual_seed(seed)  # decides the dropout
-    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(own_seed(seed))  # decides the dropout
+    generator = torch.Generator().manual_seed(own_seed(seed))
     train_set.generator = generator
-    loader = make_loader(train_set, batch_size=config.batch_size, shuffle=True, generator=generator)
+    share = own_share(train_set, seed)
+    loader = make_loader(train_set, batch_size=config.batch_size, shuffle=True, generator=generator, sampler=share)
     variances = label_variances(train_set).to(device)
     network, optimizer, losses = training.network.train(), training.optimizer, []
     floor_db = config.features.pipeline.floor_db
@@ -93,14 +132,14 @@ def train_epoch(
         levels_db = spectrograms[:, : config.network.n_mels].to(device)
         x = augment(levels_db, network.band_mean_db, floor_db, config.augmentation, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
-            predicted = network(x)
+            predicted = in_training(x)
         loss = (predicted.float() - labels.to(device)).square().mean(dim=0) / variances
         optimizer.zero_grad()
         loss.mean().backward()
         optimizer.step()
         losses.append(loss.detach())
         update_average(training.average, network, min(config.ema_decay, (1 + step) / (10 + step)))
-    return torch.stack(losses).mean(dim=0).tolist()
+    return mean_of_all(torch.stack(losses).mean(dim=0)).tolist()
 
 
 def learning_rate_factor(done: float, warmup_fraction: float) -> float:
