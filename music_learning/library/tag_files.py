@@ -17,7 +17,7 @@ from typing import BinaryIO
 from mutagen import FileType
 from mutagen.apev2 import APENoHeaderError, APEv2, APEValue
 from mutagen.asf import ASF, UNICODE, ASFValue
-from mutagen.flac import FLAC
+from mutagen.flac import FLAC, Padding, VCFLACDict
 from mutagen.mp4 import MP4, AtomDataType, MP4FreeForm
 from mutagen.oggflac import OggFLAC
 from mutagen.oggopus import OggOpus
@@ -26,10 +26,13 @@ from mutagen.oggvorbis import OggVorbis
 
 from music_learning.errors import UserError
 from music_learning.library.id3 import HEADER_BYTES, MARK, MAX_TAG_BYTES, Id3Tag, tag_bytes
+from music_learning.pipeline_config import FFMPEG_FORMATS
 
 MAX_READ_BYTES = 64_000_000  # of one file, for its tags; each reading counts as at least LEAST_READ_BYTES
 LEAST_READ_BYTES = 1000
 BLOCK_BYTES = 1_000_000
+# Of FFmpeg, where nothing is decoded: one packet tells enough, while it looks at seconds of a WAV for hidden surround.
+QUICK_OPTIONS = {"format_whitelist": FFMPEG_FORMATS, "max_probe_packets": "1"}
 _FREE = "----:com.apple.iTunes:"
 _OWN = ("energy", "danceability", "valence")  # user-defined, and called so everywhere
 _ID3 = {"title": "TIT2", "artist": "TPE1", "album": "TALB", "date": "TDRC", "isrc": "TSRC"} | {
@@ -96,6 +99,10 @@ class TagFile(ABC):
         """Let a field hold a value in the place where it was, or at the end; None takes it out."""
 
     @abstractmethod
+    def others(self, fields: list[str]) -> object:
+        """All that the tags hold besides some fields, to be compared."""
+
+    @abstractmethod
     def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         """Write a copy of the file with these tags.
 
@@ -108,7 +115,7 @@ class TagFile(ABC):
 
 
 class Id3File(TagFile):
-    """ID3v2 before all else: mp3 and TTA, and ADTS, to which nobody writes it."""
+    """ID3v2 before all else: mp3 and TTA, and AAC without a container where it has such a tag already."""
 
     whole_bpm = True  # TBPM is "an integer and represented as a numerical string"
 
@@ -148,6 +155,11 @@ class Id3File(TagFile):
             else:
                 frames = [self.tag.text_frame(name, description or None, value.texts)]
         self.tag.frames[:] = _replaced(self.tag.frames, places, frames)
+
+    def others(self, fields: list[str]) -> object:
+        names = (self.names[field].partition(":") for field in fields)
+        places = {k for name, _, description in names for k in self.tag.named(name, description or None)}
+        return [frame for k, frame in enumerate(self.tag.frames) if k not in places]
 
     def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         if not self.tag.is_whole:
@@ -233,6 +245,11 @@ class VorbisFile(TagFile):
         pairs = [] if value is None else value.exact or [(field.upper(), text) for text in value.texts]
         self.file.tags[:] = _replaced([*self.file.tags], self._places(field), [tuple(pair) for pair in pairs])
 
+    def others(self, fields: list[str]) -> object:
+        pairs = [pair for pair in self.file.tags or () if pair[0].lower() not in fields]
+        blocks = self.file.metadata_blocks if isinstance(self.file, FLAC) else ()
+        return pairs, [block.write() for block in blocks if block.code not in (Padding.code, VCFLACDict.code)]
+
     def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         if any("\ufffd" in text or re.fullmatch(r"unknown\d+", name) for name, text in self.file.tags or ()):
             raise UserError("it has comments that are no UTF-8 or have no name, which would be lost")
@@ -275,6 +292,10 @@ class Mp4File(TagFile):
         else:
             self.file.tags[key] = [MP4FreeForm(text.encode(), AtomDataType.UTF8) for text in value.texts]
 
+    def others(self, fields: list[str]) -> object:
+        keys = [self._key(field) for field in fields]
+        return {key: value for key, value in (self.file.tags or {}).items() if key not in keys}
+
     def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         _save_padded(self.file, source, target, n_bytes)
 
@@ -306,6 +327,10 @@ class ApeFile(TagFile):
             self.tags[key] = APEValue(text, kind)
         else:
             self.tags[key] = value.texts
+
+    def others(self, fields: list[str]) -> object:
+        keys = [self._key(field) for field in fields]
+        return {key: (value.kind, value.value) for key, value in self.tags.items() if key not in keys}
 
     def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         shutil.copyfile(source, target)
@@ -339,6 +364,10 @@ class AsfFile(TagFile):
         texts = [] if value is None else value.texts
         attributes = [(_ASF[field], ASFValue(text, UNICODE)) for text in texts]
         self.file.tags[:] = _replaced([*self.file.tags], places, attributes)
+
+    def others(self, fields: list[str]) -> object:
+        names = [_ASF[field] for field in fields]
+        return sorted((name, repr(value)) for name, value in self.file.tags if name not in names)
 
     def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         _save_padded(self.file, source, target, n_bytes)
@@ -376,8 +405,15 @@ def open_tags(path: Path) -> TagFile | None:
         file.seek(0)
         if follows == b"fLaC":
             return VorbisFile(FLAC(file))
+        if not start.startswith(MARK) and _is_adts(follows):
+            return None
         has_id3 = start.startswith((MARK, *_ID3_MARKS)) or path.suffix.lower() in _ID3_SUFFIXES
         return Id3File(file) if has_id3 else None
+
+
+def _is_adts(start: bytes) -> bool:
+    """Whether a file begins as AAC without a container does: with a layer of 0, which MPEG audio never has."""
+    return len(start) > 1 and start[0] == 0xFF and start[1] & 0xF6 == 0xF0
 
 
 def _ape_tags(file: BoundedFile) -> APEv2:

@@ -7,8 +7,7 @@ import av
 from mutagen.apev2 import APEv2
 from mutagen.id3 import ParseID3v1
 
-from music_learning.library.tag_files import ApeFile, BoundedFile, TagFile, open_tags
-from music_learning.pipeline_config import FFMPEG_FORMATS
+from music_learning.library.tag_files import QUICK_OPTIONS, ApeFile, BoundedFile, TagFile, open_tags
 
 TAGS = ("title", "artist", "album", "date", "isrc")
 MAX_LETTERS = 20_000  # of a tag; a title may have thousands
@@ -68,8 +67,7 @@ def _by_ffmpeg(path: Path) -> dict[str, str | None]:
     with open(path, "rb") as file:
         if not file.read(4).startswith(_ASKED_OF_FFMPEG):
             return {}
-    options = {"format_whitelist": FFMPEG_FORMATS}
-    with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
+    with av.open(f"file:{path}", options=QUICK_OPTIONS, metadata_errors="replace") as container:
         streams = container.streams.audio
         known = {**(streams[0].metadata if streams else {}), **container.metadata}
     known = {name.lower(): text for name, text in known.items()}
