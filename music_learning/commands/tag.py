@@ -4,13 +4,13 @@
     music-learning tag --write bpm initialkey --where "tempo > 120" --yes
     music-learning tag --undo --yes
 
-Without --yes nothing is changed: a line for each file tells what would be. The sound and all other tags stay as they are,
-byte for byte; what the fields held before is kept in the library, and --undo brings it back, but for what another program
-has changed since. A file that can't be changed is told, with the reason, and makes the exit status 1.
+Without --yes nothing is changed: a line for each file tells what would be. The sound and all other tags stay as they
+are; what the fields held before is kept in the library, and --undo brings it back, but for what another program has
+changed since. A file that can't be changed is told, with the reason, and makes the exit status 1.
 
 mp3, WAV, AIFF and TTA get ID3 (TBPM, TKEY, TMOO, TXXX:ENERGY), FLAC, Ogg and Opus comments (BPM, INITIALKEY, MOOD,
-ENERGY), m4a and mp4 atoms (tmpo, initialkey, MOOD, ENERGY), ape and wv APEv2 items, wma attributes. energy, danceability
-and valence are written as numbers from 0 to 1. docs/library.md has more.
+ENERGY), m4a and mp4 atoms (tmpo, initialkey, MOOD, ENERGY), ape and wv APEv2 items, wma attributes. energy,
+danceability and valence are written as numbers from 0 to 1. docs/library.md has more.
 """
 
 import argparse

@@ -88,6 +88,7 @@ class Value:
 class TagFile(ABC):
     """The tags of one file, in memory."""
 
+    containers: tuple[str, ...]  # in which such tags are written, by FFmpeg's names
     whole_bpm = False  # whether a field for the tempo takes whole numbers alone
 
     @abstractmethod
@@ -117,6 +118,7 @@ class TagFile(ABC):
 class Id3File(TagFile):
     """ID3v2 before all else: mp3 and TTA, and AAC without a container where it has such a tag already."""
 
+    containers = ("mp3", "tta", "aac")
     whole_bpm = True  # TBPM is "an integer and represented as a numerical string"
 
     def __init__(self, file: BoundedFile) -> None:
@@ -179,6 +181,8 @@ _DATE_2_3 = ("TYER", "TDAT")
 class ChunkFile(Id3File):
     """ID3v2 in a chunk of its own: WAV and AIFF."""
 
+    containers = ("wav", "aiff")
+
     def __init__(self, file: BoundedFile) -> None:
         form = file.read(12)
         self.order, self.name = ("little", b"id3 ") if form.startswith(b"RIFF") else ("big", b"ID3 ")
@@ -229,6 +233,8 @@ class ChunkFile(Id3File):
 class VorbisFile(TagFile):
     """Vorbis comments, of FLAC and what is in Ogg."""
 
+    containers = ("flac", "ogg")
+
     def __init__(self, file: FileType) -> None:
         self.file = file
 
@@ -259,6 +265,7 @@ class VorbisFile(TagFile):
 class Mp4File(TagFile):
     """The atoms of iTunes, in MP4."""
 
+    containers = ("mov,mp4,m4a,3gp,3g2,mj2",)
     whole_bpm = True
 
     def __init__(self, file: MP4) -> None:
@@ -302,6 +309,8 @@ class Mp4File(TagFile):
 
 class ApeFile(TagFile):
     """APEv2, behind all else: Monkey's Audio and WavPack."""
+
+    containers = ("ape", "wv")
 
     def __init__(self, tags: APEv2) -> None:
         self.tags = tags
@@ -348,6 +357,8 @@ class ApeFile(TagFile):
 class AsfFile(TagFile):
     """The attributes of ASF: wma."""
 
+    containers = ("asf",)
+
     def __init__(self, file: ASF) -> None:
         self.file = file
 
@@ -375,6 +386,7 @@ class AsfFile(TagFile):
 
 _OGG_KINDS = {b"OpusHead": OggOpus, b"\x01vorbis": OggVorbis, b"\x7fFLAC": OggFLAC, b"Speex   ": OggSpeex}
 _ASF_MARK = bytes.fromhex("3026b2758e66cf11")
+_CHUNKED = ((b"RIFF", b"WAVE"), (b"FORM", b"AIFF"), (b"FORM", b"AIFC"))
 _APE_MARKS = (b"MAC ", b"wvpk")
 _ID3_MARKS = (b"\xff", b"TTA1")  # of what follows an ID3 tag, or could
 _ID3_SUFFIXES = (".mp3", ".mp2", ".tta")  # of a file that may begin with something else
@@ -390,7 +402,7 @@ def open_tags(path: Path) -> TagFile | None:
         file = BoundedFile(opened)
         start = file.read(_TYPICAL_START)
         file.seek(0)
-        if start[:4] == b"RIFF" and start[8:12] == b"WAVE" or start[:4] == b"FORM" and start[8:11] == b"AIF":
+        if (start[:4], start[8:12]) in _CHUNKED:
             return ChunkFile(file)
         if start.startswith(b"OggS"):
             return next((VorbisFile(kind(file)) for mark, kind in _OGG_KINDS.items() if mark in start), None)

@@ -1,8 +1,8 @@
 """Write tags into an audio file so that its sound and all its other tags stay as they are, whatever ends the program.
 
-A copy beside the file gets the tags and is compared with it: the packets of all streams, as FFmpeg takes them out of the
-container, and every other tag must be the same. Then it takes the file's place at once. A link is followed; of a file
-with several names (hard links) only this one gets the copy.
+A copy beside the file gets the tags and is compared with it: the packets of all streams, as FFmpeg takes them out of
+the container, and every other tag must be the same. Then it takes the file's place at once. A link is followed; of a
+file with several names (hard links) only this one gets the copy.
 """
 
 import hashlib
@@ -10,15 +10,16 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
-import numpy as np
 from mutagen import MutagenError
 
 from music_learning.errors import UserError
 from music_learning.files import atomic, sha256_of
+from music_learning.library.rows import AudioFile
 from music_learning.library.tag_files import QUICK_OPTIONS, TagFile, Value, open_tags
 
 SPARE_BYTES = 10_000_000  # that a disk shall have left beside a copy
@@ -44,20 +45,16 @@ class Change:
 
 def state_of(path: Path) -> FileState:
     """A file's size and time of change. Raises UserError where there is no file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        raise UserError("there is no such file any more; scan its folder again") from None
-    return FileState(status.st_size, f"{np.datetime64(status.st_mtime_ns, 'ns')}Z")
+    n_bytes, modified = AudioFile.at(path).state()
+    if n_bytes is None or modified is None:
+        raise UserError("there is no such file any more; scan its folder again")
+    return FileState(n_bytes, modified)
 
 
 def check_changeable(path: Path) -> None:
     """Raise UserError with the reason where a file may not be changed."""
-    try:
-        status = path.stat()
-        folder = Path(os.path.realpath(path)).parent
-    except (OSError, ValueError):
-        raise UserError("there is no such file any more; scan its folder again") from None
+    state_of(path)
+    status, folder = path.stat(), Path(os.path.realpath(path)).parent
     if not stat.S_ISREG(status.st_mode):
         raise UserError("it is no file")
     if not status.st_mode & 0o222 or not os.access(path, os.W_OK):
@@ -117,7 +114,9 @@ def rewrite(
     for change in changes:
         if change.old is not None and change.old.exact is None:
             raise UserError(f"its {change.field} is no text, and could not be restored")
-    sound = packets_hash(path)
+    sound = packets_of(path)
+    if sound.container not in tags.containers:
+        raise UserError("its first bytes are of another kind than what follows")
     others = tags.others([change.field for change in changes])
     for change in changes:
         tags.put(change.field, change.new)
@@ -136,15 +135,23 @@ def rewrite(
     return made
 
 
-def packets_hash(path: Path) -> str:
-    """A hash of all that a file's container holds to be decoded, with its times; nothing is decoded.
+@dataclass(frozen=True)
+class Packets:
+    """What a file holds to be decoded: its container, by FFmpeg's name, and a hash of all packets with their times."""
 
-    Raises:
-        UserError: FFmpeg can't read it, and so nobody can say whether it stays as it is.
+    container: str
+    sha256: str
+
+
+def packets_of(path: Path) -> Packets:
+    """Take a file's packets out of its container; nothing is decoded.
+
+    Raises UserError where FFmpeg can't, and so nobody could say whether they stay as they are.
     """
     digest = hashlib.sha256()
     try:
         with av.open(f"file:{path}", options=QUICK_OPTIONS) as container:
+            name = container.format.name
             for stream in container.streams:
                 codec = stream.codec_context
                 digest.update(repr((stream.type, codec and codec.name, stream.time_base)).encode())
@@ -153,7 +160,7 @@ def packets_hash(path: Path) -> str:
                 digest.update(packet)
     except (av.FFmpegError, OSError, ValueError):
         raise UserError("it is damaged, so that nobody could say whether its sound stays as it is") from None
-    return digest.hexdigest()
+    return Packets(name, digest.hexdigest())
 
 
 def _take_over(path: Path, copy: Path) -> None:
@@ -161,16 +168,14 @@ def _take_over(path: Path, copy: Path) -> None:
     shutil.copystat(path, copy)
     status = path.stat()
     if hasattr(os, "chown"):
-        try:
+        with suppress(OSError):  # only root may give files away
             os.chown(copy, status.st_uid, status.st_gid)
-        except OSError:  # only root may give files away
-            pass
     os.utime(copy)
 
 
-def _check(copy: Path, sound: str, others: object, changes: list[Change]) -> None:
+def _check(copy: Path, sound: Packets, others: object, changes: list[Change]) -> None:
     """Raise UserError unless a copy differs from its file in these fields alone."""
-    if packets_hash(copy) != sound:
+    if packets_of(copy) != sound:
         raise UserError("writing tags would change its sound, since it is damaged or unusual; it is left as it was")
     made = opened(copy)
     if made.others([change.field for change in changes]) != others:

@@ -76,7 +76,7 @@ def _by_ffmpeg(path: Path) -> dict[str, str | None]:
 
 
 def _clean(texts: list[str]) -> str | None:
-    """Texts as one that a database takes: no zeros, no halves of characters, at most MAX_LETTERS; None if it is empty."""
+    """Texts as one that a database takes: no zeros or halves of characters, at most MAX_LETTERS; None if it is empty."""
     joined = "; ".join(dict.fromkeys(stripped for text in texts if (stripped := text.replace("\0", " ").strip())))
     whole = joined[:MAX_LETTERS].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return whole or None

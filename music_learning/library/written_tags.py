@@ -1,8 +1,9 @@
 """Which tags were written from a library into its songs' files, and what had been there before: kept in the library.
 
-A row of `written_tags` is there before its file changes, and tells of one field what it held and what it gets. So what
-a field held before all writing is found backwards from what it holds now, also where a run was killed, and where another
-program has changed it in between. `unfinished_tags` has the copy that is being made, for the run after a killed one.
+A row of `written_tags` is there before its file changes, and tells of one field what it held and what it gets. So
+what a field held before all writing is found backwards from what it holds now, also where a run was killed, and where
+another program has changed it in between. `unfinished_tags` has the copy that is being made, for the run after a killed
+one.
 """
 
 import json
@@ -20,7 +21,8 @@ from music_learning.library.scan import now
 from music_learning.library.tag_files import TagFile, Value
 from music_learning.library.tagging import Change, FileState, changes_to, check_changeable, opened, rewrite, state_of
 
-ROW_COLUMNS = ("song_id", "path", "file", "bytes", "modified", "sha256", "error", "missing") + (
+ROW_COLUMNS = (
+    *("song_id", "path", "file", "bytes", "modified", "sha256", "error", "missing"),
     *("energy", "danceability", "valence", "mood", "tempo", "key", "mode"),
 )
 FIELDS = ("energy", "danceability", "valence", "mood", "bpm", "initialkey")
@@ -79,7 +81,6 @@ def has_table(library: Library) -> bool:
 
 def prepare(library: Library) -> None:
     """Make the tables where they are missing, and put right what a killed run has left."""
-    library.connection.execute("PRAGMA synchronous = FULL")  # old values have to be on the disk before they are gone
     _together(library, [(table, ()) for table in _TABLES])
     for song_id, copy, *made in _rows(library, "SELECT * FROM unfinished_tags"):
         with suppress(OSError):
@@ -132,7 +133,7 @@ def write(library: Library, song: Song, tags: TagFile, changes: list[Change]) ->
 
 
 def plan_undo(library: Library, song: Song) -> Undone:
-    """What would become of a song's file by taking back what was written. Raises UserError where it can't be changed."""
+    """What taking back what was written would do to a song's file. Raises UserError where it can't be changed."""
     check_changeable(song.local)
     tags = opened(song.local)
     rows = _rows(
@@ -224,7 +225,7 @@ def _rewrite(
         if is_known:
             update = "UPDATE unfinished_tags SET bytes = ?, modified = ?, sha256 = ? WHERE song_id = ?"
             statements.append((update, (made.bytes, made.modified, made.sha256, song.song_id)))
-        _together(library, statements)
+        _together(library, statements, lasting=True)
 
     return rewrite(song.local, tags, changes, n_bytes=n_bytes, on_copy=note_copy, on_made=note_made)
 
@@ -257,8 +258,14 @@ def _rows(library: Library, statement: str, values: Sequence[object] = ()) -> li
     return library.connection.execute(statement, values).fetchall()
 
 
-def _together(library: Library, statements: Iterable[tuple[str, Sequence[object]]]) -> None:
-    """Change the library, all or nothing."""
-    with library.turn, library.connection:
-        for statement, values in statements:
-            library.connection.execute(statement, values)
+def _together(library: Library, statements: Iterable[tuple[str, Sequence[object]]], *, lasting: bool = False) -> None:
+    """Change the library, all or nothing.
+
+    Args:
+        lasting: wait until it is on the disk, so that no crash of the machine can take it away.
+    """
+    with library.turn:
+        library.connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+        with library.connection:
+            for statement, values in statements:
+                library.connection.execute(statement, values)
