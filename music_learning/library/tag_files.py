@@ -54,6 +54,10 @@ _ASF = {"title": "Title", "artist": "Author", "album": "WM/AlbumTitle", "date": 
 }
 
 
+class TooLongError(OSError):
+    """More was to be read than tags are worth."""
+
+
 class BoundedFile:
     """A file of which only so much can be read: what a damaged tag says of its own length costs no memory or time."""
 
@@ -64,7 +68,7 @@ class BoundedFile:
         data = self.file.read(self.left + 1 if n is None or n < 0 else min(n, self.left + 1))
         self.left -= max(len(data), LEAST_READ_BYTES)
         if self.left < 0:
-            raise OSError("its tags are too long to read")
+            raise TooLongError("its tags are too long to read")
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

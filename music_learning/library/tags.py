@@ -7,7 +7,7 @@ import av
 from mutagen.apev2 import APEv2
 from mutagen.id3 import ParseID3v1
 
-from music_learning.library.tag_files import QUICK_OPTIONS, ApeFile, BoundedFile, TagFile, open_tags
+from music_learning.library.tag_files import QUICK_OPTIONS, ApeFile, BoundedFile, TagFile, TooLongError, open_tags
 
 TAGS = ("title", "artist", "album", "date", "isrc")
 MAX_LETTERS = 20_000  # of a tag; a title may have thousands
@@ -25,6 +25,8 @@ def read_tags(path: Path) -> dict[str, str | None]:
     for read in (_by_name, _at_the_end, _by_ffmpeg):
         try:
             found |= read(path)
+        except TooLongError:  # FFmpeg would read it all
+            break
         except Exception:  # tags are never worth a song
             continue
         if any(found.values()):
@@ -76,7 +78,7 @@ def _by_ffmpeg(path: Path) -> dict[str, str | None]:
 
 
 def _clean(texts: list[str]) -> str | None:
-    """Texts as one that a database takes: no zeros or halves of characters, at most MAX_LETTERS; None if it is empty."""
+    """Texts as one that a database takes: without zeros and halves of characters, of at most MAX_LETTERS; or None."""
     joined = "; ".join(dict.fromkeys(stripped for text in texts if (stripped := text.replace("\0", " ").strip())))
     whole = joined[:MAX_LETTERS].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return whole or None
