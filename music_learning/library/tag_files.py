@@ -371,13 +371,15 @@ class AsfFile(TagFile):
         if not values:
             return None
         texts = [str(value) for value in values]
-        plain = all(value.TYPE == UNICODE and value.language is None and value.stream is None for value in values)
-        return Value(texts, texts if plain else None)
+        parts = [[str(value), value.language, value.stream] for value in values]
+        return Value(texts, parts if all(value.TYPE == UNICODE for value in values) else None)
 
     def put(self, field: str, value: Value | None) -> None:
         places = [k for k, (name, _) in enumerate(self.file.tags) if name == _ASF[field]]
-        texts = [] if value is None else value.texts
-        attributes = [(_ASF[field], ASFValue(text, UNICODE)) for text in texts]
+        parts = [] if value is None else value.exact or [(text, None, None) for text in value.texts]
+        attributes = [
+            (_ASF[field], ASFValue(text, UNICODE, language=language, stream=stream)) for text, language, stream in parts
+        ]
         self.file.tags[:] = _replaced([*self.file.tags], places, attributes)
 
     def others(self, fields: list[str]) -> object:

@@ -150,7 +150,7 @@ def packets_of(path: Path) -> Packets:
     """
     digest = hashlib.sha256()
     try:
-        with av.open(f"file:{path}", options=QUICK_OPTIONS) as container:
+        with av.open(f"file:{path}", options=QUICK_OPTIONS, metadata_errors="replace") as container:
             name = container.format.name
             for stream in container.streams:
                 codec = stream.codec_context

@@ -195,7 +195,9 @@ def test_damaged_tags_raise_nothing(suffix, tmp_path):
     for _ in range(60):
         data = bytearray(whole[: generator.choice((len(whole), len(whole) // 2, 200, 30))])
         for _ in range(generator.choice((0, 1, 3, 10))):
-            data[generator.randrange(min(400, len(data)))] = generator.choice((0, 127, 128, 255, generator.randrange(256)))
+            data[generator.randrange(min(400, len(data)))] = generator.choice(
+                (0, 127, 128, 255, generator.randrange(256))
+            )
         path.write_bytes(data)
         tags = read_tags(path)
         assert tuple(tags) == TAGS
