@@ -16,7 +16,8 @@ from synthetic import make_clips
 from music_learning.columns import TARGETS
 from music_learning.library.files import find_files
 from music_learning.library.hearing import hear
-from music_learning.library.rows import AudioFile
+from music_learning.library.outputs import Output
+from music_learning.library.rows import AudioFile, Listener
 from music_learning.library.tables import CSV, Table
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
@@ -26,18 +27,18 @@ N_DIFFERENT = 100  # synthetic clips, each heard ten times
 N_ALONE = 50
 
 
-class Rows(list):
+class Rows(Output):
     """Keeps the rows."""
 
     path = "memory"
 
-    def has(self, key: tuple[str, ...]) -> bool:
-        return False
+    def __init__(self) -> None:
+        self.rows = []
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
-        super().append(row)
+        self.rows.append(row)
 
-    def finish(self, keys: list[tuple[str, ...]]) -> None:
+    def finish(self) -> None:
         pass
 
 
@@ -54,16 +55,16 @@ def main() -> None:
         rows = Rows()
         with Table(Path(results, "moods.csv"), CSV) as table:
             start = time.perf_counter()
-            hear([AudioFile.at(clip) for clip in clips], predictor, [rows, table])
+            hear([AudioFile.at(clip) for clip in clips], Listener(predictor), [rows, table])
             took_s = time.perf_counter() - start
         alone = [predictor.predict(clip).values for clip in clips[:N_ALONE]]
     apart = max(
         abs(row[target] - values[target])
-        for row, values in zip(rows, alone, strict=False)
+        for row, values in zip(rows.rows, alone, strict=False)
         if row["error"] is None
         for target in TARGETS
     )
-    failed = sum(row["error"] is not None for row in rows)
+    failed = sum(row["error"] is not None for row in rows.rows)
     print(f"{len(clips) / took_s:.1f} clips per second ({len(clips)} clips, {failed} failed)")
     print(f"at most {apart:.1e} from what {N_ALONE} of them give alone (rows are rounded to 5e-5)")
 

@@ -1,10 +1,11 @@
-"""What a folder run keeps when it is killed, and whether two commands can write to one folder.
+"""What a folder run and a scan keep when they are killed, and whether two commands can write to one place.
 
     python benchmarks/killed_runs.py                 1,000 files, `kill -9` at 10 random moments; two writers, 10 times
     python benchmarks/killed_runs.py --files 100
 
 After each kill, every row that had been printed must be in the tables, as the uninterrupted run has it; the same
-command must end with the same bytes, having heard each row that was kept only once. Exits with 1 where anything failed.
+command must end with the same bytes, having heard each row that was kept only once. A library must keep every row that
+a reader had seen in it, and end with the rows of an uninterrupted scan. Exits with 1 where anything failed.
 """
 
 import argparse
@@ -14,9 +15,11 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +28,7 @@ from tqdm import tqdm
 
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.files import write_table
+from music_learning.library.schema import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 N_FILES = 1000
@@ -109,6 +113,42 @@ def kill_and_go_on(album: Path, folder: Path, reference: Path, *, times_s: tuple
     return faults
 
 
+def library_rows(path: Path) -> dict[bytes, tuple]:
+    """What a library has of each file, but when it heard it and under which number."""
+    columns = ", ".join(f'"{name}"' for name in (*COLUMNS, "embedding") if name != "heard")
+    with closing(sqlite3.connect(path)) as connection:
+        return {path: tuple(row) for path, *row in connection.execute(f"SELECT path, {columns} FROM songs")}
+
+
+def kill_scan_and_go_on(album: Path, folder: Path, *, seed: int) -> list[str]:
+    """As `kill_and_go_on`, of a scan: a reader looks at its library until the moment that it is killed."""
+    generator, faults = random.Random(seed), []
+    reference, killed = folder / "reference.sqlite", folder / "killed.sqlite"
+    run = [sys.executable, "-m", "music_learning", "scan", str(album), "--library"]
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": ENVIRONMENT, "cwd": ROOT}
+    start = time.perf_counter()
+    subprocess.run([*run, str(reference)], **options)
+    took_s, expected = time.perf_counter() - start, library_rows(reference)
+    for n in range(N_KILLS):
+        process, seen = subprocess.Popen([*run, str(killed)], **options), {}
+        end = time.perf_counter() + generator.uniform(0, 2 * took_s / N_KILLS + 3)
+        while time.perf_counter() < end and process.poll() is None:
+            time.sleep(0.01)
+            with suppress(sqlite3.OperationalError):  # it is being made
+                seen = library_rows(killed) if killed.exists() else {}
+        process.kill()
+        process.wait()
+        kept = library_rows(killed) if seen else {}
+        if not set(seen) <= set(kept) or any(kept[path] != expected[path] for path in kept):
+            faults.append(f"kill {n + 1} of the scan: a row is gone, or differs from the uninterrupted scan's")
+        print(f"kill {n + 1} of the scan: {len(seen):5} seen, {len(kept):5} of {len(expected)} kept", flush=True)
+    last = subprocess.run([*run, str(killed)], capture_output=True, text=True, env=ENVIRONMENT, cwd=ROOT)
+    print(f"last scan: {last.stdout.splitlines()[0]}", flush=True)
+    if library_rows(killed) != expected:
+        faults.append("the library differs from the uninterrupted scan's")
+    return faults
+
+
 def make_data(folder: Path) -> None:
     """What data_collection.py leaves: a few songs."""
     (folder / "previews").mkdir(parents=True)
@@ -163,6 +203,7 @@ def main() -> int:
         times_s = uninterrupted(album, folder / "reference")
         print(f"{arguments.files} files, uninterrupted: {times_s[1]:.0f} s", flush=True)
         faults = kill_and_go_on(album, folder / "killed", folder / "reference", times_s=times_s, seed=arguments.seed)
+        faults += kill_scan_and_go_on(album, folder, seed=arguments.seed)
         make_data(folder / "data")
         writers = {
             "model_demo.py": ([album, "--csv", "two.csv"], "two.csv"),
@@ -177,7 +218,7 @@ def main() -> int:
             print(f"two of {script}: {refused} of {N_TRIES} second ones refused", flush=True)
             if refused < N_TRIES:
                 faults.append(f"{script}: a second writer was not refused")
-    print("\n".join(faults) or "every finished row was kept; the tables are those of the uninterrupted run")
+    print("\n".join(faults) or "every finished row was kept; tables and library are those of the uninterrupted runs")
     return 1 if faults else 0
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -35,7 +36,7 @@ COLUMNS = [
     *("duration_ms", "time_signature", "acousticness_low", "acousticness_high", "speechiness_low", "speechiness_high"),
     *("instrumentalness_low", "instrumentalness_high"),
     *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
-    *("bytes", "modified", "model"),
+    *("title", "artist", "album", "date", "isrc", "bytes", "modified", "sha256", "model"),
 ]
 
 
@@ -199,6 +200,7 @@ def test_bad_file_s_row_in_the_table(trained, tmp_path):
     (row,) = read_rows(tmp_path / "moods.csv")
     assert row["model"].startswith(music_learning.__version__)
     expected = {"file": "broken.mp3", "error": "not an audio file, or too damaged to open", "bytes": "800"}
+    expected |= {"sha256": hashlib.sha256(b"no audio" * 100).hexdigest()}
     assert row == dict.fromkeys(COLUMNS, "") | expected | {name: row[name] for name in ("modified", "model")}
 
 

@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from music_learning.errors import UserError, printable, report
+from music_learning.errors import UserError, report
 from music_learning.library.database import Library
 from music_learning.library.scan import LocalFiles, count_outdated, scan, summary
 from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help="folder of the models (default: released)")
     parsed = parser.parse_args(arguments)
     files = LocalFiles(parsed.folders)
+    if not len(files):
+        raise UserError(f"there is no audio file in {', '.join(map(str, parsed.folders))}")
     with Library.write(parsed.library, create=True) as library:
-        if not len(files):
-            raise UserError(f"there is no audio file in {', '.join(map(str, parsed.folders))}")
         predictor = Predictor.load(parsed.models)
         if n_outdated := count_outdated(library, files, predictor.models_version):
             print(f"{n_outdated:,} songs were heard by other models and are heard again", file=sys.stderr)
@@ -43,5 +43,6 @@ def main(arguments: list[str]) -> int:
     if not outcome.broken:
         print("\n".join(summary(outcome, found)))
     if outcome.failed:
-        report(f"{outcome.failed:,} files can't be used; {printable(str(parsed.library))} says why in its column error")
+        n_files = outcome.heard + outcome.known
+        report(f"{outcome.failed:,} of {n_files:,} files could not be used; the column error of the library says why")
     return 1 if outcome.failed or outcome.broken else 0

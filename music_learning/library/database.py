@@ -6,7 +6,7 @@ its embedding. A row is in the file as soon as its song was heard; whatever kill
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -51,8 +51,7 @@ class Library:
             raise UserError(f"there is no library {path}; make it with music-learning scan FOLDER --library {path}")
         with _clearly(path):
             connection = _connected(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            _check(path, connection)
-            return cls(path, connection, None)
+            return cls(path, _checked(path, connection), None)
 
     @classmethod
     def write(cls, path: Path, *, create: bool = False) -> Self:
@@ -67,21 +66,19 @@ class Library:
         if not create and not path.exists():
             return cls.open(path)  # which says so
         check_output(path)
-        refusal = f"another run writes to {path}; wait until it has ended"
-        try:
-            lock = open(f"{path}.lock", "a")  # noqa: SIM115  (the database itself must not be opened beside SQLite)
+        try:  # a file of its own, since the database must not be opened beside SQLite
+            lock = open(path.with_name(f".{path.name}.lock"), "a")  # noqa: SIM115
         except OSError as error:
             raise UserError(f"{path} can't be written: {error.strerror}") from None
         try:
-            hold(lock, refusal)
+            hold(lock, f"another run writes to {path}; wait until it has ended")
             with _clearly(path):
                 connection = _connected(path)
-                if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] and not _ids(connection):
-                    connection.execute("PRAGMA journal_mode = WAL")
+                if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                     connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-                _check(path, connection)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")  # a crash of the machine may cost the last rows
+                _checked(path, connection).execute(
+                    "PRAGMA synchronous = NORMAL"
+                )  # what a power cut costs is heard anew
                 return cls(path, connection, lock)
         except BaseException:
             lock.close()
@@ -94,10 +91,13 @@ class Library:
             columns: names, trusted: `song_id`, `path`, those of COLUMNS, `embedding`.
             where: SQL, trusted, with `?` for each of the values; may end in an ORDER BY.
         """
-        with _clearly(self.path):
+        with self.turn, _clearly(self.path):
             found = self.connection.execute(f"SELECT {_names(columns)} FROM songs WHERE {where}", values)
-            while rows := found.fetchmany(ROWS_AT_ONCE):
-                yield from rows
+            rows = found.fetchmany(ROWS_AT_ONCE)
+        while rows:
+            yield from rows
+            with self.turn, _clearly(self.path):
+                rows = found.fetchmany(ROWS_AT_ONCE)
 
     def count(self, where: str = "1", values: Sequence[object] = ()) -> int:
         """How many rows meet a condition: SQL, trusted."""
@@ -123,7 +123,7 @@ class Library:
         changed = ", ".join(f'"{name}" = excluded."{name}"' for name in _KEPT[1:])
         self.change(
             f"INSERT INTO songs ({_names(_KEPT)}) VALUES ({values}) ON CONFLICT (path) DO UPDATE SET {changed}",
-            [tuple(map(row.get, _KEPT))],
+            tuple(map(row.get, _KEPT)),
         )
 
     def move(self, old: bytes, new: bytes) -> None:
@@ -132,10 +132,14 @@ class Library:
             self.connection.execute("DELETE FROM songs WHERE path = ?", (new,))
             self.connection.execute("UPDATE songs SET path = ? WHERE path = ?", (new, old))
 
-    def change(self, statement: str, values: Iterable[Sequence[object]] = ((),)) -> None:
-        """Do something with each of the values, all or nothing: SQL, trusted. Raises UserError where it can't be."""
+    def change(self, statement: str, *values: Sequence[object]) -> None:
+        """Do something (SQL, trusted) with each of the values, or without any: all or nothing.
+
+        Raises UserError where it can't be done.
+        """
         with self.turn, _clearly(self.path), self.connection:
-            self.connection.executemany(statement, values)
+            for value in values or ((),):
+                self.connection.execute(statement, value)
 
     def close(self) -> None:
         with suppress(sqlite3.Error):
@@ -164,23 +168,25 @@ def _names(columns: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in columns)
 
 
-def _ids(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Whose file it is, and of which version; both are 0 in one that nobody has marked."""
-    marks = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    return tuple(marks) if any(marks) else ()
-
-
-def _check(path: Path, connection: sqlite3.Connection) -> None:
-    """Raise UserError unless an open database is a library of this version."""
-    application, version = _ids(connection) or (0, 0)
-    if application != APPLICATION_ID:
-        raise UserError(f"{path} is a database of another program, not a library; name another file")
-    if version != SCHEMA_VERSION:
-        what = "newer" if version > SCHEMA_VERSION else "older"
-        raise UserError(
-            f"{path} is a library of version {version}, this program writes version {SCHEMA_VERSION}; use a {what} "
-            "music-learning, or make the library anew under another name"
+def _checked(path: Path, connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A connection to a library of this version. Raises UserError, and closes it, where it is to something else."""
+    try:
+        application, version = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
         )
+        if application != APPLICATION_ID:
+            raise UserError(f"{path} is a database of another program, not a library; name another file")
+        if version != SCHEMA_VERSION:
+            which = "newer" if version > SCHEMA_VERSION else "older"
+            raise UserError(
+                f"{path} is a library of version {version}, this program writes version {SCHEMA_VERSION}; use a "
+                f"{which} music-learning, or make the library anew under another name"
+            )
+        connection.execute(f"SELECT {_names(_KEPT)} FROM songs LIMIT 1").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
@@ -194,7 +200,7 @@ def _clearly(path: Path) -> Iterator[None]:
             reason = f"{path} is no library; name another file"
         elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             reason = f"{path} is in use: another program writes to it; try again when it has ended"
-        elif name.startswith("SQLITE_CORRUPT"):
+        elif name.startswith("SQLITE_CORRUPT") or "no such" in str(error):
             reason = f"{path} is damaged ({error}); restore it from a backup, or make it anew under another name"
         elif name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
             reason = f"{path} can't be written or read: {error}; name a file in a folder of yours"

@@ -136,7 +136,8 @@ class LibraryRows(Output):
             self._note_seen()
 
     def _note_seen(self) -> None:
-        self.library.change("INSERT OR IGNORE INTO seen VALUES (?)", self.seen)
+        if self.seen:
+            self.library.change("INSERT OR IGNORE INTO seen VALUES (?)", *self.seen)
         self.seen.clear()
 
     def finish(self) -> None:
@@ -145,11 +146,11 @@ class LibraryRows(Output):
         unseen = "missing IS NULL AND song_id NOT IN (SELECT song_id FROM seen)"
         for folder in self.closed:
             condition, ends = inside(folder)
-            self.library.change(f"INSERT OR IGNORE INTO seen SELECT song_id FROM songs WHERE {condition}", [ends])
+            self.library.change(f"INSERT OR IGNORE INTO seen SELECT song_id FROM songs WHERE {condition}", ends)
         for folder in self.folders:
             condition, ends = inside(folder)
             self.found.missing += self.library.count(f"{condition} AND {unseen}", ends)
-            self.library.change(f"UPDATE songs SET missing = ? WHERE {condition} AND {unseen}", [(now(), *ends)])
+            self.library.change(f"UPDATE songs SET missing = ? WHERE {condition} AND {unseen}", (now(), *ends))
         self.library.change(
             "UPDATE songs SET missing = NULL WHERE missing IS NOT NULL AND song_id IN (SELECT song_id FROM seen)"
         )

@@ -48,12 +48,19 @@ def opened(path) -> Table:
     return Table(path, FORMATS[path.suffix[1:]])
 
 
+def finish(table, keys):
+    """End a run whose files had these identities when it began."""
+    for file, n_bytes, modified, model in keys:
+        table.expect({"file": file, "bytes": n_bytes, "modified": modified, "model": model})
+    table.finish()
+
+
 def written(path, rows=ROWS) -> bytes:
     """What a run that was not stopped writes."""
     with opened(path) as table:
         for row in rows:
             table.append(row)
-        table.finish([identity(row) for row in rows])
+        finish(table, [identity(row) for row in rows])
         return path.read_bytes()
 
 
@@ -78,7 +85,7 @@ def test_rows_of_a_killed_run_are_known_wherever_it_ended(path):
             n_known.add(len(known))
             for row in ROWS[len(known) :]:
                 table.append(row)
-            table.finish(KEYS)
+            finish(table, KEYS)
             assert path.read_bytes() == whole
     assert n_known == set(range(len(ROWS) + 1))
 
@@ -89,7 +96,7 @@ def test_files_that_came_in_between_have_their_place(path):
     with opened(path) as table:
         for row in ROWS[::2]:
             table.append(row)
-        table.finish(KEYS)
+        finish(table, KEYS)
         assert path.read_bytes() == whole
 
 
@@ -97,11 +104,11 @@ def test_only_rows_of_this_run_remain(path):
     written(path)
     with opened(path) as table:
         assert read(path) == NAMES
-        table.finish(KEYS[2:4])
+        finish(table, KEYS[2:4])
         assert read(path) == NAMES[2:4]
     with opened(path) as table:
         table.append(made_row("other.mp3"))
-        table.finish([identity(made_row("other.mp3"))])
+        finish(table, [identity(made_row("other.mp3"))])
         assert path.read_bytes() == written(path.with_stem("another"), [made_row("other.mp3")])
 
 
@@ -121,7 +128,7 @@ def test_failed_file_is_tried_again(path):
         assert [table.has(key) for key in keys] == [False, False, True]
         table.append(rows[0])
         table.append(rows[1])
-        table.finish(keys)
+        finish(table, keys)
         assert path.read_bytes() == whole
 
 
@@ -131,7 +138,7 @@ def test_damaged_row_in_the_middle_costs_that_row(path):
     with opened(path) as table:
         assert [table.has(KEYS[n]) for n in (0, 3, 5)] == [True, False, True]
         table.append(ROWS[3])
-        table.finish([KEYS[n] for n in (0, 3, 5)])
+        finish(table, [KEYS[n] for n in (0, 3, 5)])
         assert path.read_bytes() == whole
 
 
@@ -227,7 +234,7 @@ def test_link_is_followed(path):
     path.symlink_to(path.with_stem("real"))
     written(path, ROWS[::-1])
     with opened(path) as table:
-        table.finish(KEYS)
+        finish(table, KEYS)
         assert path.is_symlink()
         assert read(path) == NAMES
 
@@ -257,14 +264,14 @@ def test_field_beyond_measure_is_not_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "MAX_FIELD", 1000)
     path.write_bytes(whole + b"x" * 1001 + b"\n")
     with opened(path) as table:
-        table.finish(KEYS[:1])
+        finish(table, KEYS[:1])
     assert path.read_bytes() == whole
 
 
 def test_rows_that_go_are_kept_beside_the_table(path, capsys):
     whole = written(path)
     with opened(path) as table:
-        table.finish(KEYS[:2])
+        finish(table, KEYS[:2])
     assert read(path) == NAMES[:2]
     assert path.with_name(f"{path.name}~").read_bytes() == whole
     assert capsys.readouterr().err == f"{path}~ keeps 4 rows of files that were not named now\n"
@@ -276,7 +283,7 @@ def test_row_of_a_changed_file_goes_without_a_word(path, capsys):
     with opened(path) as table:
         for row in changed:
             table.append(row)
-        table.finish([identity(row) for row in changed])
+        finish(table, [identity(row) for row in changed])
     assert path.read_bytes() == written(path.with_stem("other"), changed)
     assert list(path.parent.glob("moods*~")) == []
     assert capsys.readouterr().err == ""
