@@ -202,7 +202,7 @@ class ChunkFile(Id3File):
             end = at + 8 + int.from_bytes(header[4:], self.order)
             end += end % 2
             if header[:4].lower() == b"id3 " and self.chunk is None:
-                self.chunk = (at, end)
+                self.chunk, self.name = (at, end), header[:4]
             self.is_in_order &= end <= self.form_end + self.form_end % 2
             at = end
         file.seek(self.chunk[0] + 8 if self.chunk else size)
