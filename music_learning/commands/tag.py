@@ -72,8 +72,11 @@ def main(arguments: list[str]) -> int:
             return 0
         where = f"({condition.sql}) AND {HAS_WRITTEN}" if parsed.undo else condition.sql
         tally = Tally()
-        for song in songs_of(library, where, condition.values):
-            change_song(library, song, parsed, tally)
+        try:
+            for song in songs_of(library, where, condition.values):
+                change_song(library, song, parsed, tally)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"after {tally.changed:,} files; all are whole, the same command goes on") from None
     print(summary(tally, parsed))
     return 1 if tally.refused else 0
 

@@ -20,7 +20,8 @@ from mutagen import MutagenError
 from music_learning.errors import UserError
 from music_learning.files import atomic, sha256_of
 from music_learning.library.rows import AudioFile
-from music_learning.library.tag_files import QUICK_OPTIONS, TagFile, Value, open_tags
+from music_learning.library.tag_file import TagFile, Value
+from music_learning.library.tag_kinds import QUICK_OPTIONS, open_tags
 
 SPARE_BYTES = 10_000_000  # that a disk shall have left beside a copy
 

@@ -7,7 +7,8 @@ import av
 from mutagen.apev2 import APEv2
 from mutagen.id3 import ParseID3v1
 
-from music_learning.library.tag_files import QUICK_OPTIONS, ApeFile, BoundedFile, TagFile, TooLongError, open_tags
+from music_learning.library.tag_file import BoundedFile, TagFile, TooLongError
+from music_learning.library.tag_kinds import QUICK_OPTIONS, ApeFile, open_tags
 
 TAGS = ("title", "artist", "album", "date", "isrc")
 MAX_LETTERS = 20_000  # of a tag; a title may have thousands

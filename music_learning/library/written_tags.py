@@ -8,6 +8,7 @@ one.
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from music_learning.errors import UserError
 from music_learning.library.database import Library
 from music_learning.library.outputs import KEYS
 from music_learning.library.scan import now
-from music_learning.library.tag_files import TagFile, Value
+from music_learning.library.tag_file import TagFile, Value
 from music_learning.library.tagging import Change, FileState, changes_to, check_changeable, opened, rewrite, state_of
 
 ROW_COLUMNS = (
@@ -265,7 +266,10 @@ def _together(library: Library, statements: Iterable[tuple[str, Sequence[object]
         lasting: wait until it is on the disk, so that no crash of the machine can take it away.
     """
     with library.turn:
-        library.connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
-        with library.connection:
-            for statement, values in statements:
-                library.connection.execute(statement, values)
+        try:
+            library.connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+            with library.connection:
+                for statement, values in statements:
+                    library.connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise UserError(f"{library.path} can't be written: {error}") from None

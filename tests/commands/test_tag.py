@@ -17,7 +17,7 @@ from music_learning.errors import UserError
 from music_learning.library.database import Library
 from music_learning.library.rows import AudioFile, identified
 from music_learning.library.schema import COLUMNS
-from music_learning.library.tag_files import Value
+from music_learning.library.tag_file import Value
 from music_learning.library.tagging import opened, state_of
 from music_learning.library.written_tags import FIELDS
 

@@ -17,7 +17,7 @@ from music_learning.errors import UserError
 from music_learning.files import sha256_of
 from music_learning.library import tagging
 from music_learning.library.id3 import Id3Tag, tag_bytes
-from music_learning.library.tag_files import Value
+from music_learning.library.tag_file import Value
 from music_learning.library.tagging import Change, changes_to, check_changeable, opened, packets_of, rewrite, state_of
 
 RATE_HZ = 48_000
