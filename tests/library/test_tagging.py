@@ -16,7 +16,7 @@ from mutagen.mp4 import MP4, MP4Cover
 from music_learning.errors import UserError
 from music_learning.files import sha256_of
 from music_learning.library import tagging
-from music_learning.library.id3 import Id3Tag, tag_bytes
+from music_learning.library.id3 import tag_bytes
 from music_learning.library.tag_file import Value
 from music_learning.library.tagging import Change, changes_to, check_changeable, opened, packets_of, rewrite, state_of
 
@@ -174,17 +174,6 @@ def test_film_and_sound_of_an_mp4_stay(tmp_path):
     assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
     write(path, WANTED | {"energy": "0.731" * 1000})
     assert np.array_equal(samples_of(path), samples)
-
-
-def test_texts_of_other_alphabets():
-    for version in (2, 3, 4):
-        name, user = ("TKE", "TXX") if version == 2 else ("TKEY", "TXXX")
-        tag = Id3Tag(version=version)
-        tag.frames = [tag.text_frame(name, None, ["é", "日本"]), tag.text_frame(user, "Mööd", ["x", "y"])]
-        read = Id3Tag.parse(tag.pack())
-        assert (read.frames, read.is_whole) == (tag.frames, True)
-        assert read.texts(0) == ["é", "日本"] and read.texts(1) == ["Mööd", "x", "y"]
-        assert read.named(user, "mÖÖd") == [1] and read.named(user, "other") == []
 
 
 def test_what_is_refused_stays_as_it_is(tmp_path, monkeypatch):
