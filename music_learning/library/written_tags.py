@@ -8,6 +8,7 @@ one.
 
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -36,6 +37,7 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS unfinished_tags (
         song_id INTEGER PRIMARY KEY, copy BLOB NOT NULL, bytes INTEGER, modified TEXT, sha256 TEXT)""",
 )
+_COPY_NAME = re.compile(rb"/\.[0-9a-f]{32}\.tmp(\.[^/]*)?\Z")  # as files.atomic calls it
 HAS_WRITTEN = "song_id IN (SELECT song_id FROM written_tags)"  # a condition, once there is such a table
 
 
@@ -84,12 +86,13 @@ def prepare(library: Library) -> None:
     """Make the tables where they are missing, and put right what a killed run has left."""
     _together(library, [(table, ()) for table in _TABLES])
     for song_id, copy, *made in _rows(library, "SELECT * FROM unfinished_tags"):
-        with suppress(OSError):
-            Path(os.fsdecode(copy)).unlink()
+        if _COPY_NAME.search(copy):  # a library may come from anywhere
+            with suppress(OSError):
+                Path(os.fsdecode(copy)).unlink()
         path = _rows(library, "SELECT path FROM songs WHERE song_id = ?", (song_id,))
         with suppress(UserError):
             if path and state_of(Path(os.fsdecode(path[0][0]))) == FileState(*made[:2]):
-                _finish(library, song_id, FileState(*made))
+                _finish(library, [song_id], FileState(*made))
         _together(library, [("DELETE FROM unfinished_tags WHERE song_id = ?", (song_id,))])
 
 
@@ -103,8 +106,7 @@ def plan(song: Song, fields: Sequence[str]) -> tuple[TagFile, list[Change]]:
     if song.row["missing"] is not None:
         raise UserError(f"it is missing since {song.row['missing']}; scan the folder where it is now")
     check_changeable(song.local)
-    known = (song.known.bytes, song.known.modified)
-    if (state := state_of(song.local)) and (state.bytes, state.modified) != known:
+    if state_of(song.local) != FileState(song.known.bytes, song.known.modified):
         raise UserError("it has changed since it was heard; scan its folder again first")
     tags = opened(song.local)
     texts = texts_of(song.row, whole_bpm=tags.whole_bpm)
@@ -129,8 +131,9 @@ def texts_of(row: dict, *, whole_bpm: bool) -> dict[str, str | None]:
 
 def write(library: Library, song: Song, tags: TagFile, changes: list[Change]) -> None:
     """Change fields of a song's file, so that it can be undone. Raises UserError; the file is as it was then."""
+    links = _links(library, song)
     made = _rewrite(library, song, tags, changes)
-    _finish(library, song.song_id, made)
+    _finish(library, [song.song_id, *links], made)
 
 
 def plan_undo(library: Library, song: Song) -> Undone:
@@ -146,7 +149,7 @@ def plan_undo(library: Library, song: Song) -> Undone:
     for field in dict.fromkeys(row[0] for row in rows):
         value = tags.get(field)
         steps = [(_value(old), _value(new)) for name, old, new, *_ in rows if name == field]
-        first, is_ours = _before(value, steps)
+        first, is_ours = value_before(value, steps)
         if not is_ours:
             undone.foreign.append(field)
         elif _texts(first) != _texts(value):
@@ -159,9 +162,10 @@ def undo(library: Library, song: Song, undone: Undone) -> bool:
     is_known = state_of(song.local) == FileState(song.known.bytes, song.known.modified)
     if undone.changes:
         n_bytes = undone.first.bytes if not undone.foreign else None
+        links = _links(library, song)
         made = _rewrite(library, song, undone.tags, undone.changes, n_bytes=n_bytes, is_known=is_known)
         if is_known:
-            _finish(library, song.song_id, made)
+            _finish(library, [song.song_id, *links], made)
     _together(
         library,
         [
@@ -172,7 +176,7 @@ def undo(library: Library, song: Song, undone: Undone) -> bool:
     return bool(undone.changes) and made.sha256 == undone.first.sha256
 
 
-def _before(value: Value | None, steps: Sequence[tuple[Value | None, Value | None]]) -> tuple[Value | None, bool]:
+def value_before(value: Value | None, steps: Sequence[tuple[Value | None, Value | None]]) -> tuple[Value | None, bool]:
     """What a field held before it was written, back from what it holds now, and whether that is of our making at all.
 
     Args:
@@ -231,16 +235,19 @@ def _rewrite(
     return rewrite(song.local, tags, changes, n_bytes=n_bytes, on_copy=note_copy, on_made=note_made)
 
 
-def _finish(library: Library, song_id: int, made: FileState) -> None:
-    """Let the row of a song have its file as it is now, so that no scan hears it again."""
-    identity = (made.bytes, made.modified, made.sha256, song_id)
-    _together(
-        library,
-        [
-            ("UPDATE songs SET bytes = ?, modified = ?, sha256 = ? WHERE song_id = ?", identity),
-            ("DELETE FROM unfinished_tags WHERE song_id = ?", (song_id,)),
-        ],
-    )
+def _links(library: Library, song: Song) -> list[int]:
+    """The other songs that are the same file, by a link."""
+    known = (song.known.sha256, song.known.modified, song.song_id)
+    rows = _rows(library, "SELECT song_id, path FROM songs WHERE sha256 = ? AND modified = ? AND song_id != ?", known)
+    place = os.path.realpath(song.path)
+    return [song_id for song_id, path in rows if os.path.realpath(path) == place]
+
+
+def _finish(library: Library, song_ids: list[int], made: FileState) -> None:
+    """Let the rows of songs have their file as it is now, so that no scan hears it again."""
+    update = "UPDATE songs SET bytes = ?, modified = ?, sha256 = ? WHERE song_id = ?"
+    statements = [(update, (made.bytes, made.modified, made.sha256, song_id)) for song_id in song_ids]
+    _together(library, [*statements, ("DELETE FROM unfinished_tags WHERE song_id = ?", song_ids[:1])])
 
 
 def _texts(value: Value | None) -> list[str] | None:

@@ -227,6 +227,17 @@ def test_other_names_of_a_file_are_told(music, capsys):
     assert other.read_bytes() == data
 
 
+def test_a_link_to_a_song_is_the_same_song(music, capsys):
+    link = music / "f.mp3"
+    link.symlink_to(music / "a.mp3")
+    change_row(link)
+    assert main(["--write", "energy", "--yes"]) == 0
+    assert capsys.readouterr().out.endswith("5 files changed, 1 need no change\n")
+    assert link.is_symlink() and rows_are_current(music)
+    assert main(["--undo", "--yes"]) == 0
+    assert rows_are_current(music)
+
+
 def test_names_and_old_values_do_nothing_to_the_terminal(music, capsys):
     path = music / "b.flac"
     set_tag(path, "mood", f"\x1b[31m{'x' * 100}")
@@ -272,6 +283,17 @@ def test_no_kill_damages_a_file(music):
     assert main(["--undo", "--yes"]) == 0
     same = {name for name, data in contents(music).items() if data == before[name]}
     assert same == {*CODECS} - {"d.m4a"} and not texts_in(music / "d.m4a")
+
+
+def test_a_library_deletes_nothing_but_copies(music):
+    main(["--write", "energy", "--yes"])
+    with Library.write(music.parent / "moods.sqlite") as library:
+        statement = "INSERT INTO unfinished_tags (song_id, copy) VALUES (?, ?)"
+        copy = music / f".{'0' * 32}.tmp.mp3"
+        copy.touch()
+        library.change(statement, (1, os.fsencode(music / "b.flac")), (2, os.fsencode(copy)))
+    main(["--undo", "--yes"])
+    assert [path.name for path in sorted(music.iterdir())] == [*CODECS]
 
 
 @pytest.mark.parametrize("step", ["before", "after"])

@@ -3,7 +3,7 @@
 import pytest
 
 from music_learning.library.tag_file import Value
-from music_learning.library.written_tags import FIELDS, _before, texts_of
+from music_learning.library.written_tags import FIELDS, texts_of, value_before
 
 ROW = {"energy": 0.73149, "danceability": 1.0, "valence": None, "mood": "", "tempo": 119.96, "key": 0, "mode": 1}
 
@@ -39,4 +39,4 @@ def test_what_a_field_held_before(now, steps, before, is_ours):
     def value(letter: str | None) -> Value | None:
         return None if letter in (None, "-") else Value([letter])
 
-    assert _before(value(now), [(value(old), value(new)) for old, new in steps]) == (value(before), is_ours)
+    assert value_before(value(now), [(value(old), value(new)) for old, new in steps]) == (value(before), is_ours)
