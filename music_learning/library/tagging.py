@@ -110,7 +110,7 @@ def rewrite(
         UserError: a sentence, mostly without the file's name; the file is as it was.
     """
     before = state_of(path)
-    if shutil.disk_usage(path.parent).free < before.bytes + SPARE_BYTES:
+    if shutil.disk_usage(Path(os.path.realpath(path)).parent).free < before.bytes + SPARE_BYTES:
         raise UserError("there is too little space on its disk for the copy that is made of it")
     for change in changes:
         if change.old is not None and change.old.exact is None:

@@ -13,7 +13,14 @@ from music_learning.library.tag_kinds import QUICK_OPTIONS, ApeFile, open_tags
 TAGS = ("title", "artist", "album", "date", "isrc")
 MAX_LETTERS = 20_000  # of a tag; a title may have thousands
 _ID3V1_BYTES, _END_BYTES = 128, 160  # of ID3v1, and of that with the end of APEv2 before it
-_ASKED_OF_FFMPEG = (b"RIFF", b"FORM", b"caff", b"\x1aE\xdf\xa3")  # what keeps tags elsewhere too, or in other ways
+_ASKED_OF_FFMPEG = (
+    b"RIFF",
+    b"RF64",
+    b"riff",
+    b"FORM",
+    b"caff",
+    b"\x1aE\xdf\xa3",
+)  # what keeps tags elsewhere too, or in other ways
 
 
 def read_tags(path: Path) -> dict[str, str | None]:

@@ -1,5 +1,6 @@
 """Writing tags into one file: what changes, what must not, and what is refused."""
 
+import os
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -247,6 +248,14 @@ def test_mode_links_and_other_names(tmp_path):
     assert link.is_symlink() and opened(path).get("energy").texts == ["0.731"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert other.read_bytes() == data
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9 \x1b%:?.mp3", b"x" * 251 + b".mp3", "日本.mp3".encode()])
+def test_whatever_a_file_is_called(name, tmp_path):
+    path = song(tmp_path).rename(tmp_path / os.fsdecode(name))
+    write(path, WANTED)
+    assert opened(path).get("energy").texts == ["0.731"]
+    assert [os.fsencode(entry.name) for entry in tmp_path.iterdir()] == [name]
 
 
 def test_what_is_noted_on_the_way(tmp_path):
