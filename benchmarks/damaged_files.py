@@ -562,13 +562,11 @@ def measure(case: Case, root: Path, whole: dict[Path, bytes], expected: dict[str
 
 COMMANDS = {
     "model_demo.py": "model_demo.py --models {models} --picture {root}/a.png --seed 1",
-    "build_index": "-m music_learning.library.build_index --data {data} --index {root}/index --models {models}",
     "data_loading.py": "data_loading.py --data {data}",
     "model_train.py": "model_train.py --data {data} --models {models} --epochs 1 --device cpu",
 }
 COMMANDED = {
     "model_demo.py": ("energy.json", "energy.safetensors", "no_music.safetensors", "intervals.json", "index/songs.csv"),
-    "build_index": ("energy.json", "songs.csv", "spectrograms/spectrograms.f16"),
     "data_loading.py": ("songs.csv", "splits.csv", "spectrograms/pipeline.json"),
     "model_train.py": ("splits.csv", "spectrograms/index.csv", "spectrograms/pipeline.json"),
 }

@@ -13,6 +13,7 @@ And for a whole music collection, each with its own --help:
     music-learning playlist --to calm.m3u8     songs by their values, by likeness to one, or as an arc
     music-learning tag --write mood bpm        values into the files' tags
     music-learning index --to index            similar songs from the library, in which the above then looks
+    music-learning duplicates                  recordings that are there more than once
 
 Writes a picture (demo.png) of a single song, and the tables you ask for. Each of your files gets its row, in the order
 given and folders in sorted order; a file that can't be used has the reason in its `error` column, does not stop the
@@ -47,7 +48,7 @@ from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of, title_of
 
-COMMANDS = ("scan", "export", "playlist", "tag", "index")  # a file called so is ./scan
+COMMANDS = ("scan", "export", "playlist", "tag", "index", "duplicates")  # a file called so is ./scan
 DEFAULT_PICTURE = Path("demo.png")
 STREAM = "-"  # standard input among the files, standard output as a table
 

@@ -108,6 +108,14 @@ def check_picture(path: Path) -> None:
             raise UserError(f"{path} is there and is no PNG picture; name another file")
 
 
+def check_table(path: Path, columns: Iterable[str]) -> None:
+    """As `check_output`, of a table, which takes the place of none but a table with exactly these columns."""
+    check_output(path)
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        if file.read(MAX_LINE).partition(b"\n")[0].decode("utf-8", "replace") not in ("", ",".join(columns)):
+            raise UserError(f"{path} is there and is another table or no table; name another file")
+
+
 def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
     """Write rows as UTF-8 CSV with exactly these columns; None becomes empty."""
     columns = tuple(columns)
@@ -157,26 +165,37 @@ def missing_file(path: Path, made_by: str) -> UserError:
 
 
 def read_table(path: Path, columns: Iterable[str], made_by: str) -> list[dict[str, str]]:
-    """Read a CSV that another stage wrote; every value is text.
+    """Read a CSV that another stage wrote, as rows; `read_columns` says the rest."""
+    table = read_columns(path, columns, made_by)
+    return [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+
+
+def read_columns(path: Path, columns: Iterable[str], made_by: str) -> dict[str, list[str]]:
+    """Read a CSV that another stage wrote, as columns; every value is text.
 
     Raises:
         UserError: it is missing, no CSV, or lacks one of `columns`; the message names `made_by`, the command to run.
     """
     require_file(path, made_by)
+    is_even = True
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(_lines(file))
-            names = reader.fieldnames or ()
-            rows = list(reader)
+            reader = csv.reader(_lines(file))
+            names = next(reader, [])
+            values: list[list[str]] = [[] for _ in names]
+            for row in filter(None, reader):
+                is_even = is_even and len(row) == len(names)
+                for column, text in zip(values, row, strict=False):
+                    column.append(text)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise damaged(path, f"no CSV: {error}", made_by) from None
     if missing := [column for column in columns if column not in names]:
         raise damaged(path, f"it has no column {', '.join(missing)}", made_by)
     if len(set(names)) < len(names):
         raise damaged(path, "it has a column twice", made_by)
-    if any(None in row or None in row.values() for row in rows):
+    if not is_even:
         raise damaged(path, "it has a row with too few or too many values", made_by)
-    return rows
+    return dict(zip(names, values, strict=True))
 
 
 def _lines(file: TextIO) -> Iterator[str]:

@@ -107,8 +107,7 @@ class PipelineConfig:
 
     def pitch_starts(self, frames: int) -> tuple[int, ...]:
         """The frames of a clip at which another frame of pitches begins to be the nearest: where each is found once."""
-        nearest = self.pitch_of_frames(frames)
-        return tuple(k for k in range(frames) if k == 0 or nearest[k] != nearest[k - 1])
+        return _pitch_starts(self, frames)
 
     @property
     def frames_per_s(self) -> float:
@@ -160,3 +159,9 @@ def _pitch_of_frames(config: PipelineConfig, frames: int) -> tuple[int, ...]:
     offset = (config.n_fft - config.pitch_n_fft) // 2 + config.pitch_hop_samples // 2
     nearest = ((frame * config.hop_samples + offset) // config.pitch_hop_samples for frame in range(frames))
     return tuple(min(max(pitch, 0), last) for pitch in nearest)
+
+
+@lru_cache(maxsize=64)
+def _pitch_starts(config: PipelineConfig, frames: int) -> tuple[int, ...]:
+    nearest = config.pitch_of_frames(frames)
+    return tuple(k for k in range(frames) if k == 0 or nearest[k] != nearest[k - 1])

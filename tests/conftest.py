@@ -26,10 +26,14 @@ import data_loading
 import model_train
 from music_learning import errors
 from music_learning.columns import SONG_COLUMNS, SPLIT_COLUMNS, TARGETS
+from music_learning.commands import index
 from music_learning.evaluation import metrics
 from music_learning.files import write_table
+from music_learning.library.database import Library
+from music_learning.library.schema import COLUMNS
 from music_learning.paths import DataPaths, ModelPaths
 from music_learning.predict import fit_no_music
+from music_learning.predict.predictor import Predictor
 from music_learning.songs.table import SONG_DTYPES, to_frame
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -196,6 +200,28 @@ def library_song(number: int) -> dict[str, str]:
 def library_splits() -> list[dict[str, str]]:
     splits = [split for split, size in SPLIT_SIZES.items() for _ in range(size)]
     return [{"song_id": library_song(number)["song_id"], "split": split} for number, split in enumerate(splits)]
+
+
+def fill_library(path: Path, *songs: dict) -> Path:
+    """Make a library with a row for each song, which has the columns given, and else is as one of the models "m1"."""
+    with Library.write(path, create=True) as made:
+        for number, song in enumerate(songs, start=1):
+            file = song.get("file", f"/music/{number}.mp3")
+            usual = {"path": os.fsencode(file), "file": file, "model": "m1", "sha256": f"{number:064}", "bytes": 1000}
+            embedding = np.asarray(song.get("embedding", [number, 0, 0]), "<f4").tobytes()
+            row = dict.fromkeys(COLUMNS) | {"duration_s": 100.0} | usual | song | {"embedding": embedding}
+            made.add(row)
+    return path
+
+
+def own_index(models: Path, folder: Path, *, songs: int) -> None:
+    """An index of so many songs without tags, in a place where a model finds them."""
+    predictor = Predictor.load(models)
+    points = np.random.default_rng(0).standard_normal((songs, predictor.training_songs.components.shape[1]))
+    version = predictor.models_version
+    rows = ({"model": version, "embedding": point, "file": f"/music/s{n}.mp3"} for n, point in enumerate(points))
+    path = fill_library(folder.with_suffix(".sqlite"), *rows)
+    assert index.main(["--library", str(path), "--to", str(folder), "--models", str(models)]) == 0
 
 
 @pytest.fixture(scope="session")

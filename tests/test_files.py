@@ -10,9 +10,11 @@ from music_learning.errors import UserError
 from music_learning.files import (
     atomic,
     check_output,
+    check_table,
     copy_atomically,
     damaged,
     only_writer,
+    read_columns,
     read_json,
     read_pipeline_config,
     read_table,
@@ -104,6 +106,28 @@ def test_missing_file_is_named_whole_and_may_be_elsewhere(tmp_path, monkeypatch)
             with pytest.raises(UserError) as caught:
                 read(path)
             assert str(caught.value) == f"{path.absolute()} is missing; run make.py first{ending}"
+
+
+def test_table_takes_the_place_of_its_like_alone(tmp_path):
+    path = tmp_path / "a.csv"
+    check_table(path, ["id", "title"])
+    write_table(path, ["id", "title"], [{"id": "1", "title": "A"}])
+    check_table(path, ["id", "title"])
+    for other in (b"id,title,more\n", b"SQLite format 3\0", b"\xff\xfe"):
+        path.write_bytes(other)
+        with pytest.raises(UserError, match=r"a\.csv is there and is another table or no table; name another file"):
+            check_table(path, ["id", "title"])
+    path.write_bytes(b"")
+    check_table(path, ["id", "title"])
+    with pytest.raises(UserError, match="it is a folder"):
+        check_table(tmp_path, ["id"])
+
+
+def test_columns_are_those_of_the_rows(tmp_path):
+    (tmp_path / "a.csv").write_text('id,title\n1,a\n\n2,"b\nc"\n')
+    assert read_columns(tmp_path / "a.csv", ["id"], "make.py") == {"id": ["1", "2"], "title": ["a", "b\nc"]}
+    (tmp_path / "b.csv").write_text("id,title\n")
+    assert read_columns(tmp_path / "b.csv", ["id"], "make.py") == {"id": [], "title": []}
 
 
 def test_file_in_place_of_a_folder_is_a_sentence(tmp_path):

@@ -14,10 +14,7 @@ from music_learning import needs
 from music_learning.errors import UserError
 
 SCRIPTS = sorted(ROOT.glob("*.py"))
-COMMANDS = [
-    *SCRIPTS,
-    *(ROOT / "music_learning" / name for name in ("__main__.py", "web/__main__.py", "library/build_index.py")),
-]
+COMMANDS = [*SCRIPTS, *(ROOT / "music_learning" / name for name in ("__main__.py", "web/__main__.py"))]
 
 
 def run_bare(folder, *command):
@@ -36,7 +33,7 @@ def test_python_without_packages_gets_a_sentence(script, tmp_path):
     assert str(ROOT) in done.stderr
 
 
-@pytest.mark.parametrize("module", ["music_learning", "music_learning.web", "music_learning.library.build_index"])
+@pytest.mark.parametrize("module", ["music_learning", "music_learning.web"])
 def test_so_do_the_modules_that_are_commands(module):
     done = run_bare(ROOT, "-m", module)
     assert (done.returncode, done.stdout) == (1, "")

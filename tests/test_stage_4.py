@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, call_main, chord, read_rows, run_python, start, write_audio, write_with_ffmpeg
+from conftest import ROOT, call_main, chord, own_index, read_rows, run_python, start, write_audio, write_with_ffmpeg
 from matplotlib.image import imread
 
 import music_learning
@@ -19,7 +19,6 @@ from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError
 from music_learning.files import read_table, write_table
-from music_learning.library import build_index
 from music_learning.library.files import find_files
 from music_learning.model.ensemble import load_model
 from music_learning.paths import DataPaths, ModelPaths
@@ -167,12 +166,21 @@ def test_single_bad_file_gets_no_picture(trained, tmp_path, capsys):
     assert not (tmp_path / "demo.png").exists()
 
 
-def test_own_index_is_searched(trained, loaded, album, tmp_path):
-    assert call_main(build_index, "--data", loaded, "--models", trained, "--index", tmp_path / "index") == 0
+def test_own_index_is_searched(trained, album, tmp_path, capsys):
+    own_index(trained, tmp_path / "index", songs=12)
     _, (by_default,) = predict(trained, album / "b.wav")
     _, (by_own,) = predict(trained, album / "b.wav", "--index", tmp_path / "index")
     assert by_own["energy"] == by_default["energy"]
     assert len(by_own["similar_songs"]) == len(by_default["similar_songs"]) == 10
+    assert by_default["similar_songs"][0]["path"] is None
+    nearest = by_own["similar_songs"][0]
+    assert nearest["path"] == f"/music/{nearest['title']}.mp3"
+    assert by_own["similar_artists"] == []
+    capsys.readouterr()
+    assert call_main(model_demo, album / "b.wav", "--models", trained, "--index", tmp_path / "index") == 0
+    assert f"  {nearest['title']} (more alike than " in (out := capsys.readouterr().out)
+    assert f"\n    {nearest['path']}\n" in out
+    assert "similar artists" not in out
 
 
 def test_bad_files_have_their_reason_and_stop_nothing(trained, album, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """Features of a clip's tones: key, chords, melody, bass, and how much of the sound is tones at all."""
 
-from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -69,7 +69,9 @@ def _key_and_chords(tones: Tensor, config: FeatureConfig) -> tuple[Features, Fea
     """
     chroma = pitch_classes(tones)
     mean = _standardised(chroma.mean(dim=1))
-    in_major, in_minor = (mean @ _rotations(profile, mean) for profile in (MAJOR_KEY, MINOR_KEY))  # (B, 12 tonics)
+    in_major, in_minor = (  # (B, 12 tonics)
+        mean @ _rotations(profile, mean.device) for profile in (MAJOR_KEY, MINOR_KEY)
+    )
     is_major = in_major.amax(dim=1) >= in_minor.amax(dim=1)
     tonic = torch.where(is_major, in_major.argmax(dim=1), in_minor.argmax(dim=1))
 
@@ -113,8 +115,8 @@ def smoothed(chroma: Tensor, config: FeatureConfig) -> Tensor:
 def chord_fits(chroma: Tensor) -> Tensor:
     """How well each frame fits each chord, major ones from A up, then minor ones: (B, frames, 12) -> (B, frames, 24)"""
     sounding = _standardised(chroma)
-    templates = [[float(step in chord) for step in range(N_CLASSES)] for chord in (MAJOR_CHORD, MINOR_CHORD)]
-    return torch.cat([sounding @ _rotations(template, sounding) for template in templates], dim=2)
+    templates = [tuple(float(step in chord) for step in range(N_CLASSES)) for chord in (MAJOR_CHORD, MINOR_CHORD)]
+    return torch.cat([sounding @ _rotations(template, sounding.device) for template in templates], dim=2)
 
 
 def _intervals(chroma: Tensor, mean: Tensor) -> dict[str, Tensor]:
@@ -258,9 +260,10 @@ def _standardised(x: Tensor) -> Tensor:
     return (x - x.mean(dim=-1, keepdim=True)) / (x.std(dim=-1, correction=0, keepdim=True) + 1e-3)
 
 
-def _rotations(profile: Sequence[float], like: Tensor) -> Tensor:
+@lru_cache(maxsize=16)
+def _rotations(profile: tuple[float, ...], device: torch.device) -> Tensor:
     """A profile from each pitch class up, so that a product with it is a correlation: (12, 12 first classes)"""
-    row = _standardised(torch.tensor(profile, device=like.device)) / N_CLASSES
+    row = _standardised(torch.tensor(profile, device=device)) / N_CLASSES
     return torch.stack([row.roll(first) for first in range(N_CLASSES)], dim=1)
 
 

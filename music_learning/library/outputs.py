@@ -109,8 +109,10 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
     if heard := measured(analysis.audio_features()):
         lines.append(f"heard: {heard}")
     lines += [f"mood: {analysis.mood}", *(f"warning: {warning}" for warning in analysis.warnings), "similar songs:"]
-    lines += [f"  {song.title} by {song.artist} ({song.closeness})" for song in analysis.similar_songs[:5]]
-    lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
+    for song in analysis.similar_songs[:5]:
+        lines += [f"  {song.name} ({song.closeness})", *([f"    {song.path}"] if song.path else ())]
+    if analysis.similar_artists:
+        lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
     if analysis.explanation is not None:
         several_windows = analysis.duration_s > predictor.pipeline.config.clip_s
         lines.append("what raised and lowered the values" + (" of its window:" if several_windows else ":"))

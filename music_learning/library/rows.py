@@ -17,6 +17,7 @@ from music_learning.library.tags import TAGS, read_tags
 from music_learning.model.predicted_features import PREDICTED
 from music_learning.predict.analysis import AUDIO_FEATURES, Analysis
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.saved import title_of
 
 PREDICTION_COLUMNS = (
     *("file", "duration_s", *TARGETS, "error"),
@@ -120,7 +121,7 @@ def csv_row(row: dict) -> dict:
     return {name: row[name] for name in PREDICTION_COLUMNS} | {
         "moods": json.dumps(row["moods"]) if row["moods"] else "",
         "warnings": " ".join(row["warnings"]),
-        "similar_songs": "; ".join(f"{song['title']} by {song['artist']}" for song in row["similar_songs"]),
+        "similar_songs": "; ".join(map(title_of, row["similar_songs"])),
         "similar_artists": "; ".join(artist["artist"] for artist in row["similar_artists"]),
         "timeline": json.dumps(row["timeline"]),
     }

@@ -202,4 +202,4 @@ def _draw_similar(axes: Axes, analysis: Analysis) -> None:
     width = axes.get_window_extent().width
     for row, song in enumerate(analysis.similar_songs[:5]):
         text = axes.text(0, 0.95 - 0.2 * row, "", va="top", fontsize=9.5, parse_math=False, transform=axes.transAxes)
-        shorten_to_fit(text, f"{song.title} by {song.artist}", width)
+        shorten_to_fit(text, song.name, width)

@@ -45,7 +45,7 @@ from music_learning.predict.mood import Mood
 from music_learning.predict.no_music import TENSORS, NoMusicDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
 from music_learning.predict.pooling import level_db, pool
-from music_learning.predict.similarity import SongIndex, by_artist
+from music_learning.predict.similarity import LABELLED_COLUMNS, SongIndex, by_artist
 
 N_SIMILAR_SONGS = 10
 N_SIMILAR_ARTISTS = 5
@@ -117,7 +117,9 @@ class Predictor:
         ensembles, descriptions = load_models(paths)
         weights = weights_of(descriptions)
         embedding = sum(model.config.embedding_size for model in ensembles.values())
-        training_songs = SongIndex.open(paths.index, weights, embedding=embedding, made_by="model_train.py")
+        training_songs = SongIndex.open(
+            paths.index, weights, columns=LABELLED_COLUMNS, embedding=embedding, made_by="model_train.py"
+        )
         predictor = cls(
             ensembles,
             descriptions,
@@ -311,7 +313,12 @@ class Predictor:
 
 
 def _state_of(index: SongIndex) -> str:
-    return hashlib.sha256(json.dumps(index.songs).encode() + index.components.numpy().tobytes()).hexdigest()
+    state = hashlib.sha256()
+    for row, song in enumerate(index.songs):  # one by one: there may be a million
+        state.update((", " if row else "[").encode() + json.dumps(song).encode())
+    state.update(b"]")
+    state.update(index.components.contiguous().numpy())
+    return state.hexdigest()
 
 
 def read_rank_intervals(intervals: dict[str, object], paths: ModelPaths) -> dict[str, Interval]:

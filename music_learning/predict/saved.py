@@ -10,6 +10,7 @@ from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.similarity import named
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_song_rows
 
@@ -68,7 +69,7 @@ class SavedSongs:
 
 
 def title_of(song: dict[str, str]) -> str:
-    return f"{song['title']} by {song['artist']}"
+    return named(song["title"], song["artist"])
 
 
 def labels_of(song: dict[str, str]) -> dict[str, float]:

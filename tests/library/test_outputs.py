@@ -8,6 +8,7 @@ from music_learning.columns import TARGETS
 from music_learning.library.outputs import measured, told
 from music_learning.predict.mood import Mood
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.similarity import SimilarSong
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,15 @@ def test_mood_is_told_with_its_chances(predictor, analysis):
     mood = Mood(values, {"valence": (0.4, 0.8), "energy": (0.8, 1.0)})
     text = told(replace(analysis, mood=mood), predictor, title="t")
     assert "\nmood: probably happy and excited, 8 in 10\n" in text
+
+
+def test_own_songs_have_their_path_below_and_nothing_that_drives_a_terminal(predictor, analysis):
+    songs = (SimilarSong("1", "T\x1b", "", 99.0, "/music/a\nb.mp3"), SimilarSong("2", "U", "A", 98.0))
+    text = told(replace(analysis, similar_songs=songs, similar_artists=()), predictor, title="t")
+    *_, first, path, second = text.splitlines()
+    assert first == r"  T\x1b (more alike than 99 % of song pairs)"
+    assert path == r"    /music/a\nb.mp3"
+    assert second == "  U by A (more alike than 98 % of song pairs)"
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import ROOT, call_main, chord, write_audio, write_with_ffmpeg
+from conftest import ROOT, chord, own_index, write_audio, write_with_ffmpeg
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import TARGETS
 from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval
 from music_learning.files import read_table
-from music_learning.library import build_index
 from music_learning.library.rows import PREDICTION_COLUMNS
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import load_model, save_model
@@ -239,29 +238,25 @@ def test_missing_file_is_an_error(predictor, tmp_path):
         predictor.predict(tmp_path / "gone.mp3")
 
 
-def test_own_index_is_searched_and_percentiles_stay(trained, loaded, tmp_path, predictor):
-    index = tmp_path / "index"
-    assert call_main(build_index, "--data", loaded, "--models", trained, "--index", index) == 0
-    own = Predictor.load(trained, index=index)
+def test_own_index_is_searched_and_percentiles_stay(trained, tmp_path, predictor):
+    own_index(trained, tmp_path / "index", songs=18)
+    own = Predictor.load(trained, index=tmp_path / "index")
     assert len(own.index.songs) == 18
     assert len(own.training_songs.songs) == 14
     samples = noisy_chord(5)
     mine, theirs = (p.predict(samples, sample_rate_hz=16_000) for p in (own, predictor))
     assert mine.percentiles == theirs.percentiles
     assert len(mine.similar_songs) == 10
+    assert own.models_version == predictor.models_version
+    assert own.version != predictor.version
 
 
-def test_index_needs_songs_with_spectrograms(own_data, trained, tmp_path):
-    shutil.rmtree(DataPaths(own_data).spectrograms)
-    with pytest.raises(UserError, match=r"is missing; run data_loading\.py"):
-        call_main(build_index, "--data", own_data, "--models", trained, "--index", tmp_path / "index")
-
-
-def test_index_of_other_settings_is_refused(own_data, trained, tmp_path):
-    described = DataPaths(own_data).spectrograms / "pipeline.json"
-    described.write_text(json.dumps(json.loads(described.read_text()) | {"f_min_hz": 55.0}))
-    with pytest.raises(UserError, match=r"different pipeline settings: f_min_hz .*data_loading\.py"):
-        call_main(build_index, "--data", own_data, "--models", trained, "--index", tmp_path / "index")
+def test_version_changes_with_the_index(trained, tmp_path):
+    versions = set()
+    for n in (5, 6):
+        own_index(trained, tmp_path / "index", songs=n)
+        versions.add(Predictor.load(trained, index=tmp_path / "index").version)
+    assert len(versions) == 2
 
 
 def test_index_of_other_models_is_refused(own_models):

@@ -7,7 +7,15 @@ from safetensors.torch import load_file, save_file
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.files import read_table, sha256_of, write_table
-from music_learning.predict.similarity import INDEXED_COLUMNS, SimilarSong, SongIndex, by_artist
+from music_learning.predict.similarity import (
+    LABELLED_COLUMNS,
+    OWN_COLUMNS,
+    SimilarSong,
+    SongIndex,
+    Songs,
+    by_artist,
+    check_place,
+)
 
 WEIGHTS = dict.fromkeys(TARGETS, "0" * 64)
 N_SONGS = 30
@@ -112,7 +120,7 @@ def test_every_song_of_a_large_index_is_nearest_to_itself():
 def test_saved_index_finds_the_same(saved):
     opened, index = SongIndex.open(saved, WEIGHTS), make_index()
     assert opened.nearest(index.components[3], 5) == index.nearest(index.components[3], 5)
-    assert opened.songs == index.songs
+    assert list(opened.songs) == index.songs
 
 
 def test_nothing_is_pickled(saved):
@@ -121,18 +129,18 @@ def test_nothing_is_pickled(saved):
 
 
 def rename_a_song(folder):
-    rows = read_table(folder / "songs.csv", INDEXED_COLUMNS, "")
-    write_table(folder / "songs.csv", INDEXED_COLUMNS, [rows[0] | {"title": "Other"}, *rows[1:]])
+    rows = read_table(folder / "songs.csv", LABELLED_COLUMNS, "")
+    write_table(folder / "songs.csv", LABELLED_COLUMNS, [rows[0] | {"title": "Other"}, *rows[1:]])
 
 
 DAMAGED = {
     "no songs": (
         lambda folder: (folder / "songs.csv").unlink(),
-        r"songs\.csv is missing; run python -m music_learning\.library\.build_index",
+        r"songs\.csv is missing; run music-learning index",
     ),
     "no embeddings": (
         lambda folder: (folder / "embeddings.safetensors").unlink(),
-        r"is missing; run python -m music_learning\.library\.build_index",
+        r"is missing; run music-learning index",
     ),
     "no safetensors": (lambda folder: (folder / "embeddings.safetensors").write_bytes(b"x" * 50), "is damaged"),
     "changed songs": (rename_a_song, r"songs\.csv is damaged .or changed"),
@@ -173,14 +181,66 @@ def test_tensors_that_no_index_has_are_refused(saved, case):
 
 
 @pytest.mark.parametrize(
-    "rows", [[], [song(0)], [song(0) | {"energy": "nan"}, song(1)], [song(0) | {"valence": "2"}, song(1)]]
+    ("rows", "reason"),
+    [
+        ([], "needs two songs"),
+        ([song(0)], "needs two songs"),
+        ([song(0) | {"energy": "nan"}, song(1)], "songs need labels from 0 to 1"),
+        ([song(0) | {"valence": "2"}, song(1)], "songs need labels from 0 to 1"),
+    ],
 )
-def test_songs_that_no_index_has_are_refused(saved, rows):
-    write_table(saved / "songs.csv", INDEXED_COLUMNS, rows)
+def test_songs_that_no_index_has_are_refused(saved, rows, reason):
+    write_table(saved / "songs.csv", LABELLED_COLUMNS, rows)
     metadata = WEIGHTS | {"songs_sha256": sha256_of(saved / "songs.csv")}
     save_file(TENSORS | {"components": torch.ones(max(len(rows), 1), 8)}, saved / "embeddings.safetensors", metadata)
-    with pytest.raises(UserError, match=r"songs\.csv is damaged .it needs two songs, each with labels from 0 to 1"):
-        SongIndex.open(saved, WEIGHTS)
+    with pytest.raises(UserError, match=rf"songs\.csv is damaged .its? {reason}"):
+        SongIndex.open(saved, WEIGHTS, columns=LABELLED_COLUMNS)
+
+
+def test_own_songs_need_no_labels_and_have_a_path(tmp_path):
+    names = {"song_id": ["1", "2"], "title": ["A\r\n", '"B", b'], "artist": ["", "C"], "path": ["/a\n.mp3", "/b;,.mp3"]}
+    components = torch.eye(2)
+    SongIndex(Songs(names), components, torch.zeros(2), torch.eye(2)).save(tmp_path / "index", WEIGHTS)
+    opened = SongIndex.open(tmp_path / "index", WEIGHTS)
+    assert opened.songs.columns == names
+    first, second = opened.nearest(components[0], 2)
+    assert first == SimilarSong("1", "A\r\n", "", 100.0, "/a\n.mp3")
+    assert (first.name, second.name) == ("A\r\n", '"B", b by C')
+    assert second.to_dict()["path"] == "/b;,.mp3"
+    with pytest.raises(UserError, match="has no column energy, danceability, valence"):
+        SongIndex.open(tmp_path / "index", WEIGHTS, columns=LABELLED_COLUMNS)
+
+
+def test_labelled_songs_have_no_path():
+    assert make_index().nearest(torch.zeros(8), 1)[0].path is None
+
+
+def test_songs_that_are_nearly_the_same_are_told_apart():
+    """By a matrix product alone they would not be: 10 from 0, and a thousandth from one another."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.cat([10 + 0.001 * torch.rand(20, 8, generator=generator), torch.zeros(20, 8)])
+    index = SongIndex(
+        [song(k % N_SONGS) | {"song_id": f"id{k}"} for k in range(40)], points, torch.zeros(8), torch.eye(8)
+    )
+    blurred = torch.cdist(points[:20], points[:20], compute_mode="use_mm_for_euclid_dist").argmin(dim=1)
+    assert blurred.tolist() != list(range(20))
+    for row in range(20):
+        assert index.nearest(points[row], 10)[0].song_id == f"id{row}"
+
+
+def test_artists_that_nobody_knows_are_left_out():
+    songs = [SimilarSong("1", "t", "", 99), SimilarSong("2", "u", "A", 98)]
+    assert [artist.artist for artist in by_artist(songs, 5)] == ["A"]
+
+
+def test_place_of_an_index(saved, tmp_path):
+    check_place(tmp_path / "new", OWN_COLUMNS)
+    check_place(saved, LABELLED_COLUMNS)
+    with pytest.raises(UserError, match=r"songs\.csv is there and is another table"):
+        check_place(saved, OWN_COLUMNS)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is no folder; name another"):
+        check_place(tmp_path / "file", OWN_COLUMNS)
 
 
 def test_index_of_other_models_is_refused(saved):

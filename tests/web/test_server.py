@@ -12,6 +12,7 @@ import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ import httpx
 
 from music_learning.predict.analysis import clock
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.similarity import SimilarSong
 from music_learning.web import guard
 from music_learning.web import service as service_module
 from music_learning.web.layout import MAX_WAITING, build_page
@@ -90,6 +92,15 @@ def test_result_shows_the_analysis(service, songs):
     assert all(neighbour["title"] in html for neighbour in values["similar_songs"][:5])
     assert Path(picture["value"]).read_bytes().startswith(b"\x89PNG")
     assert json.loads(Path(numbers["value"]).read_text()) == values
+
+
+def test_own_songs_have_their_path_as_text(service, songs):
+    analysis = service.predictor.predict(songs / "My Song.mp3")
+    own = SimilarSong("1", "Title", "", 99.0, "/music/<b>&.mp3")
+    html = service.page.render(replace(analysis, similar_songs=(own,), similar_artists=()), title="t", took_s=1.0)
+    assert "/music/&lt;b&gt;&amp;.mp3" in html
+    assert "Similar artists" not in html
+    assert "Similar artists" in service.page.render(analysis, title="t", took_s=1.0)
 
 
 def test_example_shows_spotify_s_values(service):
