@@ -338,7 +338,8 @@ def _c_stderr() -> tuple[ctypes.c_void_p, int | None, int | None]:
 
 def _opened(path: Path) -> InputContainer:
     try:
-        return av.open(f"file:{path}", options={"format_whitelist": FFMPEG_FORMATS})
+        options = {"format_whitelist": FFMPEG_FORMATS}
+        return av.open(f"file:{path}", options=options, metadata_errors="replace")  # titles in any encoding
     except (av.FFmpegError, OSError, ValueError):
         with open(path, "rb") as file:  # where a disk fails, FFmpeg says that the data are invalid
             file.read(READ_BYTES)

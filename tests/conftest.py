@@ -112,11 +112,12 @@ def write_audio(path: Path, samples: np.ndarray, rate_hz: int = 16_000, **option
 
 
 def write_with_ffmpeg(
-    path: Path, samples: np.ndarray, rate_hz: int, *, codec: str, container: str | None = None, options=None
+    path: Path, samples: np.ndarray, rate_hz: int, *, codec: str, container: str | None = None, options=None, tags=None
 ) -> Path:
     """Write (samples,) or (samples, 2) with FFmpeg's encoders."""
     planes = np.ascontiguousarray(np.atleast_2d(samples.T), np.float32)
     with av.open(str(path), "w", format=container, options=options or {}) as output:
+        output.metadata.update(tags or {})
         stream = output.add_stream(codec, rate=rate_hz, layout="mono" if len(planes) == 1 else "stereo")
         stream.bit_rate = 160_000
         frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=stream.layout)

@@ -506,3 +506,13 @@ def test_other_settings_are_used(tmp_path):
     config = PipelineConfig(sample_rate_hz=8_000, f_max_hz=4_000, n_mels=40, clip_s=4, hop_samples=256)
     spectrograms, _ = AudioPipeline(config).log_mels(tmp_path / "a.wav")
     assert [tuple(spectrogram.shape) for spectrogram in spectrograms] == [(101, config.clip_frames)] * 2
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mka", "flac"), ("a.m4a", "aac"), ("a.tta", "tta"), ("a.wv", "wavpack")])
+def test_title_in_a_wrong_encoding_costs_no_file(tmp_path, name, codec):
+    path = write_with_ffmpeg(tmp_path / name, chord(rate_hz=44_100), 44_100, codec=codec, tags={"title": "THE TITLE"})
+    content = path.read_bytes()
+    assert b"THE TITLE" in content
+    path.write_bytes(content.replace(b"THE TITLE", b"\xc7\xe0\xef\xe8\xf1\xfc\xff\xfe\xfd"))
+    _, duration_s = AudioPipeline().log_mels(path)
+    assert duration_s == pytest.approx(4, abs=0.1)

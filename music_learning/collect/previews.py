@@ -124,9 +124,9 @@ def check_preview(path: Path) -> None:
 
     The whole file is decoded, a second at a time, with far less memory than the front end's library takes to import.
     """
-    length_s, sound_s = 0.0, 0.0
+    length_s, sound_s, options = 0.0, 0.0, {"format_whitelist": PREVIEW_FORMATS}
     try:
-        with av.open(f"file:{path}", options={"format_whitelist": PREVIEW_FORMATS}) as container:
+        with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise BadDownload("no audio in it")
             if container.streams.audio[0].codec_context is None:
