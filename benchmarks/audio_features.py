@@ -17,11 +17,11 @@ from scipy.stats import spearmanr
 from torchaudio.functional import loudness
 
 from music_learning.audio import AudioPipeline
+from music_learning.columns import PREDICTED
 from music_learning.evaluation.audio_features import N_FOLDS, artist_folds, rank_intervals, ranks_by_others
 from music_learning.features.config import FeatureConfig
 from music_learning.features.loudness import integrated_loudness
 from music_learning.features.measurement import Measurement
-from music_learning.model.predicted_features import PREDICTED
 from music_learning.paths import DataPaths
 from music_learning.songs.corpus import Corpus, read_corpus
 from music_learning.training.audio_features import fit_audio_features, measure_songs

@@ -25,4 +25,22 @@ SONG_COLUMNS = (
 REJECTED_COLUMNS = ("song_id", "title", "artist", "stage", "reason")
 SPLIT_COLUMNS = ("song_id", "split")
 INDEX_COLUMNS = ("song_id", "frames", "preview_sha256")
+TAGS = ("title", "artist", "album", "date", "isrc")  # of an audio file
+# What Spotify's endpoint of audio features says of a track, in its order, but for ids and addresses.
+AUDIO_FEATURES = (
+    *("danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness", "instrumentalness"),
+    *("liveness", "valence", "tempo", "duration_ms", "time_signature"),
+)
+PREDICTED = ("acousticness", "speechiness", "instrumentalness")  # of these, what models predict beside the targets
+# The row of a file in a run over many.
+PREDICTION_COLUMNS = (
+    *("file", "duration_s", *TARGETS, "error"),
+    *(f"{target}_{end}" for target in TARGETS for end in ("low", "high")),
+    *(f"{target}_percentile" for target in TARGETS),
+    *(name for name in AUDIO_FEATURES if name not in TARGETS),
+    *(f"{name}_{end}" for name in PREDICTED for end in ("low", "high")),
+    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *TAGS,
+    *("bytes", "modified", "sha256", "model"),
+)
 SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")

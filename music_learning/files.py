@@ -23,6 +23,7 @@ from music_learning.pipeline_config import PipelineConfig
 
 MAX_JSON_BYTES = 2_000_000
 MAX_LINE = 1_000_000  # letters of a table
+LINES_SUFFIXES = (".jsonl", ".ndjson")  # of JSON Lines
 PNG_MARK = b"\x89PNG"
 
 

@@ -508,7 +508,9 @@ def test_other_settings_are_used(tmp_path):
     assert [tuple(spectrogram.shape) for spectrogram in spectrograms] == [(101, config.clip_frames)] * 2
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.mka", "flac"), ("a.m4a", "aac"), ("a.tta", "tta"), ("a.wv", "wavpack")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mka", "flac"), ("a.m4a", "aac"), ("a.tta", "tta"), ("a.wv", "wavpack")]
+)
 def test_title_in_a_wrong_encoding_costs_no_file(tmp_path, name, codec):
     path = write_with_ffmpeg(tmp_path / name, chord(rate_hz=44_100), 44_100, codec=codec, tags={"title": "THE TITLE"})
     content = path.read_bytes()

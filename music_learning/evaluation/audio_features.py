@@ -9,11 +9,11 @@ import torch
 from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
+from music_learning.columns import PREDICTED
 from music_learning.errors import UserError
 from music_learning.evaluation.conformal import fit_interval, measure_interval
 from music_learning.features.config import FeatureConfig
 from music_learning.model.audio_features import AudioFeatureModel
-from music_learning.model.predicted_features import PREDICTED
 from music_learning.songs.corpus import Corpus
 from music_learning.training.audio_features import LEAST_SONGS, fit_audio_features, measure_songs
 from music_learning.training.kernel import features_of

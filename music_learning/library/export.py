@@ -18,11 +18,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from music_learning.errors import UserError
-from music_learning.files import MAX_LINE, atomic, check_output, csv_line
+from music_learning.files import LINES_SUFFIXES, MAX_LINE, atomic, check_output, csv_line
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
 from music_learning.library.schema import COLUMNS
-from music_learning.library.tables import LINES_SUFFIXES
 from music_learning.streams import why_lost
 
 ROWS_AT_ONCE = 10_000  # that are in memory together, and a row group of Parquet

@@ -11,7 +11,6 @@ from music_learning.errors import AudioError, UserError
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
 from music_learning.library.playlist import usable
-from music_learning.predict.predictor import Predictor
 
 ROWS_AT_ONCE = 1000
 MAX_LISTED = 10  # songs in a message
@@ -34,6 +33,8 @@ class Sample:
     @classmethod
     def heard(cls, path: Path, models: Path) -> "Sample":
         """Of a file. Raises UserError where it can't be used."""
+        from music_learning.predict.predictor import Predictor  # seconds, which the songs of a library do without
+
         predictor = Predictor.load(models)
         try:
             analysis = predictor.predict(path)

@@ -10,25 +10,13 @@ from typing import Self
 
 import numpy as np
 
-from music_learning.columns import TARGETS
+from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import AudioError, unexpected
 from music_learning.files import sha256_of
-from music_learning.library.tags import TAGS, read_tags
-from music_learning.model.predicted_features import PREDICTED
-from music_learning.predict.analysis import AUDIO_FEATURES, Analysis
+from music_learning.library.tags import read_tags
+from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import title_of
-
-PREDICTION_COLUMNS = (
-    *("file", "duration_s", *TARGETS, "error"),
-    *(f"{target}_{end}" for target in TARGETS for end in ("low", "high")),
-    *(f"{target}_percentile" for target in TARGETS),
-    *(name for name in AUDIO_FEATURES if name not in TARGETS),
-    *(f"{name}_{end}" for name in PREDICTED for end in ("low", "high")),
-    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
-    *TAGS,
-    *("bytes", "modified", "sha256", "model"),
-)
 
 
 @dataclass(frozen=True)

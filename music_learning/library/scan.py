@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from music_learning import __version__
+from music_learning.columns import TAGS
 from music_learning.errors import UNEXPECTED, UserError, printable
 from music_learning.library.database import Library, inside
 from music_learning.library.files import is_folder, walk
@@ -18,7 +19,6 @@ from music_learning.library.hearing import Outcome, hear
 from music_learning.library.outputs import Output
 from music_learning.library.rows import AudioFile, Listener, csv_row
 from music_learning.library.schema import COLUMNS
-from music_learning.library.tags import TAGS
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 

@@ -1,8 +1,6 @@
 """The columns of a library: what it keeps of each song, in its database, its Parquet files and what it exports."""
 
-from music_learning.columns import TARGETS
-from music_learning.library.rows import PREDICTION_COLUMNS
-from music_learning.library.tags import TAGS
+from music_learning.columns import PREDICTION_COLUMNS, TAGS, TARGETS
 
 # Of a row of a table, what a library leaves out: what follows from the whole library, and what is longest.
 _LEFT_OUT = ("similar_songs", "similar_artists", "timeline")

@@ -16,17 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import UserError, printable
-from music_learning.files import atomic, check_output, csv_line, hold
+from music_learning.files import LINES_SUFFIXES, atomic, check_output, csv_line, hold
 from music_learning.library.outputs import STANDARD_OUTPUT, Output
-from music_learning.library.rows import PREDICTION_COLUMNS, csv_row, identity
+from music_learning.library.rows import csv_row, identity
 from music_learning.predict.analysis import Analysis
 from music_learning.streams import why_lost
 
 Key = tuple[str, ...]  # a row's identity
 Span = tuple[int, int]  # where in a file something begins and ends, in bytes
 MAX_FIELD = 100_000_000  # letters: the timeline of some months
-LINES_SUFFIXES = (".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)

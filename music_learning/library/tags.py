@@ -7,10 +7,10 @@ import av
 from mutagen.apev2 import APEv2
 from mutagen.id3 import ParseID3v1
 
+from music_learning.columns import TAGS
 from music_learning.library.tag_file import BoundedFile, TagFile, TooLongError
 from music_learning.library.tag_kinds import QUICK_OPTIONS, ApeFile, open_tags
 
-TAGS = ("title", "artist", "album", "date", "isrc")
 MAX_LETTERS = 20_000  # of a tag; a title may have thousands
 _ID3V1_BYTES, _END_BYTES = 128, 160  # of ID3v1, and of that with the end of APEv2 before it
 _ASKED_OF_FFMPEG = (

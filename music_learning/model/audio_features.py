@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from music_learning.columns import PREDICTED
 from music_learning.errors import UserError
 from music_learning.features import key, tempo
 from music_learning.features.config import FeatureConfig
@@ -21,7 +22,7 @@ from music_learning.features.loudness import integrated_loudness
 from music_learning.features.measurement import Measurement
 from music_learning.features.tempo import tempo_bpm, time_signature
 from music_learning.files import atomic, damaged, read_json, read_pipeline_config, sha256_of, write_json
-from music_learning.model.predicted_features import PREDICTED, PredictedFeatures
+from music_learning.model.predicted_features import PredictedFeatures
 from music_learning.model.tensors import read_tensors
 from music_learning.paths import ModelPaths
 from music_learning.pipeline_config import is_number, is_whole

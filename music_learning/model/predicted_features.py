@@ -9,12 +9,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from music_learning.columns import PREDICTED
 from music_learning.features.config import FeatureConfig
 from music_learning.features.rhythm import interpolated
 from music_learning.model.kernel import GaussianProcess
 from music_learning.model.tensors import Expected
 
-PREDICTED = ("acousticness", "speechiness", "instrumentalness")
 N_QUANTILES = 201
 
 

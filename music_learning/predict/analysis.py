@@ -7,16 +7,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from music_learning.columns import TARGETS
+from music_learning.columns import AUDIO_FEATURES, TARGETS
 from music_learning.predict.mood import Mood
 from music_learning.predict.similarity import SimilarArtist, SimilarSong
 
 DECIMALS = 4
-# What Spotify's endpoint of audio features says of a track, in its order, but for ids and addresses.
-AUDIO_FEATURES = (
-    *("danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness", "instrumentalness"),
-    *("liveness", "valence", "tempo", "duration_ms", "time_signature"),
-)
 FEATURE_DECIMALS = {"loudness": 3, "tempo": 3}  # as the endpoint has them
 MAX_COLUMNS = 1024
 LEAST_LOST_S = 0.1

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from music_learning import __version__
 from music_learning.audio import AudioPipeline, Losses
-from music_learning.columns import TARGETS
+from music_learning.columns import PREDICTED, TARGETS
 from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval, read_correlation, read_intervals
 from music_learning.features.clip import clip_features
@@ -29,7 +29,6 @@ from music_learning.features.measurement import Measurement
 from music_learning.files import damaged
 from music_learning.model.audio_features import MADE_BY, AudioFeatureModel
 from music_learning.model.ensemble import Ensemble, Prediction, load_model
-from music_learning.model.predicted_features import PREDICTED
 from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.predict.analysis import (
     Analysis,

@@ -4,8 +4,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from music_learning.columns import PREDICTED
 from music_learning.features.config import FeatureConfig
-from music_learning.model.predicted_features import N_QUANTILES, PREDICTED, PredictedFeatures
+from music_learning.model.predicted_features import N_QUANTILES, PredictedFeatures
 from music_learning.training.kernel import fit_gaussian_process
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from music_learning.columns import PREDICTED
 from music_learning.evaluation.audio_features import N_FOLDS, artist_folds, rank_intervals, ranks_by_others
 from music_learning.features.clip import feature_names
 from music_learning.features.config import FeatureConfig
-from music_learning.model.predicted_features import PREDICTED
 from music_learning.training.predicted_features import fit_predicted_features
 
 CONFIG = FeatureConfig()

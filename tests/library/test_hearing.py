@@ -4,10 +4,11 @@ from types import SimpleNamespace
 import pytest
 from conftest import read_rows
 
+from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import AudioError
 from music_learning.library.hearing import hear
 from music_learning.library.outputs import STANDARD_OUTPUT, Terminal
-from music_learning.library.rows import PREDICTION_COLUMNS, AudioFile, Listener
+from music_learning.library.rows import AudioFile, Listener
 from music_learning.library.tables import CSV, JSON_LIST, Table
 
 VALUES = {"duration_s": 3.0, "energy": 0.1, "danceability": 0.2, "valence": 0.3, "mood": "calm", "lost_s": 0.0}

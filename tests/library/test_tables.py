@@ -7,9 +7,10 @@ import sys
 import pytest
 from conftest import read_rows
 
+from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import UserError
 from music_learning.library import tables
-from music_learning.library.rows import PREDICTION_COLUMNS, identity
+from music_learning.library.rows import identity
 from music_learning.library.tables import CSV, JSON_LINES, JSON_LIST, Table, json_format
 
 FORMATS = {"csv": CSV, "json": JSON_LIST, "jsonl": JSON_LINES}

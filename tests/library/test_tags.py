@@ -14,8 +14,9 @@ from mutagen.apev2 import APEv2
 from mutagen.id3 import ID3, TALB, TDRC, TIT2, TPE1, TSRC, ID3v1SaveOptions
 from mutagen.mp4 import MP4
 
+from music_learning.columns import TAGS
 from music_learning.library.tag_file import MAX_READ_BYTES
-from music_learning.library.tags import MAX_LETTERS, TAGS, read_tags
+from music_learning.library.tags import MAX_LETTERS, read_tags
 
 RATE_HZ = 48_000
 SAMPLES = chord(seconds=0.5, rate_hz=RATE_HZ)

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
+from music_learning.columns import PREDICTED
 from music_learning.errors import UserError
 from music_learning.features.clip import feature_names
 from music_learning.features.config import FeatureConfig
 from music_learning.files import read_json, write_json
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.kernel import GaussianProcess
-from music_learning.model.predicted_features import N_QUANTILES, PREDICTED, PredictedFeatures
+from music_learning.model.predicted_features import N_QUANTILES, PredictedFeatures
 from music_learning.paths import ModelPaths
 
 CONFIG = FeatureConfig()

@@ -12,10 +12,9 @@ from torch import nn
 
 from music_learning import __main__ as model_demo
 from music_learning.audio import AudioPipeline
-from music_learning.columns import TARGETS
+from music_learning.columns import PREDICTION_COLUMNS, TARGETS
 from music_learning.features.config import FeatureConfig
 from music_learning.files import read_table
-from music_learning.library.rows import PREDICTION_COLUMNS
 from music_learning.model.cnn import NetworkConfig
 from music_learning.model.ensemble import Ensemble, EnsembleConfig
 from music_learning.pipeline_config import PipelineConfig

@@ -10,17 +10,14 @@ import torch
 from conftest import ROOT, chord, own_index, write_audio, write_with_ffmpeg
 
 from music_learning.audio import AudioPipeline
-from music_learning.columns import TARGETS
+from music_learning.columns import AUDIO_FEATURES, PREDICTED, PREDICTION_COLUMNS, TARGETS
 from music_learning.errors import AudioError, UserError
 from music_learning.evaluation.conformal import Interval
 from music_learning.files import read_table
-from music_learning.library.rows import PREDICTION_COLUMNS
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import load_model, save_model
 from music_learning.model.kernel import GaussianProcess
-from music_learning.model.predicted_features import PREDICTED
 from music_learning.paths import DataPaths, ModelPaths
-from music_learning.predict.analysis import AUDIO_FEATURES
 from music_learning.predict.predictor import Predictor, read_rank_intervals
 
 
