@@ -22,7 +22,7 @@ import music_learning.needs  # noqa: F401  (first, since it says what is missing
 
 from functools import partial
 
-from music_learning.__main__ import main
+from music_learning.commands.predict import main
 from music_learning.errors import run
 
 if __name__ == "__main__":

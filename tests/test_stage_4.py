@@ -14,7 +14,7 @@ from conftest import ROOT, call_main, chord, own_index, read_rows, run_python, s
 from matplotlib.image import imread
 
 import music_learning
-from music_learning import __main__ as model_demo
+from music_learning.commands import predict as model_demo
 from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
 from music_learning.errors import UserError

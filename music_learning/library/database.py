@@ -91,11 +91,16 @@ class Library:
             columns: names, trusted: `song_id`, `path`, those of COLUMNS, `embedding`.
             where: SQL, trusted, with `?` for each of the values; may end in an ORDER BY.
         """
+        for rows in self.batches(columns, where, values):
+            yield from rows
+
+    def batches(self, columns: Sequence[str], where: str = "1", values: Sequence[object] = ()) -> Iterator[list[tuple]]:
+        """As `select`, up to ROWS_AT_ONCE rows at a time, for who takes a million of them."""
         with self.turn, _clearly(self.path):
             found = self.connection.execute(f"SELECT {_names(columns)} FROM songs WHERE {where}", values)
             rows = found.fetchmany(ROWS_AT_ONCE)
         while rows:
-            yield from rows
+            yield rows
             with self.turn, _clearly(self.path):
                 rows = found.fetchmany(ROWS_AT_ONCE)
 

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from itertools import compress, islice
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
 from music_learning.library.playlist import usable
 
-ROWS_AT_ONCE = 1000
 MAX_LISTED = 10  # songs in a message
 _NAME = "ifnull(artist || ' ', '') || ifnull(title, '')"
 _KNOWN = "error IS NULL AND embedding IS NOT NULL"
@@ -92,9 +91,9 @@ def by_likeness(library: Library, condition: Condition, sample: Sample) -> tuple
         the numbers (songs,), and how many songs are left out, since they were heard by other models.
     """
     chosen = usable(condition)
-    rows = library.select(("song_id", "model", "embedding"), f"{chosen.sql} AND embedding IS NOT NULL", chosen.values)
+    where = f"{chosen.sql} AND embedding IS NOT NULL"
     numbers, distances, n_others = [np.zeros(0, int)], [np.zeros(0, np.float32)], 0
-    while batch := list(islice(rows, ROWS_AT_ONCE)):
+    for batch in library.batches(("song_id", "model", "embedding"), where, chosen.values):
         song_ids, models, embeddings = zip(*batch, strict=True)
         if by_others := len(models) - models.count(sample.model):
             n_others += by_others

@@ -70,7 +70,7 @@ def usable(condition: Condition) -> Condition:
 def songs_by_path(library: Library, condition: Condition) -> Iterator[Song]:
     """The songs that meet a condition, in the order of their paths, none of the same content twice."""
     chosen = usable(condition)
-    return _each_once(Song(*row) for row in library.select(_COLUMNS, f"{chosen.sql} ORDER BY path", chosen.values))
+    return _each_once(Song(*row) for row in library.select(_COLUMNS, f"{chosen.sql} ORDER BY +path", chosen.values))
 
 
 def songs_by_number(library: Library, song_ids: Sequence[int]) -> Iterator[Song]:

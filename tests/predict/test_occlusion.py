@@ -10,7 +10,7 @@ from conftest import call_main, chord, tone, write_audio
 from matplotlib.image import imread
 from torch import nn
 
-from music_learning import __main__ as model_demo
+from music_learning.commands import predict as model_demo
 from music_learning.audio import AudioPipeline
 from music_learning.columns import PREDICTION_COLUMNS, TARGETS
 from music_learning.features.config import FeatureConfig

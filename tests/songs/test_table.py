@@ -171,7 +171,7 @@ NO_PANDAS = "import sys; {}; sys.exit('pandas in sys.modules' if 'pandas' in sys
 @pytest.mark.parametrize(
     "imports",
     [
-        "import music_learning.__main__, music_learning.predict.predictor, music_learning.predict.similarity",
+        "import music_learning.commands.predict, music_learning.predict.predictor, music_learning.predict.similarity",
         "import data_collection, music_learning.collect.deezer, music_learning.collect.local",
     ],
 )
