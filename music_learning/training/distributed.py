@@ -127,8 +127,8 @@ def in_step(network: nn.Module, device: torch.device) -> nn.Module:
 def normalised(layer: _BatchNorm, x: Tensor) -> Tensor:
     """What a layer of batch normalisation does in training, by mean and variance of all processes' songs.
 
-    PyTorch's SyncBatchNorm has no version for the CPU; this one is the same on both. Each process alone would normalise
-    by fewer songs than one process does that takes as many as all together, and learn more slowly.
+    PyTorch's SyncBatchNorm has no version for the CPU; this one is the same on both. Without it each process would
+    normalise by fewer songs than one process does that takes as many as all together.
 
     Args:
         layer: its running mean and variance move.
