@@ -14,9 +14,9 @@ from conftest import ROOT, call_main, chord, own_index, read_rows, run_python, s
 from matplotlib.image import imread
 
 import music_learning
-from music_learning.commands import predict as model_demo
 from music_learning.audio import AudioPipeline
 from music_learning.columns import SONG_COLUMNS, TARGETS
+from music_learning.commands import predict as model_demo
 from music_learning.errors import UserError
 from music_learning.files import read_table, write_table
 from music_learning.library.files import find_files

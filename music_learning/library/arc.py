@@ -6,15 +6,12 @@ and among those the one whose neighbours' embeddings are nearest to each other i
 found from step to step (A. Viterbi, IEEE Trans. Inf. Theory 13, 1967).
 """
 
-from itertools import islice
-
 import numpy as np
 
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
 from music_learning.library.playlist import content_of, usable
 
-ROWS_AT_ONCE = 1000
 MAX_CANDIDATES = 200  # of a step, those nearest to its middle
 SAME_ARTIST = 1e6  # what neighbours by one artist count for: more than the distances of any arc
 
@@ -33,10 +30,9 @@ def find_arc(library: Library, condition: Condition, column: str, length: int) -
     """
     chosen = usable(condition)
     where = f'{chosen.sql} AND "{column}" IS NOT NULL AND embedding IS NOT NULL'
-    rows = library.select(("song_id", column, "model", "sha256"), where, chosen.values)
     parts: list[tuple[np.ndarray, ...]] = []
     models: dict[str, int] = {}
-    while batch := list(islice(rows, ROWS_AT_ONCE)):
+    for batch in library.batches(("song_id", column, "model", "sha256"), where, chosen.values):
         song_ids, found, by, hashes = zip(*batch, strict=True)
         by = [models.setdefault(model, len(models)) for model in by]
         contents = list(map(content_of, hashes, song_ids))

@@ -4,13 +4,13 @@ The first does all that one process alone would do. The others train the network
 """
 
 import io
+import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -25,8 +25,6 @@ from music_learning.errors import UserError
 
 LONGEST_WAIT = timedelta(days=1)  # of the others for the first, while it fits kernel models and measures
 TELLING_S = 1.0  # torchrun ends all processes soon after one has ended: time for the one that says why
-
-Value = TypeVar("Value")
 
 
 def n_processes() -> int:
@@ -86,13 +84,20 @@ def only_first_prints() -> Iterator[None]:
         yield
 
 
-def from_first(value: Value) -> Value:
-    """The first process's value, in all of them; the others' is of no account."""
+def from_first(value: object) -> object:
+    """The first process's value, in all of them; the others' is of no account. It is made of what JSON has.
+
+    PyTorch's own way to send an object unpickles it, which would run whatever another program sends.
+    """
     if n_processes() == 1:
         return value
-    values = [value]
-    dist.broadcast_object_list(values, device=torch.device("cpu"))
-    return values[0]
+    text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+    length = torch.tensor(len(text))
+    dist.broadcast(length, 0)
+    if rank() > 0:
+        text = torch.zeros(int(length), dtype=torch.uint8)
+    dist.broadcast(text, 0)
+    return json.loads(bytes(text.tolist()))
 
 
 def jobs() -> Iterator[tuple[str, str, str]]:

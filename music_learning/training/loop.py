@@ -73,7 +73,8 @@ def train_network(
     network.set_output_means(train_set.labels.mean(dim=0))
     training = TrainingRun(network.to(device), config)
     training.load(checkpoint)
-    if from_first(training.history) != training.history:
+    history = [list(losses) for losses in training.history]
+    if from_first(history) != history:
         raise UserError(printable(f"{checkpoint} is another file here; --models is a folder that all machines share"))
     in_training = in_step(training.network, device)
     validate_from = round(config.validate_from * config.epochs)

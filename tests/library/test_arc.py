@@ -37,7 +37,7 @@ def point(row: dict) -> np.ndarray:
 
 @pytest.mark.parametrize("at_once", [7, 1000])
 def test_value_rises_from_end_to_end(tmp_path, at_once, monkeypatch):
-    monkeypatch.setattr(arc, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("music_learning.library.database.ROWS_AT_ONCE", at_once)
     rows = random_rows(200)
     with library_of(tmp_path, rows) as library:
         numbers, n_others = find_arc(library, Condition(), "energy", 20)

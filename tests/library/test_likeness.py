@@ -93,7 +93,7 @@ def test_other_file_is_heard(library, tmp_path, monkeypatch):
     (tmp_path / "goodbye").touch()
     analysis = SimpleNamespace(embedding=torch.tensor([7.0, 8.0]))
     predictor = SimpleNamespace(predict=lambda path: analysis, models_version="m2")
-    monkeypatch.setattr(likeness.Predictor, "load", lambda models: {MODELS: predictor}[models])
+    monkeypatch.setattr("music_learning.predict.predictor.Predictor.load", lambda models: {MODELS: predictor}[models])
     monkeypatch.chdir(tmp_path)
     sample = find_sample(library, "goodbye", MODELS)
     assert (sample.model, sample.embedding.tolist()) == ("m2", [7, 8])
@@ -108,7 +108,7 @@ def test_other_file_is_heard(library, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("at_once", [7, 1000])
 def test_nearest_come_first(tmp_path, at_once, monkeypatch):
-    monkeypatch.setattr(likeness, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("music_learning.library.database.ROWS_AT_ONCE", at_once)
     points = np.random.default_rng(0).standard_normal((50, 64)).astype("<f4")
     with Library.write(tmp_path / "moods.sqlite", create=True) as library:
         for number, point in enumerate(points):

@@ -10,9 +10,9 @@ from conftest import call_main, chord, tone, write_audio
 from matplotlib.image import imread
 from torch import nn
 
-from music_learning.commands import predict as model_demo
 from music_learning.audio import AudioPipeline
 from music_learning.columns import PREDICTION_COLUMNS, TARGETS
+from music_learning.commands import predict as model_demo
 from music_learning.features.config import FeatureConfig
 from music_learning.files import read_table
 from music_learning.model.cnn import NetworkConfig
