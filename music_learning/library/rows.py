@@ -31,6 +31,11 @@ class AudioFile:
         """Called by its path, in which a byte that is no UTF-8 becomes `\\xff`, say."""
         return cls(path, os.fsencode(path).decode("utf-8", "backslashreplace"))
 
+    @property
+    def key(self) -> bytes:
+        """What a library knows it by."""
+        return os.fsencode(self.path)
+
     @contextmanager
     def opened(self) -> Iterator[Path]:
         """Where it lies on this machine, for as long as the block lasts."""

@@ -61,7 +61,7 @@ class LibraryListener(Listener):
         return self.predictor.models_version
 
     def before(self, file: AudioFile) -> dict:
-        return super().before(file) | {"path": os.fsencode(file.path)}
+        return super().before(file) | {"path": file.key}
 
     def recall(self, row: dict) -> dict | None:
         if row["sha256"] is None or (known := self.library.copy_of(row["sha256"], self.version)) is None:
