@@ -32,6 +32,7 @@ LAYER = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 ONLY_IN = {
     "ray": {"library"},
     "fsspec": {"library"},
+    "s3fs": {"library"},
     "mutagen": {"library"},
     "pyarrow": {"library"},
     "sqlglot": {"library"},

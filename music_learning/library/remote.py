@@ -72,11 +72,15 @@ def bucket_and_key(address: str) -> tuple[str, str]:
     """
     scheme, _, rest = address.partition("://")
     if f"{scheme}://" != SCHEME:
-        raise UserError(f"only addresses with {SCHEME} can be read, not with {scheme[:20]}://; name a local folder or those")
+        raise UserError(
+            f"only addresses with {SCHEME} can be read, not with {scheme[:20]}://; name a local folder or those"
+        )
     bucket, _, key = rest.partition("/")
     if not _BUCKET.fullmatch(bucket):
-        raise UserError(f"an address is {SCHEME}bucket/folder, and this one has no bucket's name; keys and passwords go "
-                        "into the environment")
+        raise UserError(
+            f"an address is {SCHEME}bucket/folder, and this one has no bucket's name; keys and passwords go "
+            "into the environment"
+        )
     return bucket, key
 
 
@@ -107,7 +111,7 @@ class RemoteFile(AudioFile):
 
     @property
     def key(self) -> bytes:
-        return self.name.encode("utf-8", "surrogatepass")
+        return self.name.encode()
 
     def state(self) -> tuple[int, str]:
         return self.n_bytes, self.modified
@@ -194,7 +198,7 @@ def find_all(names: list[str]) -> AllFiles:
 def file_of(key: bytes, n_bytes: int | None, modified: str | None) -> AudioFile:
     """The file with a key (`AudioFile.key`), as a listing had it."""
     if key.startswith(SCHEME.encode()):
-        return RemoteFile.listed(key.decode("utf-8", "surrogatepass"), n_bytes, modified)
+        return RemoteFile.listed(key.decode(), n_bytes, modified)
     return AudioFile.at(Path(os.fsdecode(key)))
 
 
@@ -241,7 +245,10 @@ def reason(error: BaseException) -> str:
         causes.append(causes[-1].__cause__)
     codes = [((getattr(cause, "response", None) or {}).get("Error") or {}).get("Code") for cause in causes]
     if code := next(filter(None, codes), None):
-        return _REASONS.get(code) or f"the server refuses it ({code if re.fullmatch('[A-Za-z0-9.]+', code) else 'no reason'})"
+        return (
+            _REASONS.get(code)
+            or f"the server refuses it ({code if re.fullmatch('[A-Za-z0-9.]+', code) else 'no reason'})"
+        )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "there is no room for it on the disk of the machine that hears it; make some"
     types = [kind.__name__ for cause in causes for kind in type(cause).__mro__]
@@ -265,7 +272,9 @@ def _limits():
         def relative_update(self, inc: int = 1) -> None:
             self.value += inc
             if self.value > MAX_BYTES:
-                raise AudioError(f"larger than {MAX_BYTES // 10**9} GB, which is fetched at most; scan it from a folder")
+                raise AudioError(
+                    f"larger than {MAX_BYTES // 10**9} GB, which is fetched at most; scan it from a folder"
+                )
             if time.monotonic() > self.end_s:
                 raise AudioError(f"it took more than {MAX_DOWNLOAD_S // 60} minutes to fetch; try again")
 
