@@ -78,6 +78,7 @@ def on_cluster(address: str | None, models: Path, predictor: Predictor) -> Itera
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
         options |= {"address": "local", "num_cpus": cpu_count(), "include_dashboard": False}
+        options["_node_ip_address"] = "127.0.0.1"  # who can reach a Ray can run programs
         options["object_store_memory"] = OBJECT_STORE_BYTES
     else:
         _check(address)

@@ -1,0 +1,170 @@
+"""On a real Ray of two nodes with a core each, all on loopback."""
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from music_learning.commands.scan import main
+from music_learning.errors import UserError
+from music_learning.library import cluster, parts
+from music_learning.library.cluster import ENDED, hear_files, on_cluster
+from music_learning.library.parts import Batch, on_threads, open_parts, scan_into
+from music_learning.library.remote import find_all
+from music_learning.library.rows import AudioFile
+from music_learning.predict.predictor import Predictor
+
+# Ray leaves the ends of its processes, pipes and sockets to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "node_ip_address": "127.0.0.1"}
+
+
+@pytest.fixture(scope="module")
+def nodes(s3_of_module, tmp_path_factory):
+    """A cluster whose second node can be killed; its processes know the way to the S3 server."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in cluster._QUIET.items():
+            patched.setenv(name, value)
+        pytest.importorskip("ray", reason="the packages of the cluster are missing")
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+        made.second = made.add_node(**NODE)
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return Predictor.load(trained)
+
+
+@pytest.fixture
+def music(s3, library):
+    """Six songs and a file that is none, on a server."""
+    for clip in sorted((library / "clips").iterdir())[:6]:
+        s3.put(f"music/{clip.name}", clip.read_bytes())
+    s3.put("music/bad.mp3", b"no audio")
+    return "s3://bucket/music"
+
+
+def table_of(name):
+    table = pd.read_parquet(name).drop(columns="heard")
+    assert not table["file"].duplicated().any()
+    return table.sort_values("file", ignore_index=True)
+
+
+def test_cluster_makes_the_rows_of_this_machine(nodes, music, s3, trained, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(parts, "BATCH_FILES", 2)
+    here, there = f"{tmp_path}/moods/", "s3://bucket/moods/"
+    options = ["--models", str(trained)]
+    on_ray = [*options, "--engine", "ray", "--address", nodes.address]
+    assert main([music, "--library", here, *options]) == 1
+    expected = capfd.readouterr()
+    assert main([music, "--library", there, *on_ray]) == 1
+    assert capfd.readouterr() == expected  # without a word of Ray's
+    assert expected.out.startswith("6 heard, 1 can't be used\n")
+    pd.testing.assert_frame_equal(table_of(here), table_of(there))
+
+    before = {key: s3.get(key) for key in s3.keys("moods/part-")}
+    assert len(before) == 4
+    s3.put("music/song00.wav", s3.get("music/song01.wav"))
+    s3.put("music/song99.wav", s3.get("music/song02.wav"))
+    assert main([music, "--library", there, *on_ray]) == 0
+    assert capfd.readouterr().out == "2 heard, 5 unchanged\n"
+    rows = table_of(there).set_index("file")["energy"]
+    assert rows[f"{music}/song00.wav"] == rows[f"{music}/song01.wav"]
+    assert rows[f"{music}/song99.wav"] == rows[f"{music}/song02.wav"]
+    after = {key: s3.get(key) for key in s3.keys("moods/part-")}
+    assert sum(before[key] != after[key] for key in before) == 1
+    assert len(after) == 5
+
+
+@dataclass(frozen=True)
+class Poison(AudioFile):
+    """Ends whatever process opens it, and notes that it did."""
+
+    log: Path
+
+    @contextmanager
+    def opened(self):
+        with open(self.log, "a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGSEGV)
+        yield self.path
+
+
+def test_file_that_ends_its_process_costs_its_own_row(nodes, library, trained, predictor, tmp_path):
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the nodes can't import tests
+    clips = [AudioFile.at(clip) for clip in sorted((library / "clips").iterdir())[:2]]
+    poison = Poison(clips[0].path, "poison", tmp_path / "log")
+    batches = [Batch("part-1", (clips[0], poison)), Batch("part-2", (clips[1],))]
+    with on_cluster(nodes.address, trained, predictor) as engine:
+        heard = dict(engine(iter(batches)))
+    rows = {row["file"]: row for rows in heard.values() for row in rows}
+    assert [rows[clip.name]["error"] for clip in clips] == [None, None]
+    assert (rows["poison"]["error"], rows["poison"]["model"]) == (ENDED, None)
+    assert (tmp_path / "log").read_text() == "x" * 2 * cluster.MAX_DEATHS  # in the batch, and alone
+
+
+def test_killed_node_costs_nothing(nodes, music, trained, predictor, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "BATCH_FILES", 1)
+    losses = []
+
+    def killing(engine):
+        def hear(batches):
+            for n, result in enumerate(engine(batches)):
+                if n == 0:
+                    nodes.remove_node(nodes.second, allow_graceful=False)
+                yield result
+
+        return hear
+
+    really = cluster._rows_of
+
+    def noting(ref, job):
+        rows = really(ref, job)
+        losses.append(rows is None)
+        return rows
+
+    monkeypatch.setattr(cluster, "_rows_of", noting)
+    tables = []
+    for name in ("killed", "whole"):
+        with open_parts(f"{tmp_path}/{name}/", predictor.models_version) as library:
+            if name == "killed":
+                with on_cluster(nodes.address, trained, predictor) as engine:
+                    outcome, _ = scan_into(library, find_all([music]), killing(engine))
+            else:
+                outcome, _ = scan_into(library, find_all([music]), on_threads(predictor))
+        assert (outcome.heard, outcome.failed) == (7, 1)
+        tables.append(table_of(f"{tmp_path}/{name}/"))
+    pd.testing.assert_frame_equal(*tables)
+    assert any(losses)
+
+
+def test_node_with_another_version_is_refused(monkeypatch):
+    with pytest.raises(UserError, match=r"a node of the cluster has music-learning .*, this machine 0\.0; install one"):
+        hear_files([], "m1", "0.0", ())
+
+
+def test_cluster_that_is_not_there_is_said(trained, predictor, monkeypatch):
+    pytest.importorskip("ray", reason="the packages of the cluster are missing")
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 0.5)
+    with pytest.raises(UserError, match=r"no Ray cluster at 127\.0\.0\.1:1; start one"):
+        on_cluster("127.0.0.1:1", trained, predictor).__enter__()
+
+
+def test_missing_ray_is_named(trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"install it: pip install 'music-learning\[cluster\]'"):
+        on_cluster(None, trained, None).__enter__()
