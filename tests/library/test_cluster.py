@@ -1,11 +1,14 @@
-"""On a real Ray of two nodes with a core each, all on loopback."""
+"""On a real Ray of two nodes with a core each."""
 
 import os
 import signal
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -14,8 +17,7 @@ from music_learning.commands.scan import main
 from music_learning.errors import UserError
 from music_learning.library import cluster, parts
 from music_learning.library.cluster import ENDED, hear_files, on_cluster
-from music_learning.library.parts import Batch, on_threads, open_parts, scan_into
-from music_learning.library.remote import find_all
+from music_learning.library.parts import Batch, ModelListener
 from music_learning.library.rows import AudioFile
 from music_learning.predict.predictor import Predictor
 
@@ -24,13 +26,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "node_ip_address": "127.0.0.1"}
+NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
 @pytest.fixture(scope="module")
-def nodes(s3_of_module, tmp_path_factory):
+def nodes(s3_of_module):
     """A cluster whose second node can be killed; its processes know the way to the S3 server."""
-    with pytest.MonkeyPatch.context() as patched:
+    # Pytest's own folders have names that are too long for Ray's sockets.
+    with pytest.MonkeyPatch.context() as patched, TemporaryDirectory(prefix="ml-", dir="/tmp") as folder:
+        patched.setenv("RAY_TMPDIR", folder)
         for name, value in cluster._QUIET.items():
             patched.setenv(name, value)
         pytest.importorskip("ray", reason="the packages of the cluster are missing")
@@ -79,7 +83,7 @@ def test_cluster_makes_the_rows_of_this_machine(nodes, music, s3, trained, tmp_p
     s3.put("music/song00.wav", s3.get("music/song01.wav"))
     s3.put("music/song99.wav", s3.get("music/song02.wav"))
     assert main([music, "--library", there, *on_ray]) == 0
-    assert capfd.readouterr().out == "2 heard, 5 unchanged\n"
+    assert capfd.readouterr().out == "2 heard, 6 unchanged\n"
     rows = table_of(there).set_index("file")["energy"]
     assert rows[f"{music}/song00.wav"] == rows[f"{music}/song01.wav"]
     assert rows[f"{music}/song99.wav"] == rows[f"{music}/song02.wav"]
@@ -102,54 +106,62 @@ class Poison(AudioFile):
         yield self.path
 
 
-def test_file_that_ends_its_process_costs_its_own_row(nodes, library, trained, predictor, tmp_path):
+@pytest.fixture(scope="module")
+def engine(nodes, trained, predictor):
+    """The cluster, after tests that join it themselves."""
     import ray
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the nodes can't import tests
+    with on_cluster(nodes.address, trained, predictor) as made:
+        yield made
+
+
+def test_file_that_ends_its_process_costs_its_own_row(engine, library, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "MAX_DEATHS", 1)  # each takes the start of a process
     clips = [AudioFile.at(clip) for clip in sorted((library / "clips").iterdir())[:2]]
     poison = Poison(clips[0].path, "poison", tmp_path / "log")
     batches = [Batch("part-1", (clips[0], poison)), Batch("part-2", (clips[1],))]
-    with on_cluster(nodes.address, trained, predictor) as engine:
-        heard = dict(engine(iter(batches)))
+    heard = dict(engine(iter(batches)))
     rows = {row["file"]: row for rows in heard.values() for row in rows}
     assert [rows[clip.name]["error"] for clip in clips] == [None, None]
     assert (rows["poison"]["error"], rows["poison"]["model"]) == (ENDED, None)
-    assert (tmp_path / "log").read_text() == "x" * 2 * cluster.MAX_DEATHS  # in the batch, and alone
+    assert (tmp_path / "log").read_text() == "xx"  # in the batch, and alone
 
 
-def test_killed_node_costs_nothing(nodes, music, trained, predictor, tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "BATCH_FILES", 1)
-    losses = []
+@dataclass(frozen=True)
+class Slow(AudioFile):
+    """Tells on which node it is heard, and takes its time on one of them."""
 
-    def killing(engine):
-        def hear(batches):
-            for n, result in enumerate(engine(batches)):
-                if n == 0:
-                    nodes.remove_node(nodes.second, allow_graceful=False)
-                yield result
+    slow_node: str
+    folder: Path
 
-        return hear
+    @contextmanager
+    def opened(self):
+        import ray
 
-    really = cluster._rows_of
+        if ray.get_runtime_context().get_node_id() == self.slow_node:
+            (self.folder / "begun").touch()
+            time.sleep(60)
+        yield self.path
 
-    def noting(ref, job):
-        rows = really(ref, job)
-        losses.append(rows is None)
-        return rows
 
-    monkeypatch.setattr(cluster, "_rows_of", noting)
-    tables = []
-    for name in ("killed", "whole"):
-        with open_parts(f"{tmp_path}/{name}/", predictor.models_version) as library:
-            if name == "killed":
-                with on_cluster(nodes.address, trained, predictor) as engine:
-                    outcome, _ = scan_into(library, find_all([music]), killing(engine))
-            else:
-                outcome, _ = scan_into(library, find_all([music]), on_threads(predictor))
-        assert (outcome.heard, outcome.failed) == (7, 1)
-        tables.append(table_of(f"{tmp_path}/{name}/"))
-    pd.testing.assert_frame_equal(*tables)
-    assert any(losses)
+def test_killed_node_costs_nothing(engine, nodes, library, predictor, tmp_path):
+    clips = sorted((library / "clips").iterdir())[:4]
+    files = [Slow(clip, clip.name, nodes.second.node_id, tmp_path) for clip in clips]
+
+    def kill():
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.05)
+        nodes.remove_node(nodes.second, allow_graceful=False)
+
+    killer = Thread(target=kill, daemon=True)
+    killer.start()
+    heard = {batch.part: rows for batch, rows in engine(Batch(file.name, (file,)) for file in files)}
+    assert not killer.is_alive()
+    alone = ModelListener(predictor)
+    for clip in clips:
+        expected = [alone.row(AudioFile(clip, clip.name))]
+        assert [row | {"heard": None} for row in heard[clip.name]] == [row | {"heard": None} for row in expected]
 
 
 def test_node_with_another_version_is_refused(monkeypatch):
