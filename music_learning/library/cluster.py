@@ -6,6 +6,7 @@ are each node's own: this machine's never travel.
 
 import logging
 import os
+import secrets
 import subprocess
 import sys
 from collections import deque
@@ -70,7 +71,11 @@ def on_cluster(address: str | None, models: Path, predictor: Predictor) -> Itera
     Raises:
         UserError: Ray is missing, or the cluster can't be joined.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    settings = dict(_QUIET)
+    if address is None:
+        # It listens to the network, and whoever may join it can run programs: here none but this process' workers may.
+        settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    os.environ |= settings  # before the import, which reads them
     try:
         import ray
     except ModuleNotFoundError:
@@ -78,7 +83,6 @@ def on_cluster(address: str | None, models: Path, predictor: Predictor) -> Itera
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
         options |= {"address": "local", "num_cpus": cpu_count(), "include_dashboard": False}
-        options["_node_ip_address"] = "127.0.0.1"  # who can reach a Ray can run programs
         options["object_store_memory"] = OBJECT_STORE_BYTES
     else:
         _check(address)
