@@ -34,7 +34,7 @@ from music_learning.predict.predictor import Predictor
 
 N_CLIPS = 300
 N_DIFFERENT = 50  # synthetic clips
-BATCH_FILES = 16  # so that both nodes are busy until the end
+BATCH_FILES = 16  # of the nodes, so that both nodes are busy until the end
 MILLION = 1_000_000
 NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 SERVER = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nobody", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -130,7 +130,7 @@ def main() -> int:
     predictor = Predictor.load(RELEASED_MODELS)
     with TemporaryDirectory() as folder:
         clips = find_files([arguments.audio])[:N_CLIPS] if arguments.audio else make_clips(Path(folder), N_DIFFERENT)
-        with served(clips) as (client, requests), patch.object(parts, "BATCH_FILES", BATCH_FILES):
+        with served(clips) as (client, requests):
             before = requests.counts.copy()
             with patch.object(parts, "cpu_count", lambda: 1):
                 begun_s = time.process_time()
@@ -138,7 +138,8 @@ def main() -> int:
                 busy_s = time.process_time() - begun_s
             asked = requests.counts - before
             timed_scan("this_process", predictor, on_threads(predictor))
-            nodes_s, _ = scan_on_nodes(predictor)
+            with patch.object(parts, "BATCH_FILES", BATCH_FILES):
+                nodes_s, _ = scan_on_nodes(predictor)
             n_different = {name: differences("this_process", name) for name in ("two_nodes", "node_killed")}
             sizes = [o["Size"] for o in client.list_objects_v2(Bucket="bucket", Prefix="this_process/p")["Contents"]]
     print(f"rows that differ from this process's: {n_different}")
@@ -147,7 +148,7 @@ def main() -> int:
         f"a song takes {busy_s / N_CLIPS:.2f} s of a core, the server's share included, whatever else the machine does"
     )
     print(f"a million songs: {MILLION * busy_s / N_CLIPS / 3600:.0f} core-hours")
-    print(f"parts of {BATCH_FILES} songs: {sum(sizes) / N_CLIPS:.0f} bytes a song, {len(sizes)} parts")
+    print(f"parts of {parts.BATCH_FILES} songs: {sum(sizes) / N_CLIPS:.0f} bytes a song, {len(sizes)} parts")
     print(f"requests: {dict(asked)} for {N_CLIPS} songs")
     return 1 if any(n_different.values()) else 0
 

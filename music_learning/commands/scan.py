@@ -57,7 +57,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--address", help="of the cluster, host:port or auto for this machine's (default: a Ray of this machine alone)"
     )
     parsed = parser.parse_args(arguments)
-    parsed.in_parts = is_address(parsed.library) or parsed.library.endswith("/") or Path(parsed.library).is_dir()
+    parsed.in_parts = is_address(parsed.library) or parsed.library.endswith("/")
     if parsed.address is not None and parsed.engine != "ray":
         parser.error("--address goes with --engine ray")
     if parsed.engine == "ray" and not parsed.in_parts:

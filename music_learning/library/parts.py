@@ -42,6 +42,7 @@ _STATE = ("file", "bytes", "modified", "model", "error", "missing", "heard")
 _INDEX = """
 CREATE TABLE known (file TEXT PRIMARY KEY, bytes INT, modified TEXT, model TEXT, error INT, missing TEXT, heard TEXT,
                     part TEXT) WITHOUT ROWID;
+CREATE INDEX known_by_part ON known (part);
 CREATE TABLE listed (number INTEGER PRIMARY KEY, file TEXT UNIQUE, key BLOB, bytes INT, modified TEXT);
 CREATE TABLE stale (part TEXT PRIMARY KEY);
 """
@@ -158,6 +159,7 @@ class Parts:
             f"CREATE TABLE needed AS SELECT number, listed.key, listed.bytes, listed.modified, part {_NEEDED}",
             (__version__, self.model),
         )
+        self.index.execute("CREATE INDEX needed_by_part ON needed (part, number)")
         parts = [part for (part,) in self.index.execute("SELECT DISTINCT part FROM needed WHERE part IS NOT NULL")]
         columns = "SELECT key, bytes, modified FROM needed WHERE part"
         for part in parts:

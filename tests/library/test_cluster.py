@@ -13,11 +13,13 @@ from threading import Thread
 import pandas as pd
 import pytest
 
+from music_learning import __version__
 from music_learning.commands.scan import main
 from music_learning.errors import UserError
 from music_learning.library import cluster, parts
 from music_learning.library.cluster import ENDED, hear_files, on_cluster
 from music_learning.library.parts import Batch, ModelListener
+from music_learning.library.remote import RemoteFile
 from music_learning.library.rows import AudioFile
 from music_learning.predict.predictor import Predictor
 
@@ -167,6 +169,12 @@ def test_killed_node_costs_nothing(engine, nodes, library, predictor, tmp_path):
 def test_node_with_another_version_is_refused(monkeypatch):
     with pytest.raises(UserError, match=r"a node of the cluster has music-learning .*, this machine 0\.0; install one"):
         hear_files([], "m1", "0.0", ())
+
+
+def test_node_without_keys_ends_the_run(s3):
+    s3.use(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
+    with pytest.raises(UserError, match="there are no keys"):
+        hear_files([], "m1", __version__, (RemoteFile.listed("s3://bucket/music/a.mp3", 1, ""),))
 
 
 def test_cluster_that_is_not_there_is_said(trained, predictor, monkeypatch):

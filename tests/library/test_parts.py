@@ -205,8 +205,7 @@ def test_parts_on_a_server_have_the_rows_of_parts_here(s3, library, trained, tmp
     clips = [library / "clips" / f"song{n:02}.wav" for n in range(2)]
     for clip in clips:
         s3.put(f"music/{clip.name}", clip.read_bytes())
-    here = f"{tmp_path}/moods"
-    Path(here).mkdir()
+    here = f"{tmp_path}/moods/"
     for name in (here, "s3://bucket/moods"):
         assert main(["s3://bucket/music", "--library", name, "--models", str(trained)]) == 0
         assert main(["s3://bucket/music", "--library", name, "--models", str(trained)]) == 0
