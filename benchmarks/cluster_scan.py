@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 from synthetic import make_clips
 
 from music_learning.library import parts
-from music_learning.library.cluster import _QUIET, on_cluster
+from music_learning.library.cluster import QUIET, on_cluster
 from music_learning.library.files import find_files
 from music_learning.library.parts import Engine, Heard, on_threads, open_parts, scan_into
 from music_learning.library.remote import find_all
@@ -87,6 +87,20 @@ def killing(engine: Engine, kill: object) -> Engine:
     return hear
 
 
+class Timer:
+    """Takes the time of a method's calls."""
+
+    def __init__(self, method: object) -> None:
+        self.method, self.took_s = method, []
+
+    def __call__(self, *arguments: object) -> object:
+        start = time.perf_counter()
+        try:
+            return self.method(*arguments)
+        finally:
+            self.took_s.append(time.perf_counter() - start)
+
+
 def timed_scan(name: str, predictor: Predictor, engine: Engine) -> float:
     """Scan the bucket into a library of the name. Returns the seconds that it took."""
     start = time.perf_counter()
@@ -126,11 +140,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", type=Path, help="folder whose clips to use (default: synthetic clips)")
     arguments = parser.parse_args()
-    os.environ.update(_QUIET)
+    os.environ.update(QUIET)
     predictor = Predictor.load(RELEASED_MODELS)
     with TemporaryDirectory() as folder:
         clips = find_files([arguments.audio])[:N_CLIPS] if arguments.audio else make_clips(Path(folder), N_DIFFERENT)
-        with served(clips) as (client, requests):
+        adding = Timer(parts.Parts.add)
+        timed = patch.object(parts.Parts, "add", lambda *arguments: adding(*arguments))
+        with served(clips) as (client, requests), timed:
             before = requests.counts.copy()
             with patch.object(parts, "cpu_count", lambda: 1):
                 begun_s = time.process_time()
@@ -149,6 +165,7 @@ def main() -> int:
     )
     print(f"a million songs: {MILLION * busy_s / N_CLIPS / 3600:.0f} core-hours")
     print(f"parts of {parts.BATCH_FILES} songs: {sum(sizes) / N_CLIPS:.0f} bytes a song, {len(sizes)} parts")
+    print(f"keeping a part takes {1000 * sum(adding.took_s) / len(adding.took_s):.0f} ms of the machine that starts it")
     print(f"requests: {dict(asked)} for {N_CLIPS} songs")
     return 1 if any(n_different.values()) else 0
 

@@ -33,7 +33,7 @@ MAX_LOSSES = 10  # of the node, before that counts as the process' death
 CONNECT_TIMEOUT_S = 30
 OBJECT_STORE_BYTES = 100_000_000  # of a Ray of this machine alone: the models, and some rows
 ENDED = "it ended the process that heard it, perhaps for want of memory"
-_QUIET = {
+QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what nodes have to say of their processes is not for this terminal
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray will do anyway, and warns of
@@ -71,7 +71,7 @@ def on_cluster(address: str | None, models: Path, predictor: Predictor) -> Itera
     Raises:
         UserError: Ray is missing, or the cluster can't be joined.
     """
-    settings = dict(_QUIET)
+    settings = dict(QUIET)
     if address is None:
         # It listens to the network, and whoever may join it can run programs: here none but this process' workers may.
         settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -37,7 +37,7 @@ def nodes(s3_of_module):
     # Pytest's own folders have names that are too long for Ray's sockets.
     with pytest.MonkeyPatch.context() as patched, TemporaryDirectory(prefix="ml-", dir="/tmp") as folder:
         patched.setenv("RAY_TMPDIR", folder)
-        for name, value in cluster._QUIET.items():
+        for name, value in cluster.QUIET.items():
             patched.setenv(name, value)
         pytest.importorskip("ray", reason="the packages of the cluster are missing")
         from ray.cluster_utils import Cluster
