@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -71,15 +72,15 @@ def on_cluster(address: str | None, models: Path, predictor: Predictor) -> Itera
     Raises:
         UserError: Ray is missing, or the cluster can't be joined.
     """
+    if find_spec("ray") is None:
+        raise UserError(f"--engine ray needs Ray, which is not installed; install it: {NEEDS_PACKAGES}")
     settings = dict(QUIET)
     if address is None:
         # It listens to the network, and whoever may join it can run programs: here none but this process' workers may.
         settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     os.environ |= settings  # before the import, which reads them
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise UserError(f"--engine ray needs Ray, which is not installed; install it: {NEEDS_PACKAGES}") from None
+    import ray
+
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is None:
         options |= {"address": "local", "num_cpus": cpu_count(), "include_dashboard": False}

@@ -12,6 +12,7 @@ from threading import Thread
 
 import pandas as pd
 import pytest
+from conftest import run_python
 
 from music_learning import __version__
 from music_learning.commands.scan import main
@@ -164,6 +165,17 @@ def test_killed_node_costs_nothing(engine, nodes, library, predictor, tmp_path):
     for clip in clips:
         expected = [alone.row(AudioFile(clip, clip.name))]
         assert [row | {"heard": None} for row in heard[clip.name]] == [row | {"heard": None} for row in expected]
+
+
+def test_ray_of_this_machine_alone_is_started_and_ended_without_a_word(library, trained, tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="the packages of the cluster are missing")
+    clip = sorted((library / "clips").iterdir())[0]
+    with TemporaryDirectory(prefix="ml-", dir="/tmp") as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        arguments = (clip, "--library", f"{tmp_path}/moods/", "--models", trained, "--engine", "ray")
+        done = run_python("-m", "music_learning", "scan", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 heard\n", "")
+    assert list(pd.read_parquet(tmp_path / "moods")["file"]) == [str(clip)]
 
 
 def test_node_with_another_version_is_refused(monkeypatch):
