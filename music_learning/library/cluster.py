@@ -100,17 +100,22 @@ def on_cluster(address: str | None, models: Path, predictor: Predictor) -> Itera
 
 
 def _check(address: str) -> None:
-    """Raise UserError unless a cluster answers: Ray itself may wait for one for ever, deaf to Ctrl-C."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    """Raise UserError unless a cluster can be joined: where it can't, Ray may try for ever, deaf to Ctrl-C."""
+    command = [sys.executable, "-c", "import ray, sys; ray.init(sys.argv[1], log_to_driver=False)", address]
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=CONNECT_TIMEOUT_S)
-        is_there = done.returncode == 0
-    except subprocess.TimeoutExpired:
-        is_there = False
-    if not is_there:
+        joins, said = done.returncode == 0, done.stderr
+    except subprocess.TimeoutExpired as timeout:
+        joins, said = False, timeout.stderr or b""
+    if b"InvalidAuthToken" in said:
         raise UserError(
-            f"there is no Ray cluster at {address}; start one (ray start --head, or ray up cluster.yaml) and name its "
-            "address as host:port, or leave out --address to use this machine alone"
+            f"the Ray cluster at {address} wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
+            "~/.ray/auth_token to what they are where it was started"
+        )
+    if not joins:
+        raise UserError(
+            f"there is no Ray cluster of these versions at {address}; start one (ray start --head, or ray up "
+            "cluster.yaml) and name its address as host:port, or leave out --address to use this machine alone"
         )
 
 

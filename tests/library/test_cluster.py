@@ -192,7 +192,7 @@ def test_node_without_keys_ends_the_run(s3):
 def test_cluster_that_is_not_there_is_said(trained, predictor, monkeypatch):
     pytest.importorskip("ray", reason="the packages of the cluster are missing")
     monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 0.5)
-    with pytest.raises(UserError, match=r"no Ray cluster at 127\.0\.0\.1:1; start one"):
+    with pytest.raises(UserError, match=r"no Ray cluster of these versions at 127\.0\.0\.1:1; start one"):
         on_cluster("127.0.0.1:1", trained, predictor).__enter__()
 
 
