@@ -5,8 +5,7 @@
 
 Makes a library of random songs, 1.2 GB of a million, in a temporary folder or the one named, and runs the commands as
 a user would, each in a process of its own. In brackets: seconds of one core, which say more where others share the
-machine. What a command takes with 1,000 songs is its start, most of which is loading PyTorch. The file is in the
-system's cache, as it was just written.
+machine. What a command takes with 1,000 songs is its start. The file is in the system's cache, as it was just written.
 """
 
 import argparse
