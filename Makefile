@@ -41,10 +41,16 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/mutated_audio.py
 	$(BIN)/python benchmarks/damaged_files.py
 	$(BIN)/python benchmarks/killed_runs.py
+	$(BIN)/python benchmarks/library_scan.py
+	$(BIN)/python benchmarks/library_export.py
+	$(BIN)/python benchmarks/library_index.py
+	$(BIN)/python benchmarks/tagging.py
+	$(BIN)/python benchmarks/cluster_scan.py
 	$(BIN)/python benchmarks/hostile_services.py
 	if [ -e data/splits.csv ]; then \
 		$(BIN)/python benchmarks/training_time.py && $(BIN)/python benchmarks/similar.py && \
-		$(BIN)/python benchmarks/unfamiliar.py && $(BIN)/python benchmarks/moods.py; \
+		$(BIN)/python benchmarks/unfamiliar.py && $(BIN)/python benchmarks/moods.py && \
+		$(BIN)/python benchmarks/distributed_training.py; \
 	else echo "the rest needs songs; run data_collection.py and data_loading.py first"; fi
 
 $(BIN)/python:
