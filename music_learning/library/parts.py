@@ -171,13 +171,21 @@ class Parts:
             yield Batch(f"part-{name}.parquet", tuple(file_of(*row) for row in rows))
 
     def add(self, batch: Batch, rows: list[dict]) -> None:
-        """Keep the rows of a batch, in place of those that its files had."""
+        """Keep the rows of a batch, in place of those that its files had; what was heard stays where that failed today.
+
+        It may have failed for a while alone where `model` is None (`scan.library_row`).
+        """
         failed = {row["file"] for row in rows if row["error"] is not None}
         local = [file for file in batch.files if file.name in failed and not is_address(file.name)]
         closed = [file for file in local if is_folder(file.path)]
         self.closed += [file.path for file in closed]
-        names = {file.name for file in closed}
-        self._write(batch.part, [row for row in rows if row["file"] not in names])
+        spared = {file.name for file in closed}
+        spared |= {row["file"] for row in rows if row["model"] is None and self._was_heard(row["file"])}
+        if kept := [row for row in rows if row["file"] not in spared]:
+            self._write(batch.part, kept)
+
+    def _was_heard(self, file: str) -> bool:
+        return self.index.execute("SELECT 1 FROM known WHERE file = ? AND NOT error", (file,)).fetchone() is not None
 
     def _write(self, part: str, rows: list[dict]) -> None:
         """Write a part with these rows besides those that it has, as the index says, of other files."""

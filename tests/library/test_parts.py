@@ -143,6 +143,35 @@ def test_stopped_scan_keeps_its_parts_and_goes_on(scans, music):
     assert len(scans.table()) == 5
 
 
+def test_what_was_heard_stays_where_its_file_fails_for_a_while(scans, music, monkeypatch):
+    scans(music)
+    touch(music / "a.mp3", "worse")
+    touch(music / "bad.mp3", "bad again")
+    monkeypatch.setattr("music_learning.library.rows.sha256_of", lambda path: None)
+    assert scans(music) == ["a.mp3", "bad.mp3"]
+    assert scans.summary == "0 heard, 3 unchanged, 2 can't be used"
+    table = scans.table()
+    assert table.loc["a.mp3", "energy"] == 0.001
+    assert table.loc["a.mp3", ["error", "missing"]].isna().all()
+    assert table.loc["bad.mp3", "error"] == "only 0.9 s of sound"
+    touch(music / "a.mp3", "aaaa")
+    assert scans(music) == ["a.mp3", "bad.mp3"]
+    assert scans.table().loc["a.mp3", "energy"] == 0.004
+
+
+@pytest.mark.parametrize("times", [("2026-01-01", "2026-01-02"), ("2026-01-02", "2026-01-01")])
+def test_later_of_two_rows_of_a_file_stays(scans, music, tmp_path, monkeypatch, times):
+    other = Scans(f"{tmp_path}/other/")
+    for library, text, heard in zip((scans, other), ("aa", "aaaa"), times, strict=True):
+        monkeypatch.setattr("music_learning.library.scan.now", lambda heard=heard: heard)
+        (music / "a.mp3").write_text(text)
+        library(music / "a.mp3")
+    for name, content in other.parts().items():
+        (tmp_path / "moods" / name).write_bytes(content)
+    scans(music / "b.mp3")
+    assert scans.table().loc["a.mp3", "energy"] == (0.004 if times[1] > times[0] else 0.002)
+
+
 def test_rows_of_two_runs_at_a_time_become_one(scans, music, tmp_path):
     scans(music)
     other = Scans(f"{tmp_path}/other/")
