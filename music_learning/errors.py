@@ -26,6 +26,10 @@ class AudioError(UserError):
     """An audio file that can't be used. The message gives the reason, without the file's name."""
 
 
+class ServerError(UserError):
+    """A server of files that is away or refuses all of them: it costs the run, and no file its row."""
+
+
 def printable(text: str) -> str:
     r"""A name from outside on one line that does nothing to a terminal: an escape character becomes `\x1b`, say."""
     return _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

@@ -22,7 +22,7 @@ from typing import Any
 from music_learning import __version__
 from music_learning.errors import UserError
 from music_learning.library.parts import Batch, Engine, Heard, ModelListener
-from music_learning.library.remote import NEEDS_PACKAGES, RemoteFile, RemoteFiles
+from music_learning.library.remote import NEEDS_PACKAGES
 from music_learning.library.rows import AudioFile
 from music_learning.library.scan import library_row
 from music_learning.parallel import cpu_count
@@ -195,14 +195,14 @@ def hear_files(content: list, version: str, program: str, files: tuple[AudioFile
         program: the version of this package where the run was started.
 
     Raises:
-        UserError: this node has another version of this package, or no way to the server of the files.
+        UserError: this node has another version of this package.
+        ServerError: it has no way to the server of the files.
     """
     if program != __version__:
         raise UserError(
             f"a node of the cluster has music-learning {__version__}, this machine {program}; install one on all"
         )
     if version not in _LISTENERS:
-        RemoteFiles([file.name for file in files[:1] if isinstance(file, RemoteFile)])  # or says why not, once for all
         import ray
         import torch
 

@@ -9,17 +9,17 @@ import errno
 import os
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
-from music_learning.errors import AudioError, UserError
+from music_learning.errors import AudioError, ServerError, UserError
 from music_learning.library.rows import AudioFile
 from music_learning.library.scan import LocalFiles
 from music_learning.pipeline_config import SUFFIXES
@@ -33,8 +33,13 @@ MAX_DOWNLOAD_S = 600
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20  # without a single byte
 TRIES = 3  # of a request
+PATIENCE_S = 120  # with a server that is away in the middle of a run
+FIRST_WAIT_S, MAX_WAIT_S = 1, 20  # between tries, twice as long each time
 NEEDS_PACKAGES = "pip install 'music-learning[cluster]'"
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_AWAY = "the server doesn't answer; check the network, and AWS_ENDPOINT_URL if it is set"
+_BUSY = "the server is asked for too much; try again later"
+_TROUBLED = "the server is in trouble; try again later"
 _KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile that AWS_PROFILE names"
 _REASONS = {
     "NoSuchBucket": "there is no such bucket; check its name, and AWS_ENDPOINT_URL if it is set",
@@ -48,16 +53,21 @@ _REASONS = {
     "ExpiredToken": "the keys have expired; fetch new ones",
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
     **dict.fromkeys(("PermanentRedirect", "301"), "the bucket is in another region; name it in AWS_REGION"),
-    **dict.fromkeys(("SlowDown", "503", "ServiceUnavailable"), "the server is asked for too much; try again later"),
+    **dict.fromkeys(("SlowDown", "503", "ServiceUnavailable"), _BUSY),
+    **dict.fromkeys(("InternalError", "500", "502", "504", "RequestTimeout"), _TROUBLED),
     "InvalidObjectState": "it is archived; restore it first",
 }
 _BY_TYPE = {
     "NoCredentialsError": f"there are no keys; {_KEYS}",
+    "CredentialRetrievalError": f"there are no keys; {_KEYS}",
     "PartialCredentialsError": f"a part of the keys is missing; {_KEYS}",
     "ProfileNotFound": "there is no profile of the name in AWS_PROFILE; check it",
     "ParamValidationError": "no server takes such a name; check the address",
     "ValueError": "the server's address is none; check AWS_ENDPOINT_URL",
 }
+_PASSING = (_AWAY, _BUSY, _TROUBLED)
+
+Answer = TypeVar("Answer")
 
 
 def is_address(name: str) -> bool:
@@ -95,6 +105,7 @@ def filesystem() -> "S3FileSystem":
     # A file is fetched by one request, and a listing of a million is not kept.
     made = S3FileSystem(skip_instance_cache=True, use_listings_cache=False, max_concurrency=1, config_kwargs=config)
     made.retries = TRIES
+    made.away_since_s = None
     return made
 
 
@@ -118,17 +129,27 @@ class RemoteFile(AudioFile):
 
     @contextmanager
     def opened(self) -> Iterator[Path]:
-        """A copy in a temporary folder. Raises AudioError where it can't be fetched, in bounded time and space."""
+        """A copy in a temporary folder, in bounded time and space.
+
+        Raises:
+            AudioError: it can't be fetched.
+            ServerError: nor can any other.
+        """
         if self.n_bytes > MAX_BYTES:
             raise AudioError(f"larger than {MAX_BYTES // 10**9} GB, which is fetched at most; scan it from a folder")
         with TemporaryDirectory(prefix="music-learning-") as folder:
             path = Path(folder, f"song{PurePosixPath(self.name).suffix.lower()}")  # nothing else of its name
             try:
-                filesystem().get_file(self.name.removeprefix(SCHEME), str(path), callback=_limits())
+                patiently(lambda: filesystem().get_file(self.name[len(SCHEME) :], str(path), callback=_limits()))
             except UserError:
                 raise
             except Exception as error:
-                raise AudioError(reason(error)) from None
+                why = reason(error)
+            else:
+                why = None
+            if why:
+                _check_answers(self.name)
+                raise AudioError(why)
             yield path
 
 
@@ -219,12 +240,47 @@ class RemoteFolder:
 
     def read(self, name: str) -> bytes:
         with clearly(self.name + name):
-            return filesystem().cat_file(f"{self.bucket}/{self.prefix}{name}")
+            return patiently(lambda: filesystem().cat_file(f"{self.bucket}/{self.prefix}{name}"))
 
     def write(self, name: str, content: bytes) -> None:
         """By one request, so that a reader finds all of it or what was there before."""
         with clearly(self.name + name):
-            filesystem().pipe_file(f"{self.bucket}/{self.prefix}{name}", content)
+            patiently(lambda: filesystem().pipe_file(f"{self.bucket}/{self.prefix}{name}", content))
+
+
+def patiently(request: Callable[[], Answer]) -> Answer:
+    """What a request returns. It is tried again while its server is away, as long as that is shorter than PATIENCE_S.
+
+    Raises what the request does.
+    """
+    began_s, wait_s = None, FIRST_WAIT_S
+    while True:
+        try:
+            answer = request()
+        except Exception as error:
+            if isinstance(error, UserError) or reason(error) not in _PASSING:
+                raise
+            connection, now_s = filesystem(), time.monotonic()
+            began_s = began_s or now_s
+            connection.away_since_s = connection.away_since_s or now_s  # for all threads
+            if now_s - min(began_s, connection.away_since_s) > PATIENCE_S:
+                raise
+        else:
+            filesystem().away_since_s = None
+            return answer
+        time.sleep(wait_s)
+        wait_s = min(2 * wait_s, MAX_WAIT_S)
+
+
+def _check_answers(address: str) -> None:
+    """Raise ServerError unless the server still lists what it listed, so that a file alone is to blame."""
+    bucket, key = bucket_and_key(address)
+    try:
+        filesystem().call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+    except Exception as error:
+        raise ServerError(
+            f"{SCHEME}{bucket} can't be used: {reason(error)}; what was heard is kept, the same command goes on"
+        ) from None
 
 
 @contextmanager
@@ -245,10 +301,8 @@ def reason(error: BaseException) -> str:
         causes.append(causes[-1].__cause__)
     codes = [((getattr(cause, "response", None) or {}).get("Error") or {}).get("Code") for cause in causes]
     if code := next(filter(None, codes), None):
-        return (
-            _REASONS.get(code)
-            or f"the server refuses it ({code if re.fullmatch('[A-Za-z0-9.]+', code) else 'no reason'})"
-        )
+        said = code if re.fullmatch("[A-Za-z]{1,40}|[0-9]{3}", code) else "no reason"
+        return _REASONS.get(code) or f"the server refuses it ({said})"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "there is no room for it on the disk of the machine that hears it; make some"
     types = [kind.__name__ for cause in causes for kind in type(cause).__mro__]
@@ -256,7 +310,7 @@ def reason(error: BaseException) -> str:
         if name in types:
             return sentence
     if {"HTTPClientError", "ConnectionError", "TimeoutError", "ClientError"} & set(types):
-        return "the server doesn't answer; check the network, and AWS_ENDPOINT_URL if it is set"
+        return _AWAY
     if isinstance(error, FileNotFoundError):
         return _REASONS["NoSuchKey"]
     return f"unexpected: {types[0]}"
@@ -305,7 +359,8 @@ def _pages(bucket: str, prefix: str, *, delimiter: str = "", n_keys: int = 1000)
     asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": n_keys}
     while True:
         with clearly(f"{SCHEME}{bucket}/{prefix}"):
-            page = filesystem().call_s3("list_objects_v2", **asked)
+            ask = partial(filesystem().call_s3, "list_objects_v2", **asked)
+            page = patiently(ask) if "ContinuationToken" in asked else ask()  # what is wrong at first is said at once
         yield page
         if not page.get("IsTruncated"):
             return

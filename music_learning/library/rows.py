@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from music_learning.columns import PREDICTION_COLUMNS
-from music_learning.errors import AudioError, unexpected
+from music_learning.errors import AudioError, ServerError, unexpected
 from music_learning.files import sha256_of
 from music_learning.library.tags import read_tags
 from music_learning.predict.analysis import Analysis
@@ -81,6 +81,8 @@ class Listener:
                 if known := self.recall(row):
                     return known, None
                 analysis = self.predictor.predict(path, explain=self.explain)
+        except ServerError:
+            raise
         except AudioError as error:
             return row | {"error": str(error)}, None
         except Exception as error:  # whatever one file causes costs that file, never the run

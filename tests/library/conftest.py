@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from music_learning.library import remote
 from music_learning.library.remote import filesystem
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFNOBODY", "AWS_SECRET_ACCESS_KEY": "the-secret-of-nobody"}
@@ -61,3 +62,19 @@ def s3(s3_of_module):
         server.monkeypatch = monkeypatch
         yield server
     filesystem.cache_clear()
+
+
+@pytest.fixture
+def mortal(s3, monkeypatch):
+    """Another server of the same bucket, to stop and to start; nobody waits long for it."""
+    from moto.server import ThreadedMotoServer
+
+    monkeypatch.setattr(remote, "TRIES", 1)
+    monkeypatch.setattr(remote, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.05)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, server._port = server.get_host_and_port()
+    s3.use(AWS_ENDPOINT_URL=f"http://{host}:{server._port}")
+    yield server
+    server.stop()

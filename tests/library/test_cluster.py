@@ -16,7 +16,7 @@ from conftest import run_python
 
 from music_learning import __version__
 from music_learning.commands.scan import main
-from music_learning.errors import UserError
+from music_learning.errors import ServerError, UserError
 from music_learning.library import cluster, parts
 from music_learning.library.cluster import ENDED, hear_files, on_cluster
 from music_learning.library.parts import Batch, ModelListener
@@ -183,9 +183,10 @@ def test_node_with_another_version_is_refused(monkeypatch):
         hear_files([], "m1", "0.0", ())
 
 
-def test_node_without_keys_ends_the_run(s3):
+def test_node_without_keys_ends_the_run(s3, predictor, monkeypatch):
+    monkeypatch.setitem(cluster._LISTENERS, "m1", ModelListener(predictor))
     s3.use(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
-    with pytest.raises(UserError, match="there are no keys"):
+    with pytest.raises(ServerError, match="there are no keys"):
         hear_files([], "m1", __version__, (RemoteFile.listed("s3://bucket/music/a.mp3", 1, ""),))
 
 

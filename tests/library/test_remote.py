@@ -2,15 +2,17 @@ import socket
 import sqlite3
 import sys
 from contextlib import closing
+from time import sleep
 
+import pandas as pd
 import pytest
 import requests
 from conftest import run_python
 
 from music_learning.commands.scan import main
-from music_learning.errors import AudioError, UserError
+from music_learning.errors import AudioError, ServerError, UserError
 from music_learning.library import remote
-from music_learning.library.remote import RemoteFile, RemoteFiles, RemoteFolder, bucket_and_key, find_all
+from music_learning.library.remote import RemoteFile, RemoteFiles, RemoteFolder, bucket_and_key, filesystem, find_all
 
 SECRETS = ("AKIAOFNOBODY", "the-secret-of-nobody")
 
@@ -184,3 +186,102 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     remote.filesystem.cache_clear()
     assert refused(RemoteFiles, ["s3://bucket"]).endswith("install them: pip install 'music-learning[cluster]'")
+
+
+AWAY = "s3://bucket can't be used: the server doesn't answer; .*; what was heard is kept, the same command goes on"
+
+
+def test_server_that_comes_back_in_time_costs_nothing(s3, mortal, monkeypatch):
+    s3.put("music/a.mp3", b"sound")
+    (file,) = RemoteFiles(["s3://bucket/music"])
+    mortal.stop()
+    monkeypatch.setattr(remote, "PATIENCE_S", 30)
+    monkeypatch.setattr(remote.time, "sleep", lambda s: mortal.start())
+    with file.opened() as path:
+        assert path.read_bytes() == b"sound"
+    assert filesystem().away_since_s is None
+
+
+def test_server_that_stays_away_ends_the_run(s3, mortal, monkeypatch):
+    s3.put("music/a.mp3", b"sound")
+    (file,) = RemoteFiles(["s3://bucket/music"])
+    mortal.stop()
+    waits = []
+    monkeypatch.setattr(remote.time, "sleep", lambda s: (waits.append(s), sleep(s)))
+    with pytest.raises(ServerError, match=AWAY):
+        fetch(file)
+    assert waits[:3] == [0.05, 0.1, 0.2]
+    with pytest.raises(ServerError, match=AWAY):
+        fetch(file)
+    assert len(waits) == 4  # the second did not wait anew
+    assert "the server doesn't answer" in refused(RemoteFolder("s3://bucket/moods").write, "x", b"")
+
+
+def test_keys_that_expire_end_the_run_and_one_refused_file_does_not(s3):
+    s3.put("music/a.mp3", b"sound")
+    file = RemoteFile.listed("s3://bucket/music/a.mp3", 5, "")
+    real = filesystem().call_s3
+
+    def refuse(error):
+        def get_file(*_, **__):
+            raise PermissionError("AKIAOFNOBODY") from error
+
+        filesystem().get_file = get_file
+
+    refuse(client_error("AccessDenied"))
+    with pytest.raises(AudioError, match="these keys have no permission"):
+        fetch(file)
+    for code in ("ExpiredToken", "AccessDenied"):
+        filesystem().call_s3 = lambda *_, code=code, **__: (_ for _ in ()).throw(client_error(code))
+        with pytest.raises(
+            ServerError, match=r"s3://bucket can't be used: the(se)? keys have .*what was heard is kept"
+        ):
+            fetch(file)
+    filesystem().call_s3 = real
+    s3.use(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
+    with pytest.raises(ServerError, match="there are no keys"):
+        fetch(file)
+
+
+def client_error(code):
+    from botocore.exceptions import ClientError
+
+    return ClientError({"Error": {"Code": code}}, "GetObject")
+
+
+def test_what_a_server_calls_its_reason_is_not_repeated_at_length(s3):
+    assert remote.reason(client_error("QuotaReached")) == "the server refuses it (QuotaReached)"
+    for code in ("AKIA4OFNOBODY", "x" * 41, "a\x1b[2J"):
+        assert remote.reason(client_error(code)) == "the server refuses it (no reason)"
+
+
+@pytest.mark.parametrize("name", ["moods.sqlite", "moods/"])
+def test_server_that_stops_in_the_middle_of_a_scan_makes_no_rows(s3, mortal, library, trained, tmp_path, name):
+    clip = (library / "clips" / "song00.wav").read_bytes()
+    for key in ("a", "b"):
+        s3.put(f"music/{key}.wav", clip)
+    arguments = ["s3://bucket/music", "--library", f"{tmp_path}/{name}", "--models", str(trained)]
+    assert main(arguments) == 0
+    for n in range(20):
+        s3.put(f"music/c{n:02}.wav", clip + bytes(n))
+    s3.put("music/a.wav", clip[:-2])
+    real = remote.RemoteFile.opened
+
+    def stops(self):
+        if self.name.endswith("c03.wav"):
+            mortal.stop()
+        return real(self)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(remote.RemoteFile, "opened", stops)
+        with pytest.raises(ServerError, match=AWAY):
+            main(arguments)
+    if name.endswith("/"):
+        table = pd.read_parquet(tmp_path / name)
+    else:
+        with closing(sqlite3.connect(tmp_path / name)) as database:
+            table = pd.read_sql("SELECT * FROM songs", database)
+    assert {f"s3://bucket/music/{key}.wav" for key in "ab"} <= set(table["file"])
+    assert table["error"].isna().all()
+    mortal.start()
+    assert main(arguments) == 0
