@@ -9,6 +9,7 @@
 And for a whole music collection, each with its own --help:
 
     music-learning scan music/                 hear all of it into a library, moods.sqlite
+    music-learning gather s3://bucket/moods/   what many machines heard into a library
     music-learning export --to moods.parquet   the library as a table
     music-learning playlist --to calm.m3u8     songs by their values, by likeness to one, or as an arc
     music-learning tag --write mood bpm        values into the files' tags
@@ -33,7 +34,7 @@ from importlib import import_module
 
 from music_learning.errors import run
 
-COMMANDS = ("scan", "export", "playlist", "tag", "index", "duplicates")  # a file called so is ./scan
+COMMANDS = ("scan", "gather", "export", "playlist", "tag", "index", "duplicates")  # a file called so is ./scan
 
 
 def main() -> int:

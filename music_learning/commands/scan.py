@@ -68,6 +68,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def scan_into_database(parsed: argparse.Namespace, files: AllFiles) -> tuple[Outcome, Found]:
+    if Path(parsed.library).is_dir():
+        raise UserError(
+            f"{parsed.library} can't be written: it is a folder; name a file, or --library {parsed.library}/ for a "
+            "folder of Parquet files"
+        )
     with Library.write(Path(parsed.library), create=True) as library:
         predictor = Predictor.load(parsed.models)
         if n_outdated := count_outdated(library, files, predictor.models_version):

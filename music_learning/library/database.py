@@ -5,6 +5,7 @@ its embedding. A row is in the file as soon as its song was heard; whatever kill
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -47,6 +48,7 @@ class Library:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open a library to read it. Raises UserError where there is none that can be read."""
+        _refuse_parts(path)
         if not path.exists():
             raise UserError(f"there is no library {path}; make it with music-learning scan FOLDER --library {path}")
         with _clearly(path):
@@ -63,6 +65,7 @@ class Library:
         Raises:
             UserError: it can't be written, is another run's at the moment, or is no library of this version.
         """
+        _refuse_parts(path)
         if not create and not path.exists():
             return cls.open(path)  # which says so
         check_output(path)
@@ -163,6 +166,19 @@ def inside(folder: Path) -> tuple[str, tuple[bytes, bytes]]:
     """The condition that a path is below a folder, and its values."""
     start = os.fsencode(folder).rstrip(b"/") + b"/"
     return "path >= ? AND path < ?", (start, start[:-1] + b"0")  # the byte after "/"
+
+
+def _refuse_parts(path: Path) -> None:
+    """Raise UserError where a path is that of a library of parts, of which `s3://` has become `s3:/`."""
+    is_remote = re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) and not path.exists()
+    if is_remote or path.is_dir():
+        who, why, name = path, "is a folder", f"{path}/"
+        if is_remote:
+            who, why, name = "the library", "lies on a server", "s3://bucket/folder/"
+        raise UserError(
+            f"{who} can't be used: it {why}, and here a library is an SQLite file; make that of what scan filled by "
+            f"music-learning gather {name} --library moods.sqlite"
+        )
 
 
 def _connected(path: str | Path, **options: bool) -> sqlite3.Connection:

@@ -90,6 +90,35 @@ class LocalFolder:
             temporary.write_bytes(content)
 
 
+def folder_of(name: str) -> LocalFolder | RemoteFolder:
+    """The folder that a library of parts is kept in. Raises UserError where an address is none."""
+    return RemoteFolder(name) if is_address(name) else LocalFolder(Path(name))
+
+
+def names_of_parts(folder: LocalFolder | RemoteFolder) -> list[str]:
+    """The parts in a folder. Raises UserError where it can't be read, or holds something else."""
+    names = [name for name in folder.names() if not name.startswith((".", "_"))]
+    if others := sorted(name for name in names if not _PART.fullmatch(name)):
+        raise UserError(
+            f"{folder.name} holds other things than a library's parts, such as {others[0]}; name an empty folder, or "
+            "that of a library"
+        )
+    return names
+
+
+def read_part(folder: LocalFolder | RemoteFolder, name: str) -> pa.Table:
+    """The rows of a part, with parquet.SCHEMA. Raises UserError where it can't be read."""
+    content = folder.read(name)
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError):
+        table = None
+    if table is None or not table.schema.equals(SCHEMA):
+        what = "is damaged" if table is None else "was written by another version of this program"
+        raise UserError(f"{folder.name}{name} {what}; delete it, and its songs are heard again")
+    return table
+
+
 class Parts:
     """An open library of parts, with an index of its rows on this machine's disk; one run writes at a time."""
 
@@ -102,11 +131,7 @@ class Parts:
         self.folder, self.model, self.index = folder, model, index
         self.closed: list[Path] = []  # listed folders that can't be read
         index.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_INDEX}")
-        names = [name for name in folder.names() if not name.startswith((".", "_"))]
-        if others := sorted(name for name in names if not _PART.fullmatch(name)):
-            raise UserError(
-                f"{folder.name} holds other things than a library's parts, such as {others[0]}; name an empty folder"
-            )
+        names = names_of_parts(folder)
         folder.write(MARK, b"These are the parts of a library: music-learning scan --help\n")  # or says why it can't
         self._read(names)
 
@@ -118,19 +143,8 @@ class Parts:
                 self._note(name, *row)
 
     def _state_of(self, name: str) -> list[list]:
-        table = self._table(name).select(_STATE)
+        table = read_part(self.folder, name).select(_STATE)
         return [column.to_pylist() for column in table.columns]
-
-    def _table(self, name: str) -> pa.Table:
-        content = self.folder.read(name)
-        try:
-            table = pq.read_table(io.BytesIO(content))
-        except (pa.ArrowException, OSError):
-            table = None
-        if table is None or not table.schema.equals(SCHEMA):
-            what = "is damaged" if table is None else "was written by another version of this program"
-            raise UserError(f"{self.folder.name}{name} {what}; delete it, and its songs are heard again")
-        return table
 
     def _note(self, part: str, *state: object) -> None:
         file, *_, error, _, heard = state
@@ -195,7 +209,7 @@ class Parts:
             missing = dict(self.index.execute(here, (part,)))
             for row in rows:
                 missing.pop(row["file"], None)
-            old = self._table(part)
+            old = read_part(self.folder, part)
             old = old.filter(pc.is_in(old["file"], pa.array(list(missing), pa.string())))
             marks = pa.array([missing[file] for file in old["file"].to_pylist()], pa.string())
             table = pa.concat_tables([old.set_column(SCHEMA.get_field_index("missing"), "missing", marks), table])
@@ -240,13 +254,10 @@ def open_parts(name: str, model: str) -> Iterator[Parts]:
         UserError: the folder can't be written, is another run's at the moment, or holds something else.
     """
     with ExitStack() as stack:
-        if is_address(name):
-            folder = RemoteFolder(name)
-        else:
+        if not is_address(name):
             stack.enter_context(only_writer(Path(name), "scan"))
-            folder = LocalFolder(Path(name))
         place = stack.enter_context(TemporaryDirectory(prefix="music-learning-"))
-        yield Parts(folder, model, stack.enter_context(closing(sqlite3.connect(Path(place, "index.sqlite")))))
+        yield Parts(folder_of(name), model, stack.enter_context(closing(sqlite3.connect(Path(place, "index.sqlite")))))
 
 
 class ModelListener(Listener):

@@ -3,6 +3,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,14 @@ def test_library_that_another_program_writes_to_is_a_sentence(path, library, mon
         other.execute("ROLLBACK")
     library.add(made_row("/a.mp3"))
     assert library.count() == 1
+
+
+@pytest.mark.parametrize("opened", [Library.open, Library.write, partial(Library.write, create=True)])
+def test_library_of_parts_is_to_be_gathered_first(tmp_path, monkeypatch, opened):
+    monkeypatch.chdir(tmp_path)
+    Path("moods").mkdir()
+    with pytest.raises(UserError, match=r"moods can't be used: it is a folder, .* music-learning gather moods/ --lib"):
+        opened(Path("moods/"))
+    with pytest.raises(UserError, match=r"it lies on a server, .* music-learning gather s3://bucket/folder/ --lib"):
+        opened(Path("s3://key:word@bucket/moods"))
+    assert [path.name for path in tmp_path.iterdir()] == ["moods"]
