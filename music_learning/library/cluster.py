@@ -78,6 +78,8 @@ def on_cluster(address: str | None, models: Path, predictor: Predictor) -> Itera
     if address is None:
         # It listens to the network, and whoever may join it can run programs: here none but this process' workers may.
         settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    elif "RAY_AUTH_MODE" not in os.environ and Path.home().joinpath(".ray", "auth_token").exists():
+        settings["RAY_AUTH_MODE"] = "token"  # as Ray itself has it for `auto` alone
     os.environ |= settings  # before the import, which reads them
     import ray
 
@@ -114,7 +116,8 @@ def _check(address: str) -> None:
         )
     if not joins:
         raise UserError(
-            f"there is no Ray cluster of these versions at {address}; start one (ray start --head, or ray up "
+            f"there is no Ray cluster of these versions at {address}, or it did not answer within "
+            f"{CONNECT_TIMEOUT_S} s; start one (ray start --head, or ray up "
             "cluster.yaml) and name its address as host:port, or leave out --address to use this machine alone"
         )
 

@@ -193,7 +193,26 @@ def test_node_without_keys_ends_the_run(s3, predictor, monkeypatch):
 def test_cluster_that_is_not_there_is_said(trained, predictor, monkeypatch):
     pytest.importorskip("ray", reason="the packages of the cluster are missing")
     monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 0.5)
-    with pytest.raises(UserError, match=r"no Ray cluster of these versions at 127\.0\.0\.1:1; start one"):
+    with pytest.raises(
+        UserError, match=r"no Ray cluster of these versions at 127\.0\.0\.1:1, or it did not answer within 0\.5 s"
+    ):
+        on_cluster("127.0.0.1:1", trained, predictor).__enter__()
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(None, "token"), ("disabled", "disabled")])
+def test_token_of_this_user_is_used_unless_told_otherwise(trained, predictor, tmp_path, monkeypatch, mode, expected):
+    pytest.importorskip("ray", reason="the packages of the cluster are missing")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").touch()
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    environment |= {"HOME": str(tmp_path)} | ({"RAY_AUTH_MODE": mode} if mode else {})
+    monkeypatch.setattr(os, "environ", environment)
+
+    def ends(address):
+        raise UserError(os.environ["RAY_AUTH_MODE"])
+
+    monkeypatch.setattr(cluster, "_check", ends)
+    with pytest.raises(UserError, match=expected):
         on_cluster("127.0.0.1:1", trained, predictor).__enter__()
 
 
