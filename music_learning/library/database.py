@@ -146,6 +146,25 @@ class Library:
             for value in values or ((),):
                 self.connection.execute(statement, value)
 
+    @contextmanager
+    def transaction(self, *, lasting: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection, for several statements that are done together or not at all.
+
+        Args:
+            lasting: wait until they are on the disk, so that no crash of the machine can take them away.
+
+        Raises UserError where they can't be done.
+        """
+        with self.turn, _clearly(self.path):
+            if lasting:
+                self.connection.execute("PRAGMA synchronous = FULL")
+            try:
+                with self.connection:
+                    yield self.connection
+            finally:
+                if lasting:
+                    self.connection.execute("PRAGMA synchronous = NORMAL")
+
     def close(self) -> None:
         with suppress(sqlite3.Error):
             self.connection.close()

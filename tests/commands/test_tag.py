@@ -190,7 +190,7 @@ def test_only_songs_that_meet_a_condition(music, capsys):
     assert [path.name for path in sorted(music.iterdir()) if texts_in(path)] == ["a.mp3", "e.wav"]
     capsys.readouterr()
     assert main(["--undo", "--where", "energy < .5"]) == 0
-    assert capsys.readouterr().out.startswith(f"{music / 'a.mp3'}: energy 0.200 -> none\n1 files would change\n")
+    assert capsys.readouterr().out.startswith(f"{music / 'a.mp3'}: energy 0.200 -> none\n1 file would change\n")
     with pytest.raises(UserError):
         main(["--write", "energy", "--where", "energy; drop table songs"])
 
@@ -205,7 +205,7 @@ def test_files_that_cannot_be_changed_are_told_and_do_not_stop_the_rest(music, c
         library.add(row_of(music / "e.wav", path=b"/x/g.mp3", file="/x/g\x1b.mp3", missing="2026-01-01T00:00:00Z"))
     assert main(["--write", "energy", "--yes"]) == 1
     out, err = capsys.readouterr()
-    assert out.endswith(f"{music / 'e.wav'}: energy none -> 0.731\n1 files changed, 6 can't be changed\n")
+    assert out.endswith(f"{music / 'e.wav'}: energy none -> 0.731\n1 file changed, 6 can't be changed\n")
     reasons = (
         "no sound",
         "no such file",
