@@ -85,19 +85,24 @@ def add_log(
         connection.execute(f"INSERT INTO written_tags ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
-def drop_log(connection: sqlite3.Connection, log: Log, song_id: int, path: bytes, *, keep: bool) -> None:
-    """Drop the log that a song had, but for the other songs of that content.
+def drop_log(
+    connection: sqlite3.Connection, log: Log, song_id: int, path: bytes, *, has_sound: Callable[[bytes], bool]
+) -> None:
+    """Drop the log that a song had, but for the other songs that have a use for it.
 
     Args:
-        keep: whether the song at the log's own path has a use for it.
+        has_sound: whether the file at a path has the sound of the log.
     """
     others = "SELECT 1 FROM songs WHERE sha256 = ? AND song_id != ? LIMIT 1"
     if connection.execute(others, (log.content, song_id)).fetchone():
         statement = "UPDATE written_tags SET path = ? WHERE content = ? AND path = ?"
         connection.execute(statement, (_NOWHERE, log.content, path))
-    else:
-        paths = (path, _NOWHERE, path if keep else log.path)
-        connection.execute("DELETE FROM written_tags WHERE content = ? AND path IN (?, ?, ?)", (log.content, *paths))
+        return
+    paths = {row[0] for row in connection.execute("SELECT path FROM written_tags WHERE content = ?", (log.content,))}
+    for written_at in paths:
+        known = connection.execute("SELECT 1 FROM songs WHERE path = ? AND song_id != ?", (written_at, song_id))
+        if known.fetchone() is None or not has_sound(written_at):  # what another program has changed there needs it
+            connection.execute("DELETE FROM written_tags WHERE content = ? AND path = ?", (log.content, written_at))
 
 
 def _json(value: Value | None) -> str | None:

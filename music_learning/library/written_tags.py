@@ -279,13 +279,16 @@ def _finish(library: Library, song: Song, links: list[int], made: FileState | No
 
 
 def _drop(library: Library, song: Song, log: Log) -> None:
-    """Drop the log that a song had, unless the song that is now where it was written has only that."""
-    keep = False
-    if log.path != song.path and library.count("path = ?", (log.path,)):
-        with suppress(UserError):
-            keep = packets_of(Path(os.fsdecode(log.path))).sound == log.sound
+    """Drop the log that a song had."""
+
+    def has_sound(path: bytes) -> bool:
+        try:
+            return packets_of(Path(os.fsdecode(path))).sound == log.sound
+        except UserError:
+            return False
+
     with library.transaction() as connection:
-        drop_log(connection, log, song.song_id, song.path, keep=keep)
+        drop_log(connection, log, song.song_id, song.path, has_sound=has_sound)
 
 
 def _texts(value: Value | None) -> list[str] | None:

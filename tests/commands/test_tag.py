@@ -321,3 +321,16 @@ def test_a_killed_run_is_put_right(step, music, monkeypatch):
     assert rows_are_current(music) and [path.name for path in sorted(music.iterdir())] == [*CODECS]
     assert main(["--undo", "--yes"]) == 0
     assert not texts_in(path)
+
+
+def test_the_dry_run_tells_what_can_not_be_written(music, capsys):
+    data = (music / "a.mp3").read_bytes()
+    (music / "a.mp3").write_bytes(data[:10] + b"junk" + data[14:])
+    change_row(music / "a.mp3")
+    (music / "b.flac").write_bytes((music / "b.flac").read_bytes().replace("Ärtist".encode(), b"Art\xfcist"))
+    change_row(music / "b.flac")
+    for arguments in (["--write", "energy"], ["--write", "energy", "--yes"]):
+        assert main(arguments) == 1
+        out, err = capsys.readouterr()
+        assert "3 files " in out and "2 can't be changed" in out
+        assert "its ID3 tag is damaged" in err and "no UTF-8" in err
