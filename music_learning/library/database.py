@@ -158,7 +158,7 @@ class Library:
                 self.connection.execute(statement, value)
 
     def close(self) -> None:
-        with suppress(sqlite3.Error):
+        with self.turn, suppress(sqlite3.Error):  # a thread that was not waited for may be asking something
             self.connection.close()
         if self.lock is not None:
             self.lock.close()
