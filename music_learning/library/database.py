@@ -51,10 +51,12 @@ class Library:
         if not path.exists():
             raise UserError(f"there is no library {path}; make it with music-learning scan FOLDER --library {path}")
         with _clearly(path):
-            # Where nobody writes, nothing can change beneath a reader, which else needs a file of its own beside it.
-            is_still = not os.access(path.absolute().parent, os.W_OK) and not Path(f"{path}-wal").exists()
-            mode = "immutable=1" if is_still else "mode=ro"
+            # A reader, too, has files beside the database while it is open: where nobody may write, nothing changes.
+            mode = "mode=rw" if os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK) else "mode=ro"
+            if mode == "mode=ro" and not Path(f"{path}-wal").exists():
+                mode = "immutable=1"
             connection = _connected(f"{path.absolute().as_uri()}?{mode}", uri=True)
+            connection.execute("PRAGMA query_only = ON")
             return cls(path, _checked(path, connection), None)
 
     @classmethod
@@ -175,7 +177,7 @@ class Library:
                     self.connection.execute("PRAGMA synchronous = NORMAL")
 
     def close(self) -> None:
-        with suppress(sqlite3.Error):
+        with self.turn, suppress(sqlite3.Error):  # a thread that was not waited for may be asking something
             self.connection.close()
         if self.lock is not None:
             self.lock.close()

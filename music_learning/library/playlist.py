@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from music_learning.errors import UserError, printable
+from music_learning.errors import UserError, for_stdout, printable
 from music_learning.files import atomic, check_replaced
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
@@ -125,7 +125,7 @@ def print_playlist(songs: Iterable[Song]) -> Written:
     """
     written = Written()
     for line in _lines(songs, None, written):
-        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.write(for_stdout(line))
         if why_lost(sys.stdout):
             return written
     if not written.songs:
