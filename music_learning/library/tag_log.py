@@ -1,8 +1,9 @@
 """Logs of the tags that were written from a library into files, by which they are taken back: kept in the library.
 
 A log belongs to a content, the sha256 of a file after writing, and so is found wherever a file of that content is now,
-and by all its copies. It also has the path at which it was written, and a hash of the sound: by these it is found where
-another program has changed the file since. A log whose content is nowhere stays: the file may come back.
+and by all its copies. It also has the path of the song, and a hash of the sound: by these it is found where another
+program has changed the file since. A trigger gives it to the paths where scans find the song later, too. A log whose
+content is nowhere stays: the file may come back.
 
 A row tells of one field what it held and what it got, in one writing; a log has those of all writings before as well.
 """
@@ -19,15 +20,27 @@ from music_learning.library.tagging import Change, FileState
 TABLES = (
     # `old` and `new` are JSON, null for a field that isn't there; `bytes` and `sha256` are the file's before.
     """CREATE TABLE IF NOT EXISTS written_tags (
-        write_id INTEGER PRIMARY KEY, content TEXT NOT NULL, path BLOB NOT NULL, sound TEXT NOT NULL,
-        field TEXT NOT NULL, old TEXT, new TEXT, bytes INTEGER NOT NULL, sha256 TEXT, written TEXT NOT NULL)""",
+        write_id INTEGER PRIMARY KEY, content TEXT NOT NULL, path BLOB NOT NULL, song_id INTEGER,
+        sound TEXT NOT NULL, field TEXT NOT NULL, old TEXT, new TEXT, bytes INTEGER NOT NULL, sha256 TEXT,
+        written TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS written_tags_by_content ON written_tags (content)",
     "CREATE INDEX IF NOT EXISTS written_tags_by_path ON written_tags (path)",
+    # The path of a row that is only set aside begins with a zero.
+    """CREATE TRIGGER IF NOT EXISTS written_tags_follow AFTER UPDATE OF path ON songs
+    WHEN NEW.path >= x'01' AND NOT EXISTS (SELECT 1 FROM written_tags WHERE content = NEW.sha256 AND path = NEW.path)
+    BEGIN
+        INSERT INTO written_tags (content, path, song_id, sound, field, old, new, bytes, sha256, written)
+        SELECT content, NEW.path, song_id, sound, field, old, new, bytes, sha256, written FROM written_tags
+        WHERE content = NEW.sha256 AND song_id = NEW.song_id AND path = (
+            SELECT path FROM written_tags WHERE content = NEW.sha256 AND song_id = NEW.song_id
+            ORDER BY write_id DESC LIMIT 1)
+        ORDER BY write_id;
+    END""",
 )
 # The condition that a song may have a log, once there are such tables. A missing song that is elsewhere is that one.
 HAS_WRITTEN = """(sha256 IN (SELECT content FROM written_tags) OR path IN (SELECT path FROM written_tags))
     AND (missing IS NULL OR sha256 NOT IN (SELECT sha256 FROM songs WHERE missing IS NULL AND sha256 IS NOT NULL))"""
-_COLUMNS = "content, path, sound, field, old, new, bytes, sha256, written"
+_COLUMNS = "content, path, song_id, sound, field, old, new, bytes, sha256, written"
 _NOWHERE = b""  # the path of a log that only copies have a use for
 
 
@@ -65,7 +78,12 @@ def find_log(connection: sqlite3.Connection, content: str, path: bytes, sound: C
 
 
 def add_log(
-    connection: sqlite3.Connection, log: Log | None, path: bytes, changes: Sequence[Change], states: Sequence[FileState]
+    connection: sqlite3.Connection,
+    log: Log | None,
+    song_id: int,
+    path: bytes,
+    changes: Sequence[Change],
+    states: Sequence[FileState],
 ) -> None:
     """Keep what is written to a file, after what its log had.
 
@@ -76,13 +94,14 @@ def add_log(
     key = (made.sha256, path)
     if log is not None and key != (log.content, log.path):
         connection.execute(
-            f"""INSERT INTO written_tags ({_COLUMNS}) SELECT ?, ?, ?, field, old, new, bytes, sha256, written
+            f"""INSERT INTO written_tags ({_COLUMNS}) SELECT ?, ?, ?, ?, field, old, new, bytes, sha256, written
             FROM written_tags WHERE content = ? AND path = ? ORDER BY write_id""",
-            (*key, made.sound, log.content, log.path),
+            (*key, song_id, made.sound, log.content, log.path),
         )
     for change in changes:
-        row = (*key, made.sound, change.field, _json(change.old), _json(change.new), before.bytes, before.sha256, now())
-        connection.execute(f"INSERT INTO written_tags ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        values = (change.field, _json(change.old), _json(change.new))
+        row = (*key, song_id, made.sound, *values, before.bytes, before.sha256, now())
+        connection.execute(f"INSERT INTO written_tags ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def drop_log(
@@ -95,7 +114,7 @@ def drop_log(
     """
     others = "SELECT 1 FROM songs WHERE sha256 = ? AND song_id != ? LIMIT 1"
     if connection.execute(others, (log.content, song_id)).fetchone():
-        statement = "UPDATE written_tags SET path = ? WHERE content = ? AND path = ?"
+        statement = "UPDATE written_tags SET path = ?, song_id = NULL WHERE content = ? AND path = ?"
         connection.execute(statement, (_NOWHERE, log.content, path))
         return
     paths = {row[0] for row in connection.execute("SELECT path FROM written_tags WHERE content = ?", (log.content,))}

@@ -162,7 +162,7 @@ def write(library: Library, song: Song, tags: TagFile, changes: list[Change]) ->
 
     def note_made(made: FileState) -> None:
         with library.transaction(lasting=True) as connection:
-            add_log(connection, log, song.path, changes, (song.known, made))
+            add_log(connection, log, song.song_id, song.path, changes, (song.known, made))
             connection.execute(*_unfinished(song, made))
 
     made = rewrite(song.local, tags, changes, on_copy=_noting_copy(library, song), on_made=note_made)

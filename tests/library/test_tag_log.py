@@ -89,6 +89,12 @@ def copy_before(music: Music) -> None:
     music.set(1, "energy", "high")
 
 
+def move_and_change(music: Music) -> None:
+    (music / 1).rename(music / 5)
+    music.scan()
+    music.set(5, "energy", "high")
+
+
 def overwrite(music: Music) -> None:
     (music / 1).replace(music / 3)
 
@@ -98,6 +104,7 @@ MOVES = {
     renumber: "Rock Jazz Folk Soul",
     copy: "Jazz Folk Soul Rock Rock",
     copy_before: "Rock Rock Jazz Folk Soul",
+    move_and_change: "Jazz Folk Soul Rock",
     overwrite: "Jazz Rock Soul",
 }
 
