@@ -22,7 +22,7 @@ from pathlib import Path
 from music_learning.errors import UserError, printable, report, unexpected
 from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
-from music_learning.library.tag_log import HAS_WRITTEN
+from music_learning.library.tag_log import HAS_WRITTEN, count_logs
 from music_learning.library.tagging import Change
 from music_learning.library.written_tags import (
     FIELDS,
@@ -40,6 +40,7 @@ from music_learning.paths import DEFAULT_LIBRARY
 
 SHOWN_LETTERS = 60  # of an old value
 NONE = "none"
+NOT_FOUND = "not found: gone, or changed by another program and moved as well; what they held is kept"
 
 
 @dataclass
@@ -79,6 +80,8 @@ def main(arguments: list[str]) -> int:
                 change_song(library, song, parsed, tally)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"after {tally.changed:,} files; all are whole, the same command goes on") from None
+        if parsed.undo and parsed.yes and parsed.where is None and not tally.refused:
+            tally.counts[NOT_FOUND] = count_logs(library)
     print(summary(tally, parsed))
     return 1 if tally.refused or tally.unnoted else 0
 

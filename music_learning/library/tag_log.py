@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from music_learning.library.database import Library
 from music_learning.library.scan import now
 from music_learning.library.tag_file import Value
 from music_learning.library.tagging import Change, FileState
@@ -122,6 +123,12 @@ def drop_log(
         known = connection.execute("SELECT 1 FROM songs WHERE path = ? AND song_id != ?", (written_at, song_id))
         if known.fetchone() is None or not has_sound(written_at):  # what another program has changed there needs it
             connection.execute("DELETE FROM written_tags WHERE content = ? AND path = ?", (log.content, written_at))
+
+
+def count_logs(library: Library) -> int:
+    """How many contents have a log."""
+    with library.transaction() as connection:
+        return connection.execute("SELECT count(DISTINCT content) FROM written_tags").fetchone()[0]
 
 
 def _json(value: Value | None) -> str | None:

@@ -182,7 +182,7 @@ def test_what_another_program_changed_stays(music):
     assert opened(music / 1).get("energy").texts == ["high"]
 
 
-def test_another_song_at_the_same_path_is_left_alone(music):
+def test_another_song_at_the_same_path_is_left_alone(music, capsys):
     """Though its mood is what was written; and the song that was there gets its own when it comes back."""
     write()
     away = (music / 1).rename(music.folder.parent / "away.opus")
@@ -190,10 +190,12 @@ def test_another_song_at_the_same_path_is_left_alone(music):
     music.scan()
     undo()
     assert music.moods() == {"1": "calm", "2": "Jazz", "3": "Folk", "4": "Soul"}
+    assert "  1 not found: gone, or" in capsys.readouterr().out
     away.rename(music / 5)
     music.scan()
     undo()
     assert music.moods() == {"1": "calm", "2": "Jazz", "3": "Folk", "4": "Soul", "5": "Rock"}
+    assert "not found" not in capsys.readouterr().out
 
 
 def test_a_library_that_fails_after_a_change(music, capsys):
