@@ -15,6 +15,7 @@ from music_learning.errors import UserError, for_stdout, printable
 from music_learning.files import atomic, check_replaced
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
+from music_learning.library.schema import USABLE
 from music_learning.streams import why_lost
 
 MARK = b"#EXTM3U"
@@ -64,7 +65,7 @@ class Written:
 
 def usable(condition: Condition) -> Condition:
     """A condition that songs meet whose files are there and can be used."""
-    return Condition(f"({condition.sql}) AND error IS NULL AND missing IS NULL", condition.values)
+    return Condition(f"({condition.sql}) AND {USABLE}", condition.values)
 
 
 def songs_by_path(library: Library, condition: Condition) -> Iterator[Song]:

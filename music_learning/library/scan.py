@@ -18,7 +18,7 @@ from music_learning.library.files import is_folder, walk
 from music_learning.library.hearing import Outcome, hear
 from music_learning.library.outputs import Output
 from music_learning.library.rows import AudioFile, Listener, csv_row
-from music_learning.library.schema import COLUMNS
+from music_learning.library.schema import COLUMNS, USABLE
 from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
@@ -256,7 +256,7 @@ def scan(files: LocalFiles, library: Library, predictor: Predictor, *, bar: bool
 
 def count_outdated(library: Library, files: LocalFiles, model: str) -> int:
     """How many songs in the folders of a scan have rows by other models than these."""
-    by_others = "error IS NULL AND missing IS NULL AND model != ?"
+    by_others = f"{USABLE} AND model != ?"
     conditions = map(inside, files.folders)
     return sum(library.count(f"{condition} AND {by_others}", (*ends, model)) for condition, ends in conditions)
 
