@@ -35,6 +35,14 @@ def printable(text: str) -> str:
     return _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def for_stdout(lines: bytes) -> bytes:
+    """Whole lines as standard output gets them: as they are for a program, and `printable` on a terminal."""
+    if not sys.stdout.isatty():
+        return lines
+    text = lines.decode("utf-8", "backslashreplace")
+    return "\n".join(map(printable, text.split("\n"))).encode("utf-8", "replace")
+
+
 def report(error: UserError | str) -> None:
     """Say on stderr what went wrong."""
     lines = str(error).split("\n  ")  # what a message lists is indented, on lines of its own

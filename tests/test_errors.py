@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run_python, start
 
-from music_learning.errors import AudioError, UserError, printable, run, unexpected
+from music_learning.errors import AudioError, UserError, for_stdout, printable, run, unexpected
 
 UNPRINTABLE = {
     "two\nlines": r"two\nlines",
@@ -234,3 +234,9 @@ def test_nothing_is_printed_on_success(capsys):
         run(lambda: print("done", file=sys.stdout))
     assert caught.value.code is None
     assert capsys.readouterr() == ("done\n", "")
+
+
+@pytest.mark.parametrize(("is_terminal", "expected"), [(True, "\\x1b[2J 夜\n\\x9b\n"), (False, "\x1b[2J 夜\n\x9b\n")])
+def test_lines_do_nothing_to_a_terminal(monkeypatch, is_terminal, expected):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+    assert for_stdout("\x1b[2J 夜\n\x9b\n".encode()) == expected.encode()

@@ -7,8 +7,9 @@ Prints the files of each such recording, the largest first, with their lengths; 
 are `group` (a number for each recording), `file`, `bytes`, `duration_s`, the tags `title`, `artist` and `album`, and
 `distance`: how unlike the largest file it sounds, 0 where the content is the same. No file is changed.
 
-Two files count as the same recording if they have the same content, or if they sound nearly the same and their lengths
-differ by no more than 2 s or 1 %. docs/library.md says how often that is wrong.
+Two files count as the same recording if they have the same content; or if their lengths differ by no more than 2 s or
+1 %, and they sound nearly the same, or are alike and agree in tempo, key, mode and values. docs/library.md says how
+often that is wrong.
 """
 
 import argparse
@@ -49,7 +50,7 @@ class Counted:
         if not self.groups:
             return "no recording is there more than once"
         return (
-            f"{self.groups:,} recordings are there more than once, in {self.files:,} files; "
+            f"recordings that are there more than once: {self.groups:,}, in {self.files:,} files; "
             f"all but the largest of each have {megabytes(self.bytes)}"
         )
 

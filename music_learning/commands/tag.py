@@ -22,12 +22,13 @@ from pathlib import Path
 from music_learning.errors import UserError, printable, report, unexpected
 from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
+from music_learning.library.tag_log import HAS_WRITTEN, count_logs
 from music_learning.library.tagging import Change
 from music_learning.library.written_tags import (
     FIELDS,
-    HAS_WRITTEN,
     ROW_COLUMNS,
     Song,
+    UnnotedError,
     has_table,
     plan,
     plan_undo,
@@ -39,6 +40,7 @@ from music_learning.paths import DEFAULT_LIBRARY
 
 SHOWN_LETTERS = 60  # of an old value
 NONE = "none"
+NOT_FOUND = "not found: gone, or changed by another program and moved as well; what they held is kept"
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Tally:
     changed: int = 0
     same: int = 0
     refused: int = 0
+    unnoted: int = 0  # of those changed
     counts: Counter[str] = field(default_factory=Counter)  # what else is worth a line
 
 
@@ -77,8 +80,10 @@ def main(arguments: list[str]) -> int:
                 change_song(library, song, parsed, tally)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"after {tally.changed:,} files; all are whole, the same command goes on") from None
+        if parsed.undo and parsed.yes and parsed.where is None and not tally.refused:
+            tally.counts[NOT_FOUND] = count_logs(library)
     print(summary(tally, parsed))
-    return 1 if tally.refused else 0
+    return 1 if tally.refused or tally.unnoted else 0
 
 
 def songs_of(library: Library, where: str, values: tuple) -> Iterator[Song]:
@@ -94,8 +99,8 @@ def change_song(library: Library, song: Song, parsed: argparse.Namespace, tally:
     try:
         if parsed.undo:
             undone = plan_undo(library, song)
-            changes = undone.changes
-            if undone.foreign:
+            changes = undone.changes if undone else []
+            if undone and undone.foreign:
                 print(f"{name}: {', '.join(undone.foreign)} changed since by another program, which stays", flush=True)
         else:
             tags, changes = plan(song, parsed.write)
@@ -103,10 +108,14 @@ def change_song(library: Library, song: Song, parsed: argparse.Namespace, tally:
             print(f"{name}: {', '.join(map(shown, changes))}", flush=True)
             if song.local.stat().st_nlink > 1:
                 tally.counts["have other names (hard links), under which they stay as they are"] += 1
-        if parsed.yes and parsed.undo:
+        if parsed.yes and parsed.undo and undone:
             tally.counts["are byte for byte what they were"] += undo(library, song, undone)
-        elif parsed.yes and changes:
+        elif parsed.yes and parsed.write and changes:
             write(library, song, tags, changes)
+    except UnnotedError as error:
+        report(f"{name}: {error}")
+        tally.changed += 1
+        tally.unnoted += 1
     except UserError as error:
         report(f"{name}: {error}")
         tally.refused += 1
@@ -131,7 +140,7 @@ def shown(change: Change) -> str:
 def summary(tally: Tally, parsed: argparse.Namespace) -> str:
     """What became of a run, on some lines."""
     changed = "changed" if parsed.yes else "would change"
-    parts = [f"{tally.changed:,} files {changed}"]
+    parts = [f"{tally.changed:,} {'file' if tally.changed == 1 else 'files'} {changed}"]
     if tally.same:
         parts.append(f"{tally.same:,} need no change")
     if tally.refused:

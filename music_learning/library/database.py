@@ -20,11 +20,12 @@ from music_learning.library.schema import COLUMNS
 APPLICATION_ID = 0x4D4C6962  # "MLib": by which a file is known to be a library
 SCHEMA_VERSION = 1
 ROWS_AT_ONCE = 1000
+MAX_COPIES = 16  # that are looked at, of a file of which there are hundreds
 BUSY_TIMEOUT_S = 10  # for which another program's writing is waited for
 _SQL_TYPES = {str: "TEXT", int: "INTEGER", float: "REAL"}
 _SCHEMA = f"""
 CREATE TABLE songs (
-    song_id INTEGER PRIMARY KEY,
+    song_id INTEGER PRIMARY KEY AUTOINCREMENT,
     path BLOB NOT NULL UNIQUE,
     {", ".join(f'"{name}" {_SQL_TYPES[kind]}' for name, kind in COLUMNS.items())},
     embedding BLOB
@@ -52,7 +53,12 @@ class Library:
         if not path.exists():
             raise UserError(f"there is no library {path}; make it with music-learning scan FOLDER --library {path}")
         with _clearly(path):
-            connection = _connected(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            # A reader, too, has files beside the database while it is open: where nobody may write, nothing changes.
+            mode = "mode=rw" if os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK) else "mode=ro"
+            if mode == "mode=ro" and not Path(f"{path}-wal").exists():
+                mode = "immutable=1"
+            connection = _connected(f"{path.absolute().as_uri()}?{mode}", uri=True)
+            connection.execute("PRAGMA query_only = ON")
             return cls(path, _checked(path, connection), None)
 
     @classmethod
@@ -69,8 +75,9 @@ class Library:
         if not create and not path.exists():
             return cls.open(path)  # which says so
         check_output(path)
+        real = Path(os.path.realpath(path))
         try:  # a file of its own, since the database must not be opened beside SQLite
-            lock = open(path.with_name(f".{path.name}.lock"), "a")  # noqa: SIM115
+            lock = open(real.with_name(f".{real.name}.lock"), "a")  # noqa: SIM115
         except OSError as error:
             raise UserError(f"{path} can't be written: {error.strerror}") from None
         try:
@@ -79,9 +86,8 @@ class Library:
                 connection = _connected(path)
                 if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                     connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-                _checked(path, connection).execute(
-                    "PRAGMA synchronous = NORMAL"
-                )  # what a power cut costs is heard anew
+                _checked(path, connection).execute("PRAGMA journal_mode = WAL")  # readers and a writer at a time
+                connection.execute("PRAGMA synchronous = NORMAL")  # what a power cut costs is heard anew
                 return cls(path, connection, lock)
         except BaseException:
             lock.close()
@@ -112,14 +118,11 @@ class Library:
         with self.turn, _clearly(self.path):
             return self.connection.execute(f"SELECT count(*) FROM songs WHERE {where}", values).fetchone()[0]
 
-    def copy_of(self, sha256: str, model: str) -> dict | None:
-        """What these models heard in a file of the same content, as a row for `add`; None if there is none."""
-        with self.turn, _clearly(self.path):
-            found = self.connection.execute(
-                f"SELECT {_names(_KEPT)} FROM songs WHERE sha256 = ? AND model = ? AND error IS NULL LIMIT 1",
-                (sha256, model),
-            ).fetchone()
-        return found and dict(zip(_KEPT, found, strict=True))
+    def copies_of(self, sha256: str, model: str) -> list[dict]:
+        """What these models heard in files of the same content, as rows for `add` with `song_id`; a few at most."""
+        names = ("song_id", *_KEPT)
+        where = f"sha256 = ? AND model = ? AND error IS NULL ORDER BY song_id LIMIT {MAX_COPIES}"
+        return [dict(zip(names, row, strict=True)) for row in self.select(names, where, (sha256, model))]
 
     def add(self, row: dict) -> None:
         """Keep the row of a file, in place of the one that its path had.
@@ -134,11 +137,19 @@ class Library:
             tuple(map(row.get, _KEPT)),
         )
 
-    def move(self, old: bytes, new: bytes) -> None:
-        """Give the row of a path to another path, whose own is dropped."""
-        with self.turn, _clearly(self.path), self.connection:
-            self.connection.execute("DELETE FROM songs WHERE path = ?", (new,))
-            self.connection.execute("UPDATE songs SET path = ? WHERE path = ?", (new, old))
+    def set_aside(self, path: bytes, missing: str) -> None:
+        """Free a path whose file is another now, and keep its row, as missing since: its file may be elsewhere."""
+        self.change(
+            "UPDATE songs SET path = CAST(char(0) || song_id AS BLOB), missing = ? WHERE path = ?", (missing, path)
+        )
+
+    def move(self, song_id: int, path: bytes) -> None:
+        """Give a row another path, which no other may have."""
+        self.change("UPDATE songs SET path = ? WHERE song_id = ?", (path, song_id))
+
+    def drop_set_aside(self) -> None:
+        """Forget the rows that were set aside and found nowhere."""
+        self.change("DELETE FROM songs WHERE path < ?", (b"\1",))
 
     def change(self, statement: str, *values: Sequence[object]) -> None:
         """Do something (SQL, trusted) with each of the values, or without any: all or nothing.
@@ -149,8 +160,27 @@ class Library:
             for value in values or ((),):
                 self.connection.execute(statement, value)
 
+    @contextmanager
+    def transaction(self, *, lasting: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection, for several statements that are done together or not at all.
+
+        Args:
+            lasting: wait until they are on the disk, so that no crash of the machine can take them away.
+
+        Raises UserError where they can't be done.
+        """
+        with self.turn, _clearly(self.path):
+            if lasting:
+                self.connection.execute("PRAGMA synchronous = FULL")
+            try:
+                with self.connection:
+                    yield self.connection
+            finally:
+                if lasting:
+                    self.connection.execute("PRAGMA synchronous = NORMAL")
+
     def close(self) -> None:
-        with suppress(sqlite3.Error):
+        with self.turn, suppress(sqlite3.Error):  # a thread that was not waited for may be asking something
             self.connection.close()
         if self.lock is not None:
             self.lock.close()
@@ -198,9 +228,9 @@ def _checked(path: Path, connection: sqlite3.Connection) -> sqlite3.Connection:
         if application != APPLICATION_ID:
             raise UserError(f"{path} is a database of another program, not a library; name another file")
         if version != SCHEMA_VERSION:
-            which = "newer" if version > SCHEMA_VERSION else "older"
+            which = "a newer" if version > SCHEMA_VERSION else "an older"
             raise UserError(
-                f"{path} is a library of version {version}, this program writes version {SCHEMA_VERSION}; use a "
+                f"{path} is a library of version {version}, this program writes version {SCHEMA_VERSION}; use "
                 f"{which} music-learning, or make the library anew under another name"
             )
         connection.execute(f"SELECT {_names(_KEPT)} FROM songs LIMIT 1").fetchone()

@@ -6,9 +6,10 @@ import numpy as np
 
 from music_learning.errors import UserError
 from music_learning.library.database import Library
+from music_learning.library.schema import USABLE
 
 # A file of these models that is there, and one for each content: of copies the one that was found first.
-CURRENT = "error IS NULL AND missing IS NULL AND model = ?1"
+CURRENT = f"{USABLE} AND model = ?1"
 FIRST_OF_CONTENT = f"""{CURRENT} AND NOT EXISTS (
     SELECT 1 FROM (SELECT sha256 AS other, song_id AS number, error, missing, model FROM songs)
     WHERE other = songs.sha256 AND number < songs.song_id AND {CURRENT})"""
@@ -45,5 +46,5 @@ def read_embeddings(
 
 def left_out(library: Library, model: str) -> str | None:
     """A sentence about the songs that other models heard; None if there are none."""
-    n = library.count("error IS NULL AND missing IS NULL AND model != ?", (model,))
+    n = library.count(f"{USABLE} AND model != ?", (model,))
     return f"{n:,} songs were heard by other models and are left out; scan their folders again" if n else None

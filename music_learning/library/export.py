@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from music_learning.errors import UserError
+from music_learning.errors import UserError, for_stdout
 from music_learning.files import LINES_SUFFIXES, MAX_LINE, atomic, check_output, csv_line
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
@@ -90,7 +90,7 @@ def export(library: Library, path: Path, condition: Condition, *, bar: bool = Tr
 def print_lines(library: Library, condition: Condition) -> None:
     """Write the rows that meet a condition to standard output, as JSON Lines, until nobody reads them any more."""
     for rows in _batches(library, tuple(COLUMNS), condition):
-        sys.stdout.buffer.write(b"".join(map(_json_line, rows)))
+        sys.stdout.buffer.write(for_stdout(b"".join(map(_json_line, rows))))
         if why_lost(sys.stdout):  # of which `errors.run` says why in the end, where it is worth a word
             return
 

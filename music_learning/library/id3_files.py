@@ -68,9 +68,11 @@ class Id3File(TagFile):
         places = {k for name, _, description in names for k in self.tag.named(name, description or None)}
         return [frame for k, frame in enumerate(self.tag.frames) if k not in places]
 
-    def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
+    def check(self) -> None:
         if not self.tag.is_whole:
             raise UserError("its ID3 tag is damaged, or of a kind that can't be written without a loss")
+
+    def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         with open(source, "rb") as old, open(target, "wb") as new:
             self._write(old, new, n_bytes)
 
@@ -107,10 +109,10 @@ class ChunkFile(Id3File):
         super().__init__(file)
         self.is_in_order &= self.chunk is None or self.end <= self.chunk[1]
 
-    def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
+    def check(self) -> None:
         if not self.is_in_order:
             raise UserError("its chunks are damaged, or it is cut off")
-        super().save(source, target, n_bytes)
+        super().check()
 
     def _write(self, old: BinaryIO, new: BinaryIO, n_bytes: int | None) -> None:
         size = old.seek(0, os.SEEK_END)

@@ -14,6 +14,7 @@ from music_learning.library.playlist import usable
 
 MAX_LISTED = 10  # songs in a message
 _NAME = "ifnull(artist || ' ', '') || ifnull(title, '')"
+_LISTED_NAME = "artist || ' - ' || title"  # as playlists and messages write it
 _KNOWN = "error IS NULL AND embedding IS NOT NULL"
 
 
@@ -63,7 +64,7 @@ def find_sample(library: Library, wanted: str, models: Path) -> Sample:
     part = f"%{text}%"
     for where, values in (
         ("title LIKE ? ESCAPE '\\'", (text,)),
-        (f"({_NAME} LIKE ? ESCAPE '\\' OR file LIKE ? ESCAPE '\\')", (part, part)),
+        (f"({_NAME} LIKE ? ESCAPE '\\' OR {_LISTED_NAME} LIKE ? ESCAPE '\\' OR file LIKE ? ESCAPE '\\')", (part,) * 3),
     ):
         found = list(
             library.select(

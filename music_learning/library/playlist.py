@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from music_learning.errors import UserError, printable
+from music_learning.errors import UserError, for_stdout, printable
 from music_learning.files import atomic, check_replaced
 from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
+from music_learning.library.schema import USABLE
 from music_learning.streams import why_lost
 
 MARK = b"#EXTM3U"
@@ -64,7 +65,7 @@ class Written:
 
 def usable(condition: Condition) -> Condition:
     """A condition that songs meet whose files are there and can be used."""
-    return Condition(f"({condition.sql}) AND error IS NULL AND missing IS NULL", condition.values)
+    return Condition(f"({condition.sql}) AND {USABLE}", condition.values)
 
 
 def songs_by_path(library: Library, condition: Condition) -> Iterator[Song]:
@@ -125,7 +126,7 @@ def print_playlist(songs: Iterable[Song]) -> Written:
     """
     written = Written()
     for line in _lines(songs, None, written):
-        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.write(for_stdout(line))
         if why_lost(sys.stdout):
             return written
     if not written.songs:

@@ -18,7 +18,8 @@ from music_learning.library.files import is_folder, walk
 from music_learning.library.hearing import Outcome, hear
 from music_learning.library.outputs import Output
 from music_learning.library.rows import AudioFile, Listener, csv_row
-from music_learning.library.schema import COLUMNS
+from music_learning.library.schema import COLUMNS, USABLE
+from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 
@@ -32,11 +33,13 @@ class LocalFiles(Collection):
 
     def __init__(self, named: list[Path]) -> None:
         """Raises UserError where one is not there."""
-        self.named = [Path(os.path.normpath(path.absolute())) for path in named]
-        for path, absolute in zip(named, self.named, strict=True):
-            if not os.path.lexists(absolute):
+        paths = list(dict.fromkeys(map(absolute, named)))
+        for path, whole in zip(named, map(absolute, named), strict=True):
+            if not os.path.lexists(whole):
                 raise UserError(f"there is no {path}; name folders that hold audio files")
-        self.folders = [path for path in self.named if is_folder(path)]
+        folders = {path for path in paths if is_folder(path)}
+        self.named = [path for path in paths if not any(finds(folder, path) for folder in folders & {*path.parents})]
+        self.folders = [path for path in self.named if path in folders]
 
     def __iter__(self) -> Iterator[AudioFile]:
         for path in self.named:
@@ -47,6 +50,17 @@ class LocalFiles(Collection):
 
     def __contains__(self, file: object) -> bool:
         return file in iter(self)
+
+
+def absolute(path: Path) -> Path:
+    """A path from the root, without `..`, which behind a link leads elsewhere than it seems."""
+    return path.resolve() if ".." in path.parts else Path(os.path.normpath(path.absolute()))
+
+
+def finds(folder: Path, path: Path) -> bool:
+    """Whether `walk` comes to what is below a folder: not if it is hidden, or by its name no audio."""
+    is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not is_hidden and (is_folder(path) or path.suffix.lower() in SUFFIXES)
 
 
 class LibraryListener(Listener):
@@ -64,9 +78,28 @@ class LibraryListener(Listener):
         return super().before(file) | {"path": file.key}
 
     def recall(self, row: dict) -> dict | None:
-        if row["sha256"] is None or (known := self.library.copy_of(row["sha256"], self.version)) is None:
+        copies = self.library.copies_of(row["sha256"], self.version) if row["sha256"] else []
+        if not copies:
             return None
-        return known | {name: row[name] for name in _FROM_THE_FILE} | {"missing": None, "was": known["path"]}
+        own = (copy for copy in copies if copy["path"] == row["path"])
+        gone = (copy for copy in copies if is_gone(copy))
+        known = next(own, None) or next(gone, copies[0])
+        return known | {name: row[name] for name in _FROM_THE_FILE} | {"missing": None}
+
+
+def is_there(path: bytes) -> bool:
+    """Whether there is a file; nobody asks a server."""
+    return b"://" in path or os.path.lexists(path)
+
+
+def is_gone(row: dict) -> bool:
+    """Whether a row's file is not where it was, or another has its name; of one on a server nobody asks."""
+    if b"://" in row["path"]:
+        return False
+    return b"\0" in row["path"] or AudioFile.at(Path(os.fsdecode(row["path"]))).state() != (
+        row["bytes"],
+        row["modified"],
+    )
 
 
 @dataclass
@@ -94,6 +127,7 @@ class LibraryRows(Output):
         self.found = Found()
         self.closed: list[Path] = []  # folders that can't be read
         self.seen: list[tuple[int]] = []
+        self.missing: list[tuple[str, int]] = []
         library.change("CREATE TEMP TABLE IF NOT EXISTS seen (song_id INTEGER PRIMARY KEY)")
         library.change("DELETE FROM seen")
 
@@ -110,8 +144,9 @@ class LibraryRows(Output):
         return False
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
-        if "was" in row:
-            self._note_copy(row)
+        known = next(self._rows_at(row["path"]), None)
+        if "song_id" in row:
+            self._note_copy(row, known)
         else:
             row = library_row(row, analysis)
         if row["error"] is not None:
@@ -119,16 +154,35 @@ class LibraryRows(Output):
             if is_folder(folder := Path(os.fsdecode(row["path"]))):
                 self.closed.append(folder)
                 return
+            if row["sha256"] is None and not is_there(row["path"]):
+                return  # it went away just now, and is missing
+            if row["sha256"] is None and known is not None and known["error"] is None:
+                self._see(known["song_id"])  # what was heard stays, though it can't be read today
+                return
+        if known is not None and known["sha256"] != row["sha256"]:
+            self.library.set_aside(row["path"], now())
+        if row.get("is_moved"):
+            self.library.move(row["song_id"], row["path"])
         self.library.add(row)
-        self._see(next(self.library.select(("song_id",), "path = ?", (row["path"],)))[0])
+        self._see(next(self._rows_at(row["path"]))["song_id"])
 
-    def _note_copy(self, row: dict) -> None:
+    def _rows_at(self, path: bytes) -> Iterator[dict]:
+        columns = ("song_id", "path", "bytes", "modified", "sha256", "error")
+        for row in self.library.select(columns, "path = ?", (path,)):
+            yield dict(zip(columns, row, strict=True))
+
+    def _note_copy(self, row: dict, known: dict | None) -> None:
         """A file of known content is a copy, or the one that was heard, elsewhere: then the row moves with it."""
-        is_moved = row["was"] != row["path"] and b"://" not in row["was"] and not os.path.lexists(row["was"])
-        self.found.moved += is_moved
-        self.found.copies += not is_moved
-        if is_moved:
-            self.library.move(row["was"], row["path"])
+        columns = ("path", "bytes", "modified")
+        was = next(self.library.select(columns, "song_id = ?", (row["song_id"],)), None)  # it may have moved since
+        row["is_moved"] = (
+            was is not None
+            and was[0] != row["path"]
+            and is_gone(dict(zip(columns, was, strict=True)))
+            and (known is None or known["sha256"] != row["sha256"])
+        )
+        self.found.moved += row["is_moved"]
+        self.found.copies += not row["is_moved"]
 
     def _see(self, song_id: int) -> None:
         self.seen.append((song_id,))
@@ -141,19 +195,23 @@ class LibraryRows(Output):
         self.seen.clear()
 
     def finish(self) -> None:
-        """Mark as missing what was not seen where everything was looked at."""
+        """Mark as missing what is no more where everything was looked at."""
         self._note_seen()
-        unseen = "missing IS NULL AND song_id NOT IN (SELECT song_id FROM seen)"
         for folder in self.closed:
             condition, ends = inside(folder)
             self.library.change(f"INSERT OR IGNORE INTO seen SELECT song_id FROM songs WHERE {condition}", ends)
         for folder in self.folders:
             condition, ends = inside(folder)
-            self.found.missing += self.library.count(f"{condition} AND {unseen}", ends)
-            self.library.change(f"UPDATE songs SET missing = ? WHERE {condition} AND {unseen}", (now(), *ends))
+            unseen = f"{condition} AND missing IS NULL AND song_id NOT IN (SELECT song_id FROM seen)"
+            for rows in self.library.batches(("song_id", "path"), unseen, ends):
+                self.missing += [(now(), song_id) for song_id, path in rows if not is_there(path) or b"://" in path]
+        self.found.missing = len(self.missing)
+        if self.missing:
+            self.library.change("UPDATE songs SET missing = ? WHERE song_id = ?", *self.missing)
         self.library.change(
             "UPDATE songs SET missing = NULL WHERE missing IS NOT NULL AND song_id IN (SELECT song_id FROM seen)"
         )
+        self.library.drop_set_aside()
 
 
 def library_row(row: dict, analysis: Analysis | None) -> dict:
@@ -198,7 +256,7 @@ def scan(files: LocalFiles, library: Library, predictor: Predictor, *, bar: bool
 
 def count_outdated(library: Library, files: LocalFiles, model: str) -> int:
     """How many songs in the folders of a scan have rows by other models than these."""
-    by_others = "error IS NULL AND missing IS NULL AND model != ?"
+    by_others = f"{USABLE} AND model != ?"
     conditions = map(inside, files.folders)
     return sum(library.count(f"{condition} AND {by_others}", (*ends, model)) for condition, ends in conditions)
 

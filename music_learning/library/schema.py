@@ -15,3 +15,5 @@ COLUMNS: dict[str, type] = {
     for name in dict.fromkeys((*_FIRST, *PREDICTION_COLUMNS, "heard", "missing"))
     if name not in _LEFT_OUT
 }
+
+USABLE = "error IS NULL AND missing IS NULL"  # the condition (SQL) that a song's file is there and could be heard

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from music_learning.columns import PREDICTION_COLUMNS
-from music_learning.errors import UserError, printable
+from music_learning.errors import UserError, for_stdout, printable
 from music_learning.files import LINES_SUFFIXES, atomic, check_output, csv_line, hold
 from music_learning.library.outputs import STANDARD_OUTPUT, Output
 from music_learning.library.rows import csv_row, identity
@@ -260,6 +260,6 @@ class Stream(Output):
         self.form, self.begun = form, False
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
-        sys.stdout.buffer.write((b"" if self.begun else self.form.opening) + self.form.encode(row))
+        sys.stdout.buffer.write(for_stdout((b"" if self.begun else self.form.opening) + self.form.encode(row)))
         sys.stdout.buffer.flush()
         self.begun = True

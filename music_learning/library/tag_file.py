@@ -71,6 +71,10 @@ class TagFile(ABC):
     def others(self, fields: list[str]) -> object:
         """All that the tags hold besides some fields, to be compared."""
 
+    def check(self) -> None:
+        """Raise UserError, without the file's name, where it is known already that `save` would lose something."""
+        return
+
     @abstractmethod
     def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         """Write a copy of the file with these tags.

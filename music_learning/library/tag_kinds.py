@@ -64,9 +64,11 @@ class VorbisFile(TagFile):
         blocks = self.file.metadata_blocks if isinstance(self.file, FLAC) else ()
         return pairs, [block.write() for block in blocks if block.code not in (Padding.code, VCFLACDict.code)]
 
-    def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
+    def check(self) -> None:
         if any("\ufffd" in text or re.fullmatch(r"unknown\d+", name) for name, text in self.file.tags or ()):
             raise UserError("it has comments that are no UTF-8 or have no name, which would be lost")
+
+    def save(self, source: Path, target: Path, n_bytes: int | None = None) -> None:
         _save_padded(self.file, source, target, n_bytes)
 
 

@@ -33,6 +33,7 @@ class FileState:
     bytes: int
     modified: str
     sha256: str | None = None
+    sound: str | None = None  # what Packets calls so
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,15 @@ def changes_to(tags: TagFile, wanted: Mapping[str, Value | None]) -> list[Change
     return changes
 
 
+def check_writable(tags: TagFile, changes: list[Change]) -> None:
+    """Raise UserError with the reason where tags are of a kind in which these changes would lose something."""
+    for change in changes:
+        if change.old is not None and change.old.exact is None:
+            raise UserError(f"its {change.field} is no text, and could not be restored")
+    if changes:
+        tags.check()
+
+
 def rewrite(
     path: Path,
     tags: TagFile,
@@ -112,9 +122,7 @@ def rewrite(
     before = state_of(path)
     if shutil.disk_usage(Path(os.path.realpath(path)).parent).free < before.bytes + SPARE_BYTES:
         raise UserError("there is too little space on its disk for the copy that is made of it")
-    for change in changes:
-        if change.old is not None and change.old.exact is None:
-            raise UserError(f"its {change.field} is no text, and could not be restored")
+    check_writable(tags, changes)
     sound = packets_of(path)
     if sound.container not in tags.containers:
         raise UserError("its first bytes are of another kind than what follows")
@@ -131,7 +139,7 @@ def rewrite(
         _check(copy, sound, others, changes)
         if state_of(path) != before:
             raise UserError("another program changed it just now; try again")
-        made = replace(state_of(copy), sha256=sha256_of(copy))
+        made = replace(state_of(copy), sha256=sha256_of(copy), sound=sound.sound)
         on_made(made)
     return made
 
@@ -142,6 +150,7 @@ class Packets:
 
     container: str
     sha256: str
+    sound: str = ""  # a hash of the audio alone: another program that adds a cover, say, leaves it as it is
 
 
 def packets_of(path: Path) -> Packets:
@@ -149,7 +158,7 @@ def packets_of(path: Path) -> Packets:
 
     Raises UserError where FFmpeg can't, and so nobody could say whether they stay as they are.
     """
-    digest = hashlib.sha256()
+    digest, sound = hashlib.sha256(), hashlib.sha256()
     try:
         with av.open(f"file:{path}", options=QUICK_OPTIONS, metadata_errors="replace") as container:
             name = container.format.name
@@ -159,9 +168,11 @@ def packets_of(path: Path) -> Packets:
             for packet in container.demux():
                 digest.update(repr((packet.stream_index, packet.pts, packet.dts, packet.size)).encode())
                 digest.update(packet)
+                if packet.stream.type == "audio":
+                    sound.update(packet)
     except (av.FFmpegError, OSError, ValueError):
         raise UserError("it is damaged, so that nobody could say whether its sound stays as it is") from None
-    return Packets(name, digest.hexdigest())
+    return Packets(name, digest.hexdigest(), sound.hexdigest())
 
 
 def _take_over(path: Path, copy: Path) -> None:

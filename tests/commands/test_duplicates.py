@@ -29,7 +29,7 @@ def test_recordings_are_printed(moods, trained, capsys):
         r"T\x1b by A, 2 files:",
         r"     31.2 MB     1:40  /music/b\n.flac",
         "      5.0 MB     1:40  /music/1.mp3",
-        "1 recordings are there more than once, in 2 files; all but the largest of each have 5.0 MB",
+        "recordings that are there more than once: 1, in 2 files; all but the largest of each have 5.0 MB",
     ]
     assert "1 songs were heard by other models and are left out" in captured.err
 

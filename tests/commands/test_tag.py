@@ -190,7 +190,7 @@ def test_only_songs_that_meet_a_condition(music, capsys):
     assert [path.name for path in sorted(music.iterdir()) if texts_in(path)] == ["a.mp3", "e.wav"]
     capsys.readouterr()
     assert main(["--undo", "--where", "energy < .5"]) == 0
-    assert capsys.readouterr().out.startswith(f"{music / 'a.mp3'}: energy 0.200 -> none\n1 files would change\n")
+    assert capsys.readouterr().out.startswith(f"{music / 'a.mp3'}: energy 0.200 -> none\n1 file would change\n")
     with pytest.raises(UserError):
         main(["--write", "energy", "--where", "energy; drop table songs"])
 
@@ -205,7 +205,7 @@ def test_files_that_cannot_be_changed_are_told_and_do_not_stop_the_rest(music, c
         library.add(row_of(music / "e.wav", path=b"/x/g.mp3", file="/x/g\x1b.mp3", missing="2026-01-01T00:00:00Z"))
     assert main(["--write", "energy", "--yes"]) == 1
     out, err = capsys.readouterr()
-    assert out.endswith(f"{music / 'e.wav'}: energy none -> 0.731\n1 files changed, 6 can't be changed\n")
+    assert out.endswith(f"{music / 'e.wav'}: energy none -> 0.731\n1 file changed, 6 can't be changed\n")
     reasons = (
         "no sound",
         "no such file",
@@ -321,3 +321,16 @@ def test_a_killed_run_is_put_right(step, music, monkeypatch):
     assert rows_are_current(music) and [path.name for path in sorted(music.iterdir())] == [*CODECS]
     assert main(["--undo", "--yes"]) == 0
     assert not texts_in(path)
+
+
+def test_the_dry_run_tells_what_can_not_be_written(music, capsys):
+    data = (music / "a.mp3").read_bytes()
+    (music / "a.mp3").write_bytes(data[:10] + b"junk" + data[14:])
+    change_row(music / "a.mp3")
+    (music / "b.flac").write_bytes((music / "b.flac").read_bytes().replace("Ärtist".encode(), b"Art\xfcist"))
+    change_row(music / "b.flac")
+    for arguments in (["--write", "energy"], ["--write", "energy", "--yes"]):
+        assert main(arguments) == 1
+        out, err = capsys.readouterr()
+        assert "3 files " in out and "2 can't be changed" in out
+        assert "its ID3 tag is damaged" in err and "no UTF-8" in err

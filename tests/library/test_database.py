@@ -63,20 +63,45 @@ def test_name_that_is_no_utf8_is_kept(library):
     assert [os.fsdecode(path) for (path,) in library.select(("path",))] == [name]
 
 
-def test_copy_is_of_the_same_content_and_models(library):
+def test_copies_are_of_the_same_content_and_models(library):
     library.add(made_row("/a.mp3", sha256="x", title="A"))
     library.add(made_row("/b.mp3", sha256="y", error="silent"))
-    assert library.copy_of("x", "m1")["title"] == "A"
-    assert library.copy_of("x", "m2") is None
-    assert library.copy_of("y", "m1") is None
-    assert library.copy_of("z", "m1") is None
+    library.add(made_row("/c.mp3", sha256="x", title="C"))
+    assert [(copy["song_id"], copy["title"]) for copy in library.copies_of("x", "m1")] == [(1, "A"), (3, "C")]
+    assert library.copies_of("x", "m2") == library.copies_of("y", "m1") == library.copies_of("z", "m1") == []
 
 
-def test_moved_row_takes_the_place_of_what_was_there(library):
-    library.add(made_row("/a.mp3"))
-    library.add(made_row("/b.mp3"))
-    library.move(b"/a.mp3", b"/b.mp3")
-    assert list(library.select(("song_id", "path"))) == [(1, b"/b.mp3")]
+def test_row_set_aside_frees_its_path_and_may_be_found_again(library):
+    for name in ("/a.mp3", "/b.mp3"):
+        library.add(made_row(name))
+    library.set_aside(b"/b.mp3", "2026Z")
+    library.move(1, b"/b.mp3")
+    assert list(library.select(("song_id", "path", "missing"))) == [(1, b"/b.mp3", None), (2, b"\x002", "2026Z")]
+    library.set_aside(b"/b.mp3", "2026Z")
+    library.move(2, b"/c.mp3")
+    library.drop_set_aside()
+    assert list(library.select(("song_id", "path"))) == [(2, b"/c.mp3")]
+    library.add(made_row("/d.mp3"))
+    assert list(library.select(("song_id",), "path = ?", (b"/d.mp3",))) == [(3,)]  # no number is given twice
+
+
+def test_reader_in_the_middle_does_not_stop_the_writer(path, library, monkeypatch):
+    monkeypatch.setattr("music_learning.library.database.ROWS_AT_ONCE", 1)
+    library.connection.execute("PRAGMA busy_timeout = 50")
+    for n in range(3):
+        library.add(made_row(f"/{n}.mp3"))
+    with Library.open(path) as reader:
+        rows = reader.select(("file",))
+        assert next(rows) == ("/0.mp3",)
+        library.add(made_row("/3.mp3"))
+        assert [file for (file,) in rows] == ["/1.mp3", "/2.mp3"]
+        assert reader.count() == 4
+
+
+def test_link_to_a_library_has_the_same_lock(path, library, tmp_path):
+    (tmp_path / "link.sqlite").symlink_to(path)
+    with pytest.raises(UserError, match="another run writes to"):
+        Library.write(tmp_path / "link.sqlite")
 
 
 def test_inside_is_below_a_folder_alone(library):
