@@ -7,6 +7,7 @@ import csv
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,8 @@ MAJOR, MINOR = (0, 4, 7), (0, 3, 7)  # semitones from a chord's root up
 CLIP_S = 3.6
 SPLIT_SIZES = {"train": 10, "validation": 4, "test": 4}
 
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # as in the subprocesses below, so that sums are added in the same order
 
 

@@ -201,7 +201,6 @@ def test_kill_9_again_and_again_changes_nothing(services, tmp_path, whole):
 
 
 def test_ctrl_c_saves_and_goes_on(services, tmp_path, whole):
-    services.faults.delay_s = 0.02  # so that it is not done before
     with start("data_collection.py", "--data", tmp_path, "--songs", SONGS) as process:
         while not any(service == "previews" for service, _, _ in services.log):
             time.sleep(0.005)
@@ -210,7 +209,6 @@ def test_ctrl_c_saves_and_goes_on(services, tmp_path, whole):
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr == "stopped; what was done is kept, the same command goes on\n"
-    services.faults.delay_s = 0.0
     collect(tmp_path)
     assert tables(tmp_path) == tables(whole[0])
     assert repeated_requests(services.log) == 0
