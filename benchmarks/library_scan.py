@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ from synthetic import make_clip, make_clips
 from tqdm import tqdm
 
 from music_learning.columns import TARGETS
+from music_learning.errors import AudioError
 from music_learning.library.database import Library
 from music_learning.library.files import find_files
 from music_learning.library.scan import LocalFiles, scan
@@ -63,7 +65,8 @@ def measure_time(folder: Path) -> int:
         predictor.predict(clip)
     start, expected = time.process_time(), {}
     for clip in tqdm(clips, desc="one by one", disable=None):
-        expected[str(clip)] = predictor.predict(clip).to_dict()
+        with suppress(AudioError):
+            expected[str(clip)] = predictor.predict(clip).to_dict()
     cpu_s = time.process_time() - start
     with Library.write(folder / "moods.sqlite", create=True) as library:
         start, cpu_start = time.perf_counter(), time.process_time()
