@@ -21,10 +21,10 @@ from typing import Any
 
 from music_learning import __version__
 from music_learning.errors import UserError
-from music_learning.library.parts import Batch, Engine, Heard, ModelListener
+from music_learning.library.parts import Batch, Engine, Heard
 from music_learning.library.remote import NEEDS_PACKAGES
 from music_learning.library.rows import AudioFile
-from music_learning.library.scan import library_row
+from music_learning.library.scan import ModelListener, library_row
 from music_learning.parallel import cpu_count
 from music_learning.predict.predictor import Predictor
 

@@ -34,7 +34,12 @@ CREATE INDEX songs_by_content ON songs (sha256);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
-_KEPT = ("path", *COLUMNS, "embedding")
+KEPT = ("path", *COLUMNS, "embedding")  # of a row, all but its number
+# Keeps a row, given as KEPT, in place of the one that its path had; a condition may follow.
+KEEP = f"""
+INSERT INTO songs ({", ".join(f'"{name}"' for name in KEPT)}) VALUES ({", ".join("?" * len(KEPT))})
+ON CONFLICT (path) DO UPDATE SET {", ".join(f'"{name}" = excluded."{name}"' for name in KEPT[1:])}
+"""
 
 
 class Library:
@@ -120,7 +125,7 @@ class Library:
 
     def copies_of(self, sha256: str, model: str) -> list[dict]:
         """What these models heard in files of the same content, as rows for `add` with `song_id`; a few at most."""
-        names = ("song_id", *_KEPT)
+        names = ("song_id", *KEPT)
         where = f"sha256 = ? AND model = ? AND error IS NULL ORDER BY song_id LIMIT {MAX_COPIES}"
         return [dict(zip(names, row, strict=True)) for row in self.select(names, where, (sha256, model))]
 
@@ -130,12 +135,7 @@ class Library:
         Args:
             row: `path` (bytes), all of COLUMNS, and `embedding` (bytes of float32, or None).
         """
-        values = ", ".join("?" * len(_KEPT))
-        changed = ", ".join(f'"{name}" = excluded."{name}"' for name in _KEPT[1:])
-        self.change(
-            f"INSERT INTO songs ({_names(_KEPT)}) VALUES ({values}) ON CONFLICT (path) DO UPDATE SET {changed}",
-            tuple(map(row.get, _KEPT)),
-        )
+        self.change(KEEP, tuple(map(row.get, KEPT)))
 
     def set_aside(self, path: bytes, missing: str) -> None:
         """Free a path whose file is another now, and keep its row, as missing since: its file may be elsewhere."""
@@ -233,7 +233,7 @@ def _checked(path: Path, connection: sqlite3.Connection) -> sqlite3.Connection:
                 f"{path} is a library of version {version}, this program writes version {SCHEMA_VERSION}; use "
                 f"{which} music-learning, or make the library anew under another name"
             )
-        connection.execute(f"SELECT {_names(_KEPT)} FROM songs LIMIT 1").fetchone()
+        connection.execute(f"SELECT {_names(KEPT)} FROM songs LIMIT 1").fetchone()
     except BaseException:
         connection.close()
         raise

@@ -5,19 +5,14 @@ from functools import partial
 import pyarrow as pa
 
 from music_learning.errors import UserError
-from music_learning.library.database import Library
+from music_learning.library.database import KEEP, Library
 from music_learning.library.parts import READERS, LocalFolder, folder_of, names_of_parts, read_part
 from music_learning.library.remote import RemoteFolder
 from music_learning.library.schema import COLUMNS
 from music_learning.parallel import ordered_map
 
-_KEPT = ("path", *COLUMNS, "embedding")
-_CHANGED = ", ".join(f'"{name}" = excluded."{name}"' for name in _KEPT[1:])
 # Of two rows of a file the one that was heard later stays, as in the parts themselves.
-_GATHER = f"""
-INSERT INTO songs ({", ".join(f'"{name}"' for name in _KEPT)}) VALUES ({", ".join("?" * len(_KEPT))})
-ON CONFLICT (path) DO UPDATE SET {_CHANGED} WHERE ifnull(excluded.heard, '') >= ifnull(songs.heard, '')
-"""
+_GATHER = f"{KEEP} WHERE ifnull(excluded.heard, '') >= ifnull(songs.heard, '')"
 
 
 def parts_in(name: str) -> tuple[LocalFolder | RemoteFolder, list[str]]:

@@ -29,8 +29,8 @@ from music_learning.library.files import is_folder
 from music_learning.library.hearing import Outcome
 from music_learning.library.parquet import SCHEMA, to_table
 from music_learning.library.remote import RemoteFolder, file_of, is_address
-from music_learning.library.rows import AudioFile, Listener
-from music_learning.library.scan import Found, library_row, now, reason_of
+from music_learning.library.rows import AudioFile
+from music_learning.library.scan import Found, ModelListener, now, reason_of
 from music_learning.parallel import cpu_count, in_order, ordered_map
 from music_learning.predict.predictor import Predictor
 
@@ -258,18 +258,6 @@ def open_parts(name: str, model: str) -> Iterator[Parts]:
             stack.enter_context(only_writer(Path(name), "scan"))
         place = stack.enter_context(TemporaryDirectory(prefix="music-learning-"))
         yield Parts(folder_of(name), model, stack.enter_context(closing(sqlite3.connect(Path(place, "index.sqlite")))))
-
-
-class ModelListener(Listener):
-    """Makes rows that follow from the models alone."""
-
-    @property
-    def version(self) -> str:
-        return self.predictor.models_version
-
-    def row(self, file: AudioFile) -> dict:
-        """The row of a file as a library keeps it."""
-        return library_row(*self.hear(file))
 
 
 def on_threads(predictor: Predictor) -> Engine:

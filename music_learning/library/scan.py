@@ -13,12 +13,12 @@ import numpy as np
 from music_learning import __version__
 from music_learning.columns import TAGS
 from music_learning.errors import UNEXPECTED, UserError, printable
-from music_learning.library.database import Library, inside
+from music_learning.library.database import KEPT, Library, inside
 from music_learning.library.files import is_folder, walk
 from music_learning.library.hearing import Outcome, hear
 from music_learning.library.outputs import Output
 from music_learning.library.rows import AudioFile, Listener, csv_row
-from music_learning.library.schema import COLUMNS, USABLE
+from music_learning.library.schema import USABLE
 from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
@@ -63,16 +63,24 @@ def finds(folder: Path, path: Path) -> bool:
     return not is_hidden and (is_folder(path) or path.suffix.lower() in SUFFIXES)
 
 
-class LibraryListener(Listener):
+class ModelListener(Listener):
+    """Makes rows that follow from the models alone."""
+
+    @property
+    def version(self) -> str:
+        return self.predictor.models_version
+
+    def row(self, file: AudioFile) -> dict:
+        """The row of a file as a library keeps it."""
+        return library_row(*self.hear(file))
+
+
+class LibraryListener(ModelListener):
     """Makes the rows of a library, whose songs it does not hear twice, whatever their files are called."""
 
     def __init__(self, predictor: Predictor, library: Library) -> None:
         super().__init__(predictor)
         self.library = library
-
-    @property
-    def version(self) -> str:
-        return self.predictor.models_version
 
     def before(self, file: AudioFile) -> dict:
         return super().before(file) | {"path": file.key}
@@ -127,7 +135,6 @@ class LibraryRows(Output):
         self.found = Found()
         self.closed: list[Path] = []  # folders that can't be read
         self.seen: list[tuple[int]] = []
-        self.missing: list[tuple[str, int]] = []
         library.change("CREATE TEMP TABLE IF NOT EXISTS seen (song_id INTEGER PRIMARY KEY)")
         library.change("DELETE FROM seen")
 
@@ -144,7 +151,7 @@ class LibraryRows(Output):
         return False
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
-        known = next(self._rows_at(row["path"]), None)
+        known = self._row("path = ?", row["path"])
         if "song_id" in row:
             self._note_copy(row, known)
         else:
@@ -164,23 +171,19 @@ class LibraryRows(Output):
         if row.get("is_moved"):
             self.library.move(row["song_id"], row["path"])
         self.library.add(row)
-        self._see(next(self._rows_at(row["path"]))["song_id"])
+        self._see(self._row("path = ?", row["path"])["song_id"])
 
-    def _rows_at(self, path: bytes) -> Iterator[dict]:
+    def _row(self, where: str, value: object) -> dict | None:
+        """What the library has of the file that meets a condition with this value; None if there is none."""
         columns = ("song_id", "path", "bytes", "modified", "sha256", "error")
-        for row in self.library.select(columns, "path = ?", (path,)):
-            yield dict(zip(columns, row, strict=True))
+        found = next(self.library.select(columns, where, (value,)), None)
+        return found and dict(zip(columns, found, strict=True))
 
     def _note_copy(self, row: dict, known: dict | None) -> None:
         """A file of known content is a copy, or the one that was heard, elsewhere: then the row moves with it."""
-        columns = ("path", "bytes", "modified")
-        was = next(self.library.select(columns, "song_id = ?", (row["song_id"],)), None)  # it may have moved since
-        row["is_moved"] = (
-            was is not None
-            and was[0] != row["path"]
-            and is_gone(dict(zip(columns, was, strict=True)))
-            and (known is None or known["sha256"] != row["sha256"])
-        )
+        was = self._row("song_id = ?", row["song_id"])  # it may have moved since
+        is_elsewhere = was is not None and was["path"] != row["path"] and is_gone(was)
+        row["is_moved"] = is_elsewhere and (known is None or known["sha256"] != row["sha256"])
         self.found.moved += row["is_moved"]
         self.found.copies += not row["is_moved"]
 
@@ -200,14 +203,15 @@ class LibraryRows(Output):
         for folder in self.closed:
             condition, ends = inside(folder)
             self.library.change(f"INSERT OR IGNORE INTO seen SELECT song_id FROM songs WHERE {condition}", ends)
+        missing: list[tuple[str, int]] = []
         for folder in self.folders:
             condition, ends = inside(folder)
             unseen = f"{condition} AND missing IS NULL AND song_id NOT IN (SELECT song_id FROM seen)"
             for rows in self.library.batches(("song_id", "path"), unseen, ends):
-                self.missing += [(now(), song_id) for song_id, path in rows if not is_there(path) or b"://" in path]
-        self.found.missing = len(self.missing)
-        if self.missing:
-            self.library.change("UPDATE songs SET missing = ? WHERE song_id = ?", *self.missing)
+                missing += [(now(), song_id) for song_id, path in rows if not is_there(path) or b"://" in path]
+        self.found.missing = len(missing)
+        if missing:
+            self.library.change("UPDATE songs SET missing = ? WHERE song_id = ?", *missing)
         self.library.change(
             "UPDATE songs SET missing = NULL WHERE missing IS NOT NULL AND song_id IN (SELECT song_id FROM seen)"
         )
@@ -226,7 +230,7 @@ def library_row(row: dict, analysis: Analysis | None) -> dict:
     else:
         passes = row["sha256"] is None or row["error"].startswith(UNEXPECTED)
         kept["model"] = None if passes else __version__
-    return {name: kept.get(name) for name in ("path", *COLUMNS, "embedding")}
+    return {name: kept.get(name) for name in KEPT}
 
 
 def now() -> str:

@@ -19,9 +19,10 @@ from music_learning.commands.scan import main
 from music_learning.errors import ServerError, UserError
 from music_learning.library import cluster, parts
 from music_learning.library.cluster import ENDED, hear_files, on_cluster
-from music_learning.library.parts import Batch, ModelListener
+from music_learning.library.parts import Batch
 from music_learning.library.remote import RemoteFile
 from music_learning.library.rows import AudioFile
+from music_learning.library.scan import ModelListener
 from music_learning.predict.predictor import Predictor
 
 # Ray leaves the ends of its processes, pipes and sockets to the garbage collector.
