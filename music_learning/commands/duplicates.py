@@ -12,18 +12,17 @@ Two files count as the same recording if they have the same content; or if their
 often that is wrong.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from music_learning.commands.arguments import add_models, library_parser
 from music_learning.errors import printable
 from music_learning.files import check_table, write_table
 from music_learning.library.database import Library
 from music_learning.library.duplicates import Copy, find_duplicates
 from music_learning.library.embeddings import left_out
-from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
 from music_learning.predict.analysis import clock
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.similarity import named
@@ -69,14 +68,9 @@ def lines(copies: list[Copy]) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="music-learning duplicates", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--library", type=Path, default=DEFAULT_LIBRARY, help=f"library to read (default: {DEFAULT_LIBRARY})"
-    )
+    parser = library_parser("duplicates", __doc__, library="library to read")
     parser.add_argument("--to", type=Path, metavar="FILE", help="write a CSV instead of printing")
-    parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help="folder of the models (default: released)")
+    add_models(parser)
     parsed = parser.parse_args(arguments)
     if parsed.to is not None:
         check_table(parsed.to, TABLE)

@@ -9,27 +9,21 @@ the time since when in `missing`. A condition chooses among them; docs/library.m
 the songs' embeddings, too. `-` is standard output, as JSON Lines.
 """
 
-import argparse
 from pathlib import Path
 
+from music_learning.commands.arguments import library_parser
 from music_learning.errors import printable
 from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
 from music_learning.library.export import check_table, export, print_lines
-from music_learning.paths import DEFAULT_LIBRARY
 
 STREAM = "-"
 
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="music-learning export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = library_parser("export", __doc__, library="what to read")
     parser.add_argument("--to", required=True, metavar="FILE", help="a .parquet, .csv or .jsonl, or - to print it")
-    parser.add_argument(
-        "--library", type=Path, default=DEFAULT_LIBRARY, help=f"what to read (default: {DEFAULT_LIBRARY})"
-    )
     parser.add_argument("--where", metavar="CONDITION", help="the rows to write, such as 'energy > .7' (default: all)")
     parsed = parser.parse_args(arguments)
     condition = Condition() if parsed.where is None else parse_condition(parsed.where)

@@ -8,23 +8,15 @@ files are replaced, unless they were heard later. Stopped or killed, or when mor
 on.
 """
 
-import argparse
-from pathlib import Path
-
+from music_learning.commands.arguments import library_parser
 from music_learning.errors import printable
 from music_learning.library.database import Library
-from music_learning.paths import DEFAULT_LIBRARY
 
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="music-learning gather", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = library_parser("gather", __doc__, library="where to keep the rows")
     parser.add_argument("parts", metavar="FOLDER", help="the folder of Parquet files, here or as s3://bucket/folder/")
-    parser.add_argument(
-        "--library", type=Path, default=DEFAULT_LIBRARY, help=f"where to keep the rows (default: {DEFAULT_LIBRARY})"
-    )
     parsed = parser.parse_args(arguments)
     from music_learning.library.gather import gather, parts_in
 

@@ -8,29 +8,23 @@ content) one does. A song is called by its tags, or by its file's name where it 
 models, and does not change with the library: after a scan, make it again, which replaces it.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from music_learning.commands.arguments import add_models, library_parser
 from music_learning.errors import printable
 from music_learning.library.database import Library
 from music_learning.library.embeddings import left_out
 from music_learning.library.own_index import own_index
-from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
 from music_learning.predict.predictor import Predictor, weights_of
 from music_learning.predict.similarity import OWN_COLUMNS, check_place
 
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="music-learning index", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = library_parser("index", __doc__, library="library to read")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="folder to write")
-    parser.add_argument(
-        "--library", type=Path, default=DEFAULT_LIBRARY, help=f"library to read (default: {DEFAULT_LIBRARY})"
-    )
-    parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help="folder of the models (default: released)")
+    add_models(parser)
     parsed = parser.parse_args(arguments)
     check_place(parsed.to, OWN_COLUMNS)
     with Library.open(parsed.library) as library:

@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from music_learning.columns import TARGETS
+from music_learning.commands.arguments import add_models, library_parser
 from music_learning.errors import printable
 from music_learning.library.arc import find_arc
 from music_learning.library.conditions import Condition, parse_condition
@@ -33,7 +34,6 @@ from music_learning.library.playlist import (
     songs_by_path,
     write_playlist,
 )
-from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
 
 STREAM = "-"
 DEFAULT_LENGTH = 50
@@ -57,13 +57,8 @@ def main(arguments: list[str]) -> int:
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="music-learning playlist", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = library_parser("playlist", __doc__, library="what to choose from")
     parser.add_argument("--to", required=True, metavar="FILE", help="the .m3u8 to write, or - to print it")
-    parser.add_argument(
-        "--library", type=Path, default=DEFAULT_LIBRARY, help=f"what to choose from (default: {DEFAULT_LIBRARY})"
-    )
     parser.add_argument("--where", metavar="CONDITION", help="what the songs meet, such as 'energy > .7'")
     order = parser.add_mutually_exclusive_group()
     order.add_argument("--like", metavar="SONG", help="the most alike first: a file, or a part of an artist and title")
@@ -71,9 +66,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--length", type=int, help=f"how many songs at most (default: all, with --like and --arc {DEFAULT_LENGTH})"
     )
-    parser.add_argument(
-        "--models", type=Path, default=RELEASED_MODELS, help="folder of the models that hear a file (default: released)"
-    )
+    add_models(parser, "folder of the models that hear a file")
     parsed = parser.parse_args(arguments)
     if parsed.length is not None and parsed.length < 1:
         parser.error("--length is the number of songs, 1 or more")

@@ -17,8 +17,8 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from music_learning.commands.arguments import library_parser
 from music_learning.errors import UserError, printable, report, unexpected
 from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
@@ -36,7 +36,6 @@ from music_learning.library.written_tags import (
     undo,
     write,
 )
-from music_learning.paths import DEFAULT_LIBRARY
 
 SHOWN_LETTERS = 60  # of an old value
 NONE = "none"
@@ -56,13 +55,10 @@ class Tally:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns the exit status: 1 where any file could not be changed."""
-    parser = argparse.ArgumentParser(
-        prog="music-learning tag", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = library_parser("tag", __doc__, library="library that knows the files")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--write", nargs="+", choices=FIELDS, metavar="FIELD", help=f"any of {', '.join(FIELDS)}")
     what.add_argument("--undo", action="store_true", help="take back all that was written")
-    parser.add_argument("--library", type=Path, default=DEFAULT_LIBRARY, help=f"(default: {DEFAULT_LIBRARY})")
     parser.add_argument("--where", metavar="CONDITION", help="only songs that meet it, as energy > .7")
     parser.add_argument("--yes", action="store_true", help="change the files; without it nothing is")
     parsed = parser.parse_args(arguments)

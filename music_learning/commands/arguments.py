@@ -1,0 +1,25 @@
+"""What the commands of a library have in common on the command line."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
+
+
+def library_parser(name: str, description: str | None, *, library: str) -> ArgumentParser:
+    """The parser of a command, with `--library`.
+
+    Args:
+        name: of the command, behind `music-learning`.
+        description: its manual.
+        library: what the library is to it, in a few words.
+    """
+    parser = ArgumentParser(
+        prog=f"music-learning {name}", description=description, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--library", type=Path, default=DEFAULT_LIBRARY, help=f"{library} (default: {DEFAULT_LIBRARY})")
+    return parser
+
+
+def add_models(parser: ArgumentParser, what: str = "folder of the models") -> None:
+    parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help=f"{what} (default: released)")
