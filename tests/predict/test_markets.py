@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from music_learning.errors import UserError
-from music_learning.files import read_json, write_json, write_table
+from music_learning.files import damaged, read_json, write_json, write_table
 from music_learning.paths import CHARTS, ChartPaths
 from music_learning.predict.fit_markets import fit_markets, places_of
 from music_learning.predict.markets import (
@@ -172,8 +172,9 @@ def test_damaged_tables_are_refused(paths):
     with pytest.raises(UserError, match=r"charts\.csv is damaged .*numbers"):
         Charts.open(paths)
     paths.songs.unlink()
-    with pytest.raises(UserError, match=r"charts\.csv is missing"):
+    with pytest.raises(UserError, match=r"charts\.csv is missing; run tools/make_charts\.py first"):
         Charts.open(paths)
+    assert str(damaged(CHARTS.songs, "", "")).endswith("; restore it: git checkout music_learning")
 
 
 def test_country_without_a_name_is_refused(paths):
