@@ -22,7 +22,7 @@ import torch
 import torchaudio
 
 from music_learning.columns import TARGETS
-from music_learning.errors import run
+from music_learning.errors import AudioError, run
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import SUFFIXES
@@ -141,15 +141,20 @@ def main() -> int:
         predicted = predictor.predict(path).values
         return np.array([predicted[target] for target in TARGETS])
 
-    def movements(clip: Path) -> np.ndarray:
-        """(changes, targets)"""
+    def movements(clip: Path) -> np.ndarray | None:
+        """(changes, targets); None of what can't be used"""
         audio = read_stereo(clip)
         with TemporaryDirectory() as folder:
-            unchanged = values(write_wav(audio, Path(folder)))
+            try:
+                unchanged = values(write_wav(audio, Path(folder)))
+            except AudioError:
+                return None
             return np.stack([values(change(audio, Path(folder))) - unchanged for change in changes.values()])
 
-    moved = np.stack(list(ordered_map(movements, clips, workers=cpu_count(), description="changing", unit="song")))
-    print(f"change of the predictions: absolute mean, mean, and absolute 90th percentile, {len(clips)} songs")
+    found = list(ordered_map(movements, clips, workers=cpu_count(), description="changing", unit="song"))
+    moved = np.stack([of_song for of_song in found if of_song is not None])
+    print(f"change of the predictions: absolute mean, mean, and absolute 90th percentile; {len(moved)} songs,", end=" ")
+    print(f"{len(found) - len(moved)} more can't be used")
     print(f"{'':24}" + "".join(f"{target:>26}" for target in TARGETS))
     for name, of_change in zip(changes, moved.transpose(1, 0, 2), strict=True):
         absolute = np.abs(of_change)
