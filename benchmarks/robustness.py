@@ -124,7 +124,9 @@ def clips_of(arguments: argparse.Namespace, predictor: Predictor) -> list[Path]:
 
 def line(name: str, *columns: np.ndarray) -> None:
     """Print a line of the table: for each target a number of each column (targets,)."""
-    print(f"{name:24}" + "".join(f"{'  '.join(f'{value:+.3f}' for value in of):>26}" for of in zip(*columns, strict=True)))
+    print(
+        f"{name:24}" + "".join(f"{'  '.join(f'{value:+.3f}' for value in of):>26}" for of in zip(*columns, strict=True))
+    )
 
 
 def main() -> int:

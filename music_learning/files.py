@@ -115,7 +115,7 @@ def check_replaced(path: Path, mark: bytes, what: str) -> None:
 
 
 def check_table(path: Path, *columns: Iterable[str]) -> None:
-    """As `check_output`, of a table, which takes the place of none but a table with exactly these columns (one of the lists given)."""
+    """As `check_output`, of a table, which replaces none but one that has exactly one of these lists of columns."""
     check_output(path)
     with suppress(FileNotFoundError), open(path, "rb") as file:
         if file.read(MAX_LINE).partition(b"\n")[0].decode("utf-8", "replace") not in ("", *map(",".join, columns)):

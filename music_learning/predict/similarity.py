@@ -34,8 +34,7 @@ TENSORS = ("components", "mean", "basis")
 N_COMPONENTS = 64
 MIN_VARIANCE = 1e-6  # of a component, as a share of the first one's
 N_PAIRS = 20_000  # of songs, drawn to tell how far apart songs usually are
-# How near a song is in words, and from which similarity percentile on. So near is the nearest song by another artist for
-# 5, 7 and 9 of 10 songs that the models never heard (benchmarks/similar.py --audio).
+# How near a song is in words, and from which similarity percentile on (benchmarks/similar.py --audio).
 GRADES = ((99.9, "very alike"), (99.0, "alike"), (90.0, "somewhat alike"), (0.0, "not very alike"))
 N_CHOSEN_PER_SONG = 2
 RANK_OFFSET = 5  # the larger, the more it counts to be near throughout, and the less to be the nearest to a part
