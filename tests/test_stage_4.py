@@ -154,7 +154,7 @@ def test_single_file_is_told_of_and_drawn(trained, album, tmp_path, capsys):
     for target in TARGETS:
         assert re.search(rf"^{target} +{row[target]:.2f} +higher than \d+ % of 1,801 chart songs$", out, re.MULTILINE)
     assert f"mood: {row['mood']} (how likely is not known)" in out
-    assert "  {title} by {artist} (more alike than ".format(**row["similar_songs"][0]) in out
+    assert "  {title} by {artist}, {year} ({closeness})\n".format(**row["similar_songs"][0]) in out
     assert imread(tmp_path / "b.png").shape[1] > 1000
     assert not (tmp_path / "demo.png").exists()
 
@@ -179,7 +179,7 @@ def test_own_index_is_searched(trained, album, tmp_path, capsys):
     assert by_own["similar_artists"] == []
     capsys.readouterr()
     assert call_main(model_demo, album / "b.wav", "--models", trained, "--index", tmp_path / "index") == 0
-    assert f"  {nearest['title']} (more alike than " in (out := capsys.readouterr().out)
+    assert f"  {nearest['title']} ({nearest['closeness']})\n" in (out := capsys.readouterr().out)
     assert f"\n    {nearest['path']}\n" in out
     assert "similar artists" not in out
 

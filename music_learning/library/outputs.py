@@ -121,13 +121,14 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
         lines.append(f"heard: {heard}")
     lines += [f"mood: {analysis.mood}", *(f"warning: {warning}" for warning in analysis.warnings), "similar songs:"]
     for song in analysis.similar_songs[:5]:
-        lines += [f"  {song.name} ({song.closeness})", *([f"    {song.path}"] if song.path else ())]
+        year = f", {song.year}" if song.year else ""
+        lines += [f"  {song.name}{year} ({song.closeness})", *([f"    {song.path}"] if song.path else ())]
     if analysis.similar_artists:
         lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
     if analysis.markets:
         lines.append("charts like it: " + told_markets(analysis.markets[:N_TOLD_MARKETS], predictor.charts))
     if analysis.explanation is not None:
-        several_windows = analysis.duration_s > predictor.pipeline.config.clip_s
-        lines.append("what raised and lowered the values" + (" of its window:" if several_windows else ":"))
-        lines += [f"  {analysis.explanation.sentence(target)}" for target in TARGETS]
+        lines.append("why, as far as it can be told:")
+        for target, sentences in analysis.explanation.sentences.items():
+            lines += [f"  {target}: {sentence}" for sentence in sentences or ["nothing stands out"]]
     return "\n".join(map(printable, lines))

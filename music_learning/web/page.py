@@ -8,9 +8,10 @@ from jinja2 import Environment, FileSystemLoader
 from torch import Tensor
 
 from music_learning.columns import TARGETS
-from music_learning.predict.analysis import Analysis, clock
+from music_learning.predict.analysis import Analysis
 from music_learning.predict.mood import MOODS, Mood
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.words import clock
 
 TEMPLATES = Path(__file__).parent
 COMPARISON = {"energy": "More energetic", "danceability": "More danceable", "valence": "More positive"}

@@ -19,9 +19,10 @@ from music_learning.errors import AudioError, unexpected
 from music_learning.files import write_json
 from music_learning.paths import DataPaths
 from music_learning.plots.analysis import draw_analysis
-from music_learning.predict.analysis import Analysis, clock
+from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of, title_of
+from music_learning.predict.words import clock
 from music_learning.web.page import Page
 
 MAX_LENGTH_S = 2 * 3600

@@ -41,12 +41,12 @@ def test_mood_is_told_with_its_chances(predictor, analysis):
 
 
 def test_own_songs_have_their_path_below_and_nothing_that_drives_a_terminal(predictor, analysis):
-    songs = (SimilarSong("1", "T\x1b", "", 99.0, "/music/a\nb.mp3"), SimilarSong("2", "U", "A", 98.0))
+    songs = (SimilarSong("1", "T\x1b", "", 99.0, "/music/a\nb.mp3"), SimilarSong("2", "U", "A", 98.0, year=1987))
     text = told(replace(analysis, similar_songs=songs, similar_artists=()), predictor, title="t")
     *_, first, path, second = text.splitlines()
-    assert first == r"  T\x1b (more alike than 99 % of song pairs)"
+    assert first == r"  T\x1b (alike)"
     assert path == r"    /music/a\nb.mp3"
-    assert second == "  U by A (more alike than 98 % of song pairs)"
+    assert second == "  U by A, 1987 (somewhat alike)"
 
 
 def test_markets_are_told_with_how_sure_they_are(predictor, analysis):

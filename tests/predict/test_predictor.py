@@ -20,6 +20,7 @@ from music_learning.model.ensemble import load_model, save_model
 from music_learning.model.kernel import GaussianProcess
 from music_learning.paths import CHARTS, DataPaths, ModelPaths
 from music_learning.predict.predictor import Predictor, read_rank_intervals
+from music_learning.predict.similarity import YEAR
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,29 @@ def test_indexed_song_finds_itself(predictor, library):
     assert analysis.similar_songs[0].similarity_percentile == pytest.approx(100)
     assert analysis.similar_artists[0].artist == "Artist 3"
     assert analysis.warnings == ()
+
+
+def test_similar_songs_have_the_years_of_the_table(predictor, library, loaded):
+    years = {row["song_id"]: row["release_year"] for row in read_table(DataPaths(loaded).songs, ("song_id",), "")}
+    analysis = predictor.predict(library / "clips" / "song03.wav")
+    assert [str(song.year or "") for song in analysis.similar_songs] == [
+        years[song.song_id] for song in analysis.similar_songs
+    ]
+    assert all(song["year"] for song in analysis.to_dict()["similar_songs"])
+
+
+def test_version_of_the_models_does_not_follow_from_years(trained, predictor):
+    """A library's rows stay those of the same models, though what is said of similar songs changes."""
+    other = Predictor.load(trained)
+    other.training_songs.songs.columns[YEAR] = ["1900"] * len(other.training_songs.songs)
+    assert other.models_version == predictor.models_version
+    assert other.version != predictor.version
+    del other.training_songs.songs.columns[YEAR]
+    del other.models_version
+    assert other.models_version == predictor.models_version
+    other.training_songs.songs.columns["title"][0] = "Another"
+    del other.models_version
+    assert other.models_version != predictor.models_version
 
 
 def test_noise_is_warned_of(predictor):

@@ -29,9 +29,9 @@ pytest.importorskip("gradio", reason="the page's packages are missing: make page
 
 import httpx
 
-from music_learning.predict.analysis import clock
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.similarity import SimilarSong
+from music_learning.predict.words import clock
 from music_learning.web import guard
 from music_learning.web import service as service_module
 from music_learning.web.layout import MAX_WAITING, build_page
