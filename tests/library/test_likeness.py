@@ -49,6 +49,9 @@ def library(tmp_path):
         ("1000 PUREx", 3),
         ("untitled", 5),
         ("crystal", 2),
+        ("adele - h", 0),
+        ("- hello,", 1),
+        ("s hello", 1),
     ],
 )
 def test_song_of_the_library_is_found(library, wanted, number):
