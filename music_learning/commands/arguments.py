@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
+from music_learning.library.schema import Condition
 from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
 
 
@@ -19,6 +20,15 @@ def library_parser(name: str, description: str | None, *, library: str) -> Argum
     )
     parser.add_argument("--library", type=Path, default=DEFAULT_LIBRARY, help=f"{library} (default: {DEFAULT_LIBRARY})")
     return parser
+
+
+def condition_of(where: str | None) -> Condition:
+    """What `--where` asks for, all songs without one. Raises UserError where it can't be understood."""
+    if where is None:
+        return Condition()
+    from music_learning.library.conditions import parse_condition  # a tenth of a second, which others do without
+
+    return parse_condition(where)
 
 
 def add_models(parser: ArgumentParser, what: str = "folder of the models") -> None:

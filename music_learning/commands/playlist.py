@@ -19,10 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 from music_learning.columns import TARGETS
-from music_learning.commands.arguments import add_models, library_parser
+from music_learning.commands.arguments import add_models, condition_of, library_parser
 from music_learning.errors import printable
 from music_learning.library.arc import find_arc
-from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
 from music_learning.library.likeness import by_likeness, find_sample
 from music_learning.library.playlist import (
@@ -34,6 +33,7 @@ from music_learning.library.playlist import (
     songs_by_path,
     write_playlist,
 )
+from music_learning.library.schema import Condition
 
 STREAM = "-"
 DEFAULT_LENGTH = 50
@@ -42,7 +42,7 @@ DEFAULT_LENGTH = 50
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns the exit status: 1 where a song could not be named."""
     parsed = parse_arguments(arguments)
-    condition = Condition() if parsed.where is None else parse_condition(parsed.where)
+    condition = condition_of(parsed.where)
     if parsed.to == STREAM:
         with Library.open(parsed.library) as library:
             written = print_playlist(choose(library, condition, parsed))

@@ -11,9 +11,9 @@ from itertools import count
 
 import numpy as np
 
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
 from music_learning.library.playlist import usable
+from music_learning.library.schema import Condition
 
 MAX_CANDIDATES = 200  # of a step, those nearest to its middle
 SAME_ARTIST = 1e6  # what neighbours by one artist count for: more than the distances of any arc

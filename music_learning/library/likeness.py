@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from music_learning.errors import AudioError, UserError
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
 from music_learning.library.playlist import usable
+from music_learning.library.schema import Condition
 
 MAX_LISTED = 10  # songs in a message
 _NAME = "ifnull(artist || ' ', '') || ifnull(title, '')"

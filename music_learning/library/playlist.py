@@ -13,9 +13,8 @@ from pathlib import Path, PurePath
 
 from music_learning.errors import UserError, for_stdout, printable
 from music_learning.files import atomic, check_replaced
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
-from music_learning.library.schema import USABLE
+from music_learning.library.schema import USABLE, Condition
 from music_learning.streams import why_lost
 
 MARK = b"#EXTM3U"

@@ -8,8 +8,9 @@ from conftest import kept_embedding, kept_row
 
 from music_learning.library import arc
 from music_learning.library.arc import find_arc
-from music_learning.library.conditions import Condition, parse_condition
+from music_learning.library.conditions import parse_condition
 from music_learning.library.database import Library
+from music_learning.library.schema import Condition
 
 
 def library_of(folder, rows) -> Library:
