@@ -12,6 +12,7 @@ from itertools import count
 import numpy as np
 
 from music_learning.library.database import Library
+from music_learning.library.embeddings import copies
 from music_learning.library.playlist import usable
 from music_learning.library.schema import Condition
 
@@ -43,25 +44,13 @@ def find_arc(library: Library, condition: Condition, column: str, length: int) -
         return [], 0
     numbers, values, by = map(np.concatenate, zip(*parts, strict=True))
     most = int(np.bincount(by).argmax())
-    copies = _copies(library, Condition(f"{where} AND model = ?", (*chosen.values, list(models)[most])))
-    kept = (by == most) & ~np.isin(numbers, copies)
+    but = copies(Condition(f"{where} AND model = ?", (*chosen.values, list(models)[most])))
+    left_out = [song_id for (song_id,) in library.select(("song_id",), but.sql, but.values)]
+    kept = (by == most) & ~np.isin(numbers, left_out)
     numbers, values = numbers[kept], values[kept]
     ordered = numbers[np.lexsort((numbers, values))]
     steps = [_middle(step) for step in np.array_split(ordered, min(length, len(ordered)))]
     return _shortest_path(library, steps), int((by != most).sum())
-
-
-def _copies(library: Library, condition: Condition) -> list[int]:
-    """The numbers of the songs that meet a condition as another one of the same content does, whose number is lower."""
-    same = "sha256 IN (SELECT sha256 FROM songs GROUP BY sha256 HAVING count(*) > 1)"
-    where = f"{condition.sql} AND {same} ORDER BY song_id"
-    contents: set[str] = set()
-    copies: list[int] = []
-    for song_id, sha256 in library.select(("song_id", "sha256"), where, condition.values):
-        if sha256 in contents:
-            copies.append(song_id)
-        contents.add(sha256)
-    return copies
 
 
 def _middle(step: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from music_learning.errors import AudioError, UserError
 from music_learning.library.database import Library
-from music_learning.library.playlist import usable
+from music_learning.library.playlist import content_of, usable
 from music_learning.library.schema import Condition
 
 MAX_LISTED = 10  # songs in a message
@@ -83,7 +83,7 @@ def _called(library: Library, text: str) -> list[tuple]:
     for sha256, song_id, *song in library.select(columns, f"({is_part}) AND {_KNOWN}", (f"%{part}%",) * len(names)):
         found = whole if _folded(song[1] or "") == wanted else parts
         if len(found) <= MAX_LISTED:
-            found.setdefault(sha256 or song_id, tuple(song))
+            found.setdefault(content_of(sha256, song_id), tuple(song))
     return list((whole or parts).values())
 
 
