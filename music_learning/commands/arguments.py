@@ -1,10 +1,12 @@
-"""What the commands of a library have in common on the command line."""
+"""What commands have in common on the command line."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from music_learning.library.schema import Condition
 from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
+
+STREAM = "-"  # standard input among the files, standard output as what is written
 
 
 def library_parser(name: str, description: str | None, *, library: str) -> ArgumentParser:

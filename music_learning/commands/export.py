@@ -11,12 +11,10 @@ the songs' embeddings, too. `-` is standard output, as JSON Lines.
 
 from pathlib import Path
 
-from music_learning.commands.arguments import condition_of, library_parser
+from music_learning.commands.arguments import STREAM, condition_of, library_parser
 from music_learning.errors import printable
 from music_learning.library.database import Library
 from music_learning.library.export import check_table, export, print_lines
-
-STREAM = "-"
 
 
 def main(arguments: list[str]) -> int:

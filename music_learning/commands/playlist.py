@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from music_learning.columns import TARGETS
-from music_learning.commands.arguments import add_models, condition_of, library_parser
+from music_learning.commands.arguments import STREAM, add_models, condition_of, library_parser
 from music_learning.errors import printable
 from music_learning.library.arc import find_arc
 from music_learning.library.database import Library
@@ -35,7 +35,6 @@ from music_learning.library.playlist import (
 )
 from music_learning.library.schema import Condition
 
-STREAM = "-"
 DEFAULT_LENGTH = 50
 
 
