@@ -1,5 +1,6 @@
 """What commands have in common on the command line."""
 
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
@@ -35,3 +36,9 @@ def condition_of(where: str | None) -> Condition:
 
 def add_models(parser: ArgumentParser, what: str = "folder of the models") -> None:
     parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help=f"{what} (default: released)")
+
+
+def report_others(n_songs: int) -> None:
+    """Say on stderr how many songs are left out, as other models heard them; nothing where there are none."""
+    if n_songs:
+        print(f"songs left out, since other models heard them: {n_songs:,}; scan their folders again", file=sys.stderr)

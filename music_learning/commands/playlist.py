@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from music_learning.columns import TARGETS
-from music_learning.commands.arguments import STREAM, add_models, condition_of, library_parser
+from music_learning.commands.arguments import STREAM, add_models, condition_of, library_parser, report_others
 from music_learning.errors import printable
 from music_learning.library.arc import find_arc
 from music_learning.library.database import Library
@@ -83,8 +83,7 @@ def choose(library: Library, condition: Condition, parsed: argparse.Namespace) -
         numbers, n_others = find_arc(library, condition, parsed.arc, length)
     else:
         numbers, n_others = by_likeness(library, condition, find_sample(library, parsed.like, parsed.models))
-    if n_others:
-        print(f"{n_others:,} songs heard by other models can't be compared; scan them again", file=sys.stderr)
+    report_others(n_others)
     return islice(songs_by_number(library, numbers), length)
 
 

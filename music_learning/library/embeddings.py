@@ -55,7 +55,10 @@ def read_embeddings(
     return values, np.frombuffer(embeddings, "<f4").reshape(len(values[0]), -1 if sizes else 0)
 
 
-def left_out(library: Library, model: str) -> str | None:
-    """A sentence about the songs that other models heard; None if there are none."""
-    n = library.count(f"{USABLE} AND model != ?", (model,))
-    return f"{n:,} songs were heard by other models and are left out; scan their folders again" if n else None
+def count_others(library: Library, model: str, where: str = "1", values: Sequence[object] = ()) -> int:
+    """How many songs are there and can be used that other models heard than of this version.
+
+    Args:
+        where: a condition that they meet (SQL, trusted), with `?` for each of the values.
+    """
+    return library.count(f"({where}) AND {USABLE} AND model != ?", (*values, model))
