@@ -73,7 +73,7 @@ class Service:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         name = re.sub(r"[^\w -]+", "_", title)[:60] or "song"
         picture, numbers = folder / f"{name}.png", folder / f"{name}.json"
-        draw_analysis(analysis, self.predictor.training_songs.songs, title=title, path=picture, true=true)
+        draw_analysis(analysis, self.predictor.charts, title=title, path=picture, true=true)
         values = analysis.to_dict()
         write_json(numbers, values)
         give_back_memory()

@@ -2,6 +2,7 @@ import json
 import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from music_learning.files import read_table
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import load_model, save_model
 from music_learning.model.kernel import GaussianProcess
-from music_learning.paths import DataPaths, ModelPaths
+from music_learning.paths import CHARTS, DataPaths, ModelPaths
 from music_learning.predict.predictor import Predictor, read_rank_intervals
 from music_learning.predict.similarity import YEAR
 
@@ -127,11 +128,37 @@ def test_windows_are_dropped_as_soon_as_they_are_heard(predictor):
     assert analysis.spectrogram.shape[1] <= 1024
 
 
-def test_percentiles_count_the_training_songs(predictor):
+def test_percentiles_count_the_chart_songs(predictor):
     analysis = predictor.predict(noisy_chord(5), sample_rate_hz=16_000)
+    table = read_table(CHARTS.songs, TARGETS, "")
     for target in TARGETS:
-        lower = [float(song[target]) < analysis.values[target] for song in predictor.training_songs.songs]
+        lower = [float(song[target]) < analysis.values[target] for song in table]
         assert analysis.percentiles[target] == pytest.approx(100 * np.mean(lower))
+        assert analysis.to_dict()[f"{target}_percentile"] == round(analysis.percentiles[target], 1)
+
+
+def test_versions_follow_the_charts(trained):
+    """A library keeps the percentiles, so that it follows the songs; a table has the markets as well."""
+    one, other, third = (Predictor.load(trained) for _ in range(3))
+    other.charts = replace(other.charts, rates=other.charts.rates / 2)
+    third.charts = replace(third.charts, songs=replace(third.charts.songs, sha256="another"))
+    assert one.models_version == other.models_version != third.models_version
+    assert len({one.version, other.version, third.version}) == 3
+
+
+def test_markets_follow_the_features_and_are_none_of_what_is_no_music(predictor, monkeypatch):
+    samples, noise = noisy_chord(5), np.random.default_rng(0).standard_normal(5 * 16_000)
+    assert predictor.predict(samples, sample_rate_hz=16_000).markets == ()  # these models know no loudness
+    others = AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features)
+    monkeypatch.setattr(predictor, "audio_features", others)
+    monkeypatch.setattr(predictor.no_music, "kind", lambda features: None)
+    analysis = predictor.predict(samples, sample_rate_hz=16_000)
+    features = analysis.values | {name: analysis.other_features[name] for name in (*PREDICTED, "loudness")}
+    assert analysis.markets == predictor.charts.markets(features) and len(analysis.markets) == 10
+    assert analysis.to_dict()["markets"] == [market.to_dict() for market in analysis.markets]
+    monkeypatch.setattr(predictor.no_music, "kind", lambda features: "noise")
+    analysis = predictor.predict(0.1 * noise, sample_rate_hz=16_000)
+    assert analysis.warnings and analysis.markets == () and analysis.to_dict()["markets"] == []
 
 
 def test_training_songs_are_those_learned_from(predictor, loaded):
