@@ -250,13 +250,13 @@ def test_single_file_is_explained_in_words_picture_and_json(trained, song, capsy
 def test_picture_is_coloured_where_the_attributions_are(predictor, tmp_path):
     """Turning all attributions round changes the panels, and nothing but them: red for blue."""
     analysis = predictor.predict(chord(seconds=8), sample_rate_hz=16_000, explain=True)
-    songs = predictor.training_songs.songs
+    charts = predictor.charts
     pictures = []
     for sign in (1, -1):
         attributions = torch.zeros(analysis.explanation.attributions.shape)
         attributions[1, 3, 0] = sign * 0.02
         changed = replace(analysis, explanation=replace(analysis.explanation, attributions=attributions))
-        picture.draw_analysis(changed, songs, title="a", path=tmp_path / "a.png")
+        picture.draw_analysis(changed, charts, title="a", path=tmp_path / "a.png")
         pictures.append(imread(tmp_path / "a.png")[:, :, :3])
     rows, columns = np.nonzero(np.abs(pictures[0] - pictures[1]).max(axis=2) > 0.1)
     height, width = pictures[0].shape[:2]
