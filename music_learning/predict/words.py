@@ -163,7 +163,7 @@ def stretch_words(first: int, end: int, stretches_s: Sequence[tuple[float, float
 
 
 def from_an_end(seconds: float, before: str, otherwise: str) -> str:
-    """A length from an end of a recording as people say it, such as `in the last half-minute`; `otherwise` if it is long."""
+    """A length from an end of a recording as people say it: `in the last half-minute`; `otherwise` if it is long."""
     if abs(seconds - 30) <= 3:
         return f"{before} half-minute"
     return f"{before} {seconds:.0f} seconds" if seconds < 59.5 else otherwise
