@@ -63,12 +63,12 @@ def predictor(trained):
 
 
 def windows(predictor, seconds):
-    return predictor.pipeline.waveforms_of(chord(seconds=seconds), 16_000)
+    return predictor.pipeline.windows(predictor.pipeline.waveforms_of(chord(seconds=seconds), 16_000))
 
 
 def test_explanation_alone_is_that_of_the_prediction(predictor):
-    alone = predictor.explain_waveforms(windows(predictor, 34))
-    beside = predictor.predict_waveforms(windows(predictor, 34), explain=True).explanation
+    alone = predictor.explain(windows(predictor, 34))
+    beside = predictor.analyse(windows(predictor, 34), explain=True).explanation
     assert alone.to_dict() == beside.to_dict()
     assert len(alone.stretches_s) == 9
     starts, ends = zip(*alone.stretches_s, strict=True)
@@ -90,11 +90,10 @@ def test_explanation_ends_with_what_its_windows_raise(predictor):
             yield window
 
     with pytest.raises(GoneError):
-        predictor.explain_waveforms(cancelled())
+        predictor.explain(cancelled())
     assert explained == [0, 1]
 
 
 def test_silence_has_no_explanation(predictor):
-    silence = predictor.pipeline.waveforms_of(torch.zeros(16_000 * 40), 16_000)
-    with pytest.raises(AudioError, match="silent"):
-        predictor.explain_waveforms(silence)
+    with pytest.raises(AudioError, match="silent from beginning to end"):
+        predictor.explain([(None, 30.0), (None, 10.0)])

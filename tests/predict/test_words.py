@@ -119,8 +119,9 @@ def test_what_is_softer_than_in_most_songs_is_called_soft(nothing_usual):
         ([0, 0, 1, 1, 1, 0, 0, 0], 30, "from 0:08 to 0:19"),
         ([-1, 0, 0, -1, 1, 1, 1, 0], 30, "from 0:15 to 0:26"),
         ([1] * 8 + [0] * 72, 300, "in the first half-minute"),
-        ([1] * 16 + [0] * 64, 300, "in the first minute"),
-        ([0] * 56 + [1] * 24, 300, "in the last 1:30 minutes"),
+        ([1] * 16 + [0] * 64, 300, "up to 1:00"),
+        ([0] * 56 + [1] * 24, 300, "from 3:30 on"),
+        ([0] * 72 + [1] * 8, 300, "in the last half-minute"),
         ([0] * 16 + [1] * 8 + [0] * 56, 300, "from 1:00 to 1:30"),
     ],
 )
