@@ -45,6 +45,7 @@ PER_FOLDER = 1000
 def gather(audio: Path | None, folder: Path, n: int) -> None:
     """Lay n clips into a folder, each different in content."""
     if audio is None:
+        (folder / "made").mkdir()
         make_clips(folder / "made", min(n, N_DIFFERENT))
     clips = find_files([audio or folder / "made"])
     (folder / "clips").mkdir()
