@@ -1,6 +1,7 @@
 """The HTTP interface, which the page uses, too."""
 
 from http import HTTPStatus
+from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -34,14 +35,15 @@ def make_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         telemetry=NO_TELEMETRY,
     )
+    app.mount("/static/swagger", StaticFiles(directory=str(files("fastapi_offline") / "static")))
     app.mount("/static", StaticFiles(directory=STATIC))
     for path, name in (("/", "index.html"), ("/docs", "docs.html")):
         app.add_route(path, lambda _, name=name: FileResponse(STATIC / name))
     about_models = facts(desk.predictor)
 
     @app.post("/api/analyses", **described("What a recording sounds like", BODY))
-    async def analyse(request: Request, name: str | None = None, explain: bool = False) -> Response:
-        """The recording is a form's field `file`, or the body itself, which `name` gives a name. It may take 300 MB, and
+    async def analyse(request: Request, name: str = "", explain: bool = False) -> Response:
+        """The recording is a form's field `file`, or the body itself, which `name` names. It may take 300 MB, and
         last 3 seconds to 2 hours. With `explain`, the analysis says what raised and what lowered its values."""
         return await desk.upload(request, name=name, explain=explain)
 
