@@ -7,7 +7,7 @@ import os
 import sys
 
 OLDEST = (3, 11)
-PACKAGES = {"sklearn": "scikit-learn", "fastapi_offline": "fastapi-offline", "python_multipart": "python-multipart"}  # those that pip calls otherwise
+PACKAGES = {"sklearn": "scikit-learn"}  # those that pip calls otherwise
 OF_THE_PAGE = ("fastapi", "fastapi_offline", "python_multipart", "starlette", "uvicorn")
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

@@ -23,7 +23,7 @@ from music_learning.web.hearing import Hearing, no_explanation
 from music_learning.web.uploads import AT_ONCE, CLIENT_GONE, Uploads
 
 MAX_EXPLAINED = 10  # recordings that wait for an explanation, each with up to 20 MB of spectrograms
-UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter for nginx
+NOT_KEPT = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nor gathered by nginx
 
 
 class Desk:
@@ -70,9 +70,9 @@ class Desk:
             self.tasks.add(one)
             one.add_done_callback(self.tasks.discard)
         if "text/event-stream" in request.headers.get("accept", ""):
-            return StreamingResponse(stream(events, task), headers=UNBUFFERED, media_type="text/event-stream")
+            return StreamingResponse(stream(events, task), headers=NOT_KEPT, media_type="text/event-stream")
         await asyncio.wait([task])
-        return Response(status_code=CLIENT_GONE) if task.cancelled() else JSONResponse(task.result())
+        return Response(status_code=CLIENT_GONE) if task.cancelled() else JSONResponse(task.result(), headers=NOT_KEPT)
 
     async def _work(self, hear: Callable, place: AsyncExitStack, explain: bool, say: Callable[..., None]) -> dict:
         """A recording's JSON. What happens on the way is said: the event's name, and its data."""
@@ -158,4 +158,6 @@ def problem(error: BaseException) -> tuple[int, str]:
         return error.status_code, error.detail
     if isinstance(error, AudioError):
         return 422, f"This can't be used: {error}."
+    if isinstance(error, OSError) and error.strerror:  # the disk is full, say
+        return 503, f"The song can't be kept: {error.strerror}."
     return 500, str(error) if isinstance(error, UserError) else unexpected(error, "a request")

@@ -76,18 +76,18 @@ class Uploads:
                         async for chunk in chunks:
                             await asyncio.to_thread(file.write, chunk)
                 if is_form:
-                    song = form.get("file")
-                    if not isinstance(song, UploadFile):
-                        raise MultiPartException("this one has no such file")
-                    name = song.filename
-                    await asyncio.to_thread(shutil.copyfileobj, song.file, file)
-                    await form.close()
+                    try:
+                        song = form.get("file")
+                        if not isinstance(song, UploadFile):
+                            raise MultiPartException("this one has no such file")
+                        name = song.filename
+                        await asyncio.to_thread(shutil.copyfileobj, song.file, file)
+                    finally:
+                        await form.close()
         except TimeoutError:
             raise HTTPException(408, "The song came too slowly; try again with a better connection.") from None
         except MultiPartException as error:
             raise HTTPException(400, f"Send the song as the field `file` of a form ({error.message}).") from None
-        except OSError as error:
-            raise busy(f"The song can't be kept ({error.strerror})") from None
         except ClientDisconnect:
             raise HTTPException(CLIENT_GONE) from None
         finally:

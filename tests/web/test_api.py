@@ -73,22 +73,24 @@ def test_intervals_and_outlines(served, desk, songs, monkeypatch):
     assert max(x for x, _ in wide) >= max(x for x, _ in narrow) > analysis["valence"]
 
 
-def test_stream_tells_what_happens(address, songs):
-    with send(address, songs / "long.wav", headers=STREAM, params={"explain": "true"}, stream=True) as answer:
+def test_stream_tells_how_far_it_is(address, songs):
+    with send(address, songs / "long.wav", headers=STREAM, stream=True) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
-        events = list(events_of(answer))
-    names = [name for name, _ in events]
-    assert names[0] == "waiting" and names[-2:] == ["result", "explanation"]
-    assert events[0][1] == {"ahead": 0}
-    heard = [data for name, data in events if name == "progress"]
-    assert heard[-1] == {"heard_s": 95, "duration_s": 95}
-    assert [data["heard_s"] for data in heard] == sorted(data["heard_s"] for data in heard)
-    result, explanation = (data for _, data in events[-2:])
-    check(result | {"explanation": explanation})
+        names, data = zip(*events_of(answer), strict=True)
+    assert names == ("waiting", "progress", "progress", "progress", "progress", "result")
+    assert data[0] == {"ahead": 0}
+    assert [one["heard_s"] for one in data[1:-1]] == [30, 60, 90, 95]
+    assert {one["duration_s"] for one in data[1:-1]} == {95}
+
+
+def test_explanation_comes_after_the_result_or_in_it(address, songs):
+    with send(address, songs / "My Song.mp3", headers=STREAM, params={"explain": "true"}, stream=True) as answer:
+        *_, (first, result), (second, explanation) = events_of(answer)
+    assert (first, second) == ("result", "explanation")
     assert set(explanation["sentences"]) == set(TARGETS)
-    alone = send(address, songs / "long.wav", params={"explain": "true"}).json()
-    assert alone["explanation"] == explanation
-    assert {**alone, "analysed_at": 0, "explanation": 0} == {**result, "analysed_at": 0, "explanation": 0}
+    alone = send(address, songs / "My Song.mp3", params={"explain": "true"}).json()
+    check(alone)
+    assert alone | {"analysed_at": 0} == result | {"explanation": explanation, "analysed_at": 0}
 
 
 @pytest.mark.parametrize(

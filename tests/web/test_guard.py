@@ -26,7 +26,7 @@ def test_own_names_are_let_in(refusal, host):
 
 @pytest.mark.parametrize(
     "host",
-    ["", "evil.example", "localhost.evil.example", "localhost:x", "127.0.0.1", "[::1", "a@localhost", "locälhost"],
+    ["", "evil.example", "localhost.evil.example", "localhost:x", "127.0.0.1", "[::1", "a@localhost"],
 )
 def test_other_names_are_not(refusal, host):
     assert "--public-host" in refusal("GET", host=host)

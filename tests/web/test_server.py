@@ -1,6 +1,5 @@
 """The server as a process: how it starts and ends, what it sends out, and what it keeps in memory."""
 
-import os
 import re
 import signal
 import socket
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import ROOT, start
+from conftest import start
 
 from music_learning.errors import UserError
 from music_learning.web.server import FILE_PAGES, open_socket
@@ -62,7 +61,7 @@ def test_taken_port_is_a_sentence():
         open_socket("127.0.0.1", taken.getsockname()[1])
 
 
-@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 70_000), ("198.51.100.1", 0)])
+@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("198.51.100.1", 0)])
 def test_so_is_a_place_where_nothing_can_be_served(host, port):
     with pytest.raises(UserError, match=f"can't be served at {host}, port {port}: "):
         open_socket(host, port)
@@ -73,9 +72,9 @@ def test_default_address_is_this_machine_only(address):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_it_ends_cleanly_in_the_middle_of_a_song(folders, tmp_path, number, status):
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    process, address = started("-m", "music_learning", "serve", *folders, env=environment)
+def test_it_ends_cleanly_in_the_middle_of_a_song(folders, tmp_path, monkeypatch, number, status):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process, address = started("-m", "music_learning", "serve", *folders)
     with process, socket.create_connection(address.removeprefix("http://").split(":")) as half:
         half.sendall(b"POST /api/analyses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx")
         assert requests.get(f"{address}/api/health", timeout=30).ok
@@ -88,11 +87,11 @@ def test_it_ends_cleanly_in_the_middle_of_a_song(folders, tmp_path, number, stat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
-def test_nothing_is_sent_out_and_no_proxy_is_asked(folders, songs, tmp_path):
-    (tmp_path / "huggingface").mkdir()
-    (tmp_path / "huggingface" / "token").write_text("hf_secret")
-    environment = {**os.environ, **PROXIES, **TOKENS, "HF_HOME": str(tmp_path / "huggingface"), "OMP_NUM_THREADS": "1"}
-    process, address = started("-c", NO_CALLS, "serve", *folders, env=environment)
+def test_nothing_is_sent_out_and_no_proxy_is_asked(folders, songs, tmp_path, monkeypatch):
+    (tmp_path / "token").write_text("hf_secret")
+    for name, value in {**PROXIES, **TOKENS, "HF_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    process, address = started("-c", NO_CALLS, "serve", *folders)
     with process, requests.Session() as session:
         session.trust_env = False
         try:
@@ -132,7 +131,7 @@ def test_pages_that_can_be_read_again_are_found():
 
 
 def test_manual_names_what_there_is():
-    process = start("-m", "music_learning", "serve", "--help", cwd=ROOT)
+    process = start("-m", "music_learning", "serve", "--help")
     with process:
         said, _ = process.communicate(timeout=60)
     assert "--public-host" in said
