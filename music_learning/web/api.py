@@ -1,6 +1,5 @@
 """The HTTP interface, which the page uses, too."""
 
-from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def make_app(desk: Desk) -> FastAPI:
     @app.exception_handler(Exception)
     async def say_why(_: Request, error: Exception) -> JSONResponse:
         status, sentence = problem(error)
-        if sentence == HTTPStatus(status).phrase:  # of what FastAPI refuses
+        if sentence in ("Not Found", "Method Not Allowed"):  # FastAPI's own words
             sentence += "; see /docs"
         return JSONResponse({"error": sentence}, status, getattr(error, "headers", None))
 

@@ -21,7 +21,7 @@ MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s
 MAX_ALL_MB = 3000  # of all uploads together
 FORM_BYTES = 100_000  # what a form may have around its file
 LEAST_BYTES_S = 20_000  # less than a phone has where reception is poor
-PATIENCE_S, IMPATIENCE_S = 10, 1  # with what comes more slowly; where somebody else needs the place
+PATIENCE_S, IMPATIENCE_S = 10, 2  # with what comes more slowly; where somebody else needs the place
 MAX_UPLOAD_S = 900
 RETRY_S = 15
 CLIENT_GONE = 499  # nobody reads it
@@ -52,8 +52,7 @@ class Uploads:
         Raises HTTPException: 413 where the length that the headers tell is too much, 503 where there is no place.
         """
         self._check(length, length)
-        if len(self.held) >= AT_ONCE + MAX_WAITING and not self._drop_the_slowest():
-            raise busy("Too many songs are waiting to be heard")
+        await self._make_room()
         with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
             upload = Upload(Path(folder))
             self.held.add(upload)
@@ -75,8 +74,10 @@ class Uploads:
             if is_form:
                 (name,) = names
         except TimeoutError:
+            if upload not in self.held:
+                raise busy("Others wait, and the song came too slowly") from None
             raise HTTPException(408, "The song came too slowly; try again with a better connection.") from None
-        except (FormParserError, ValueError):
+        except ValueError:  # of a form
             raise HTTPException(400, "Send one song, as the field `file` of a form.") from None
         except ClientDisconnect:
             raise HTTPException(CLIENT_GONE) from None
@@ -101,16 +102,19 @@ class Uploads:
         if sum(upload.bytes for upload in self.held) + more > MAX_ALL_MB * 1e6:
             raise busy("The songs that are waiting to be heard take all space")
 
-    def _drop_the_slowest(self) -> bool:
-        """Give up an upload that is behind by a second, if there is one; whether there was."""
-        now = asyncio.get_running_loop().time()
-        coming = [upload for upload in self.held if upload.limit is not None]
-        slowest = min(coming, key=lambda upload: upload.limit.when(), default=None)
-        if slowest is None or slowest.limit.when() > now + PATIENCE_S - IMPATIENCE_S:
-            return False
-        self.held.discard(slowest)
-        slowest.limit.reschedule(now)
-        return True
+    async def _make_room(self) -> None:
+        """Wait for a place while one of those who come may fall behind, and lose it. Raises HTTPException."""
+        clock = asyncio.get_running_loop().time
+        while len(self.held) >= AT_ONCE + MAX_WAITING:
+            coming = [upload for upload in self.held if upload.limit is not None]
+            if not coming:
+                raise busy("Too many songs are waiting to be heard")
+            slowest = min(coming, key=lambda upload: upload.limit.when())
+            if slowest.limit.when() < clock() + PATIENCE_S - IMPATIENCE_S:
+                self.held.discard(slowest)
+                slowest.limit.reschedule(clock())
+            else:
+                await asyncio.sleep(0.1)
 
 
 def form_parser(boundary: bytes, file: BinaryIO, names: list[str]) -> MultipartParser:

@@ -50,8 +50,8 @@ def desk(predictor, loaded, tmp_path) -> "Desk":
 
 
 @pytest.fixture
-def served(desk) -> Iterator[str]:
-    """The address of a server in this process, of the desk's recordings."""
+def served(desk, temporary) -> Iterator[str]:
+    """The address of a server in this process, of the desk's recordings. What nobody foresaw fails the test."""
     listening = open_socket("127.0.0.1", 0)
     guard = Guard(make_app(desk), {"127.0.0.1", "localhost"}, any_address=False)
     server = uvicorn.Server(uvicorn.Config(guard, **SETTINGS))
@@ -62,3 +62,4 @@ def served(desk) -> Iterator[str]:
     server.should_exit = True
     thread.join(timeout=30)
     listening.close()
+    assert list(temporary.iterdir()) == []  # a log of it

@@ -158,11 +158,14 @@ def test_every_refusal_is_json_with_a_sentence(address, method, path, status):
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 
 
-def test_unforeseen_error_is_a_sentence(served, songs, monkeypatch):
+def test_unforeseen_error_is_a_sentence(served, songs, monkeypatch, temporary):
     monkeypatch.setattr("music_learning.web.hearing.length_s", lambda _: 1 / 0)
     answer = send(served, songs / "My Song.mp3")
     assert answer.status_code == 500
     assert answer.json()["error"].startswith("unexpected: ZeroDivisionError: division by zero (more in ")
+    (log,) = temporary.iterdir()
+    assert "Traceback" in log.read_text()
+    log.unlink()
 
 
 def test_description_is_valid_and_its_page_needs_no_other_server(address):

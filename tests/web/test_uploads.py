@@ -1,12 +1,15 @@
 """Limits hold whatever a request says of itself; what nobody wants any more is gone at once."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 import requests
 
 from music_learning.web import uploads
+from music_learning.web.hearing import Hearing
 from tests.web.serving import all_of, connect, eventually, head, send
 
 IN_FORM = "Content-Type: multipart/form-data; boundary=b"
@@ -63,23 +66,30 @@ def test_all_uploads_together_are_limited(served, desk, songs, monkeypatch):
     eventually(lambda: is_empty(desk))
 
 
-def test_more_than_may_wait_are_refused_at_once(served, desk, monkeypatch):
+def test_more_than_may_wait_are_refused_at_once(served, desk, songs, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_WAITING", 1 - uploads.AT_ONCE)
-    with half_sent(served, desk), connect(served) as other:
+    go_on = threading.Event()
+    monkeypatch.setattr(Hearing, "file", lambda *_, **__: go_on.wait(30) and {})
+    with ThreadPoolExecutor(1) as pool, connect(served) as other:
+        heard = pool.submit(send, served, songs / "My Song.mp3")
+        eventually(lambda: desk.line)
         other.sendall(head("Content-Length: 50000"))
         answer = other.recv(1000)  # nothing of its body has been sent
+        go_on.set()
+        assert heard.result().status_code == 200
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 15" in answer.lower()
     eventually(lambda: is_empty(desk))
 
 
-def test_who_sends_slowly_makes_room_for_others(served, desk, songs, monkeypatch):
+def test_who_sends_slowly_loses_the_place_to_others(served, desk, songs, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_WAITING", 1 - uploads.AT_ONCE)
-    monkeypatch.setattr(uploads, "IMPATIENCE_S", 0.2)
+    monkeypatch.setattr(uploads, "IMPATIENCE_S", 0.5)
     with half_sent(served, desk) as slow:
-        time.sleep(0.3)
         assert send(served, songs / "My Song.mp3").status_code == 200
-        assert all_of(slow).startswith(b"HTTP/1.1 408 ")
+        answer = all_of(slow)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 15" in answer.lower()
 
 
 def test_slow_upload_ends(served, desk, monkeypatch):
