@@ -194,6 +194,7 @@ def library_song(number: int) -> dict[str, str]:
         "song_id": f"song{number:02}",
         "title": f"Title {number}",
         "artist": f"Artist {artist}",
+        "release_year": f"{1990 + number}",
         "energy": f"{(number * 7 % 18) / 18:.3f}",
         "danceability": f"{(number * 5 % 18) / 18:.3f}",
         "valence": f"{(number * 11 % 18) / 18:.3f}",
