@@ -14,6 +14,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.predict.markets import N_MARKETS
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.versions import NOISE
 from music_learning.web.desk import Desk, problem
 from music_learning.web.hearing import MAX_LENGTH_S
 from music_learning.web.schema import BODY, described
@@ -98,7 +99,7 @@ def facts(predictor: Predictor) -> dict:
         "mean_errors": {t: descriptions[t].get("metrics", {}).get("test", {}).get("mae") for t in TARGETS},
         "n_training_songs": len(predictor.training_songs.songs),
         "n_index_songs": len(predictor.index.songs),
-        "noise": {"energy": 0.05, "danceability": 0.05, "valence": 0.05},
+        "noise": NOISE,
         "charts": {"n_songs": charts.n_songs, "n_countries": charts.n_countries, **charts.values},
         "markets": {
             "top": N_MARKETS,
