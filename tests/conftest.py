@@ -299,11 +299,11 @@ def some_weights_differ(one, other):
     return any(not torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(trained, loaded):
     """The address of a page in a process of its own."""
     with start("app.py", "--models", trained, "--data", loaded, "--port", 0) as process:
         try:
-            yield re.search(r"http://\S+", process.stdout.readline())[0]
+            yield re.search(r"http://\S+\d", process.stdout.readline())[0]
         finally:
             process.terminate()

@@ -1,93 +1,70 @@
-"""The page's server: `python -m music_learning.web`, which is app.py for those who have installed the package.
+"""Serves the page and its interface, in little memory."""
 
-Reads the models and, for the examples, data/demo/. Writes nothing but temporary files, which it removes. Only this
-machine can reach the page unless `--host` says otherwise.
-"""
-
-import argparse
 import ctypes
 import gc
-import os
+import mmap
+import re
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Thread
 
-import gradio as gr
 import uvicorn
-from fastapi import FastAPI
 
 from music_learning.errors import UserError
-from music_learning.paths import RELEASED_MODELS, DataPaths
+from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
-from music_learning.web.guard import MAX_FILE_MB, Guard, sweep_forever
-from music_learning.web.layout import AT_ONCE, MAX_WAITING, build_page
-from music_learning.web.page import TEMPLATES
-from music_learning.web.service import Service
+from music_learning.web.api import make_app
+from music_learning.web.desk import Desk
+from music_learning.web.guard import Connection, Guard
+from music_learning.web.uploads import AT_ONCE
 
 M_ARENA_MAX = -8  # as in glibc's malloc.h
+FILE_PAGES = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ [1-9].*(?:\n\w+:.*)*\nAnonymous: +0 kB")
+SETTINGS = {  # uvicorn's
+    **{"http": Connection, "ws": "none", "lifespan": "off", "proxy_headers": False, "server_header": False},
+    **{"log_level": "critical", "timeout_graceful_shutdown": 1},
+}
 
 
-def make_server(page: gr.Blocks, folder: Path) -> FastAPI:
-    """The page as a web application whose files lie in `folder`."""
-    theme = gr.themes.Soft(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    theme.set(block_label_text_color="*primary_800", body_text_color_subdued="*neutral_600")  # enough contrast
-    # Both are not public, and have no public counterpart.
-    page.has_launched = True  # else Gradio does not check which files a mounted page takes and gives
-    page.state_session_capacity = MAX_WAITING  # Gradio keeps the last results of 10,000 visitors otherwise, 0.2 MB each
-    server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    server.add_middleware(Guard, folder=folder)
-    return gr.mount_gradio_app(
-        server,
-        page,
-        path="/",
-        max_file_size=f"{MAX_FILE_MB}mb",
-        footer_links=["api"],
-        ssr_mode=False,
-        theme=theme,
-        css_paths=TEMPLATES / "page.css",
-    )
+def serve(models: Path, data: Path, index: Path | None, *, host: str, port: int, public_host: Sequence[str]) -> None:
+    """Serve until Ctrl-C or SIGTERM. Raises UserError where something is missing, damaged or taken."""
+    with (
+        open_socket(host, port) as listening,
+        tempfile.TemporaryDirectory(prefix="music-learning-", ignore_cleanup_errors=True) as folder,
+    ):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # else the temporary files stay
+        app = make_app(Desk(Predictor.load(models, index=index), DataPaths(data), Path(folder)))
+        names = {"localhost", "127.0.0.1", "[::1]", *map(str.lower, (host, *public_host))}
+        guard = Guard(app, names, any_address=host in ("0.0.0.0", "::"))
+        spare_memory()
+        host, port = listening.getsockname()[:2]
+        print(f"open http://{f'[{host}]' if ':' in host else host}:{port} in a browser; Ctrl-C ends it", flush=True)
+        uvicorn.Server(uvicorn.Config(guard, **SETTINGS)).run(sockets=[listening])
 
 
 def open_socket(host: str, port: int) -> socket.socket:
     """A socket to serve the page at; port 0 takes any that is free. Raises UserError where there is none."""
     try:
-        return socket.create_server((host, port))
-    except OSError as error:
-        raise UserError(
-            f"the page can't be served at {host}, port {port}: {error.strerror}; try another --port"
-        ) from None
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"the page can't be served at {host}, port {port}: {reason}; try another --port") from None
 
 
-def limit_heaps() -> None:
-    """Have the threads share a few heaps: glibc gives each its own otherwise, and each keeps some of what is free."""
+def spare_memory() -> None:
+    """Keep little in memory at rest.
+
+    Of the libraries' files, loading has read much that nothing needs again: 240 MB with PyTorch's build for CUDA. Pages
+    that nobody has changed can be dropped at any time; where one is needed after all, it is read again.
+    """
+    gc.collect()
+    gc.freeze()  # what is there now stays, and need not be looked through after each recording
     if sys.platform == "linux":
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, AT_ONCE)
-
-
-def main(description: str | None = __doc__) -> int:
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=RELEASED_MODELS, help="folder of the models (default: released)")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that holds demo/ (default: data)")
-    parser.add_argument("--index", type=Path, help="folder of another index to look for similar songs in")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="default: 7860")
-    arguments = parser.parse_args()
-    limit_heaps()
-    with (
-        open_socket(arguments.host, arguments.port) as listening,
-        tempfile.TemporaryDirectory(prefix="music-learning-", ignore_cleanup_errors=True) as name,
-    ):
-        predictor, folder = Predictor.load(arguments.models, index=arguments.index), Path(name)
-        os.environ["GRADIO_TEMP_DIR"] = name
-        server = make_server(build_page(Service(predictor, DataPaths(arguments.data), folder)), folder)
-        gc.collect()
-        gc.freeze()  # what is there now stays, and need not be looked through after each recording
-        Thread(target=sweep_forever, args=(folder,), daemon=True).start()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # else the temporary files stay
-        host, port = listening.getsockname()[:2]
-        print(f"open http://{host}:{port} in a browser; Ctrl-C ends it", flush=True)
-        uvicorn.Server(uvicorn.Config(server, log_level="warning")).run(sockets=[listening])
-    return 0
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_ARENA_MAX, AT_ONCE)  # else each thread has a heap of its own, which keeps some of what is free
+        for start, end in FILE_PAGES.findall(Path("/proc/self/smaps").read_text()):
+            start, end = int(start, 16), int(end, 16)
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)

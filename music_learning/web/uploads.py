@@ -1,0 +1,155 @@
+"""Uploads: a request's body into a file, within limits that hold whatever its headers say."""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from music_learning.errors import printable
+
+AT_ONCE, MAX_WAITING = 2, 100  # recordings that are heard, and those that come or wait
+MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s
+MAX_ALL_MB = 3000  # of all uploads together
+FORM_BYTES, MAX_PARTS = 100_000, 20  # what a form may have around its file; each part takes time
+LEAST_BYTES_S = 20_000  # less than a phone has where reception is poor
+PATIENCE_S, IMPATIENCE_S = 10, 2  # with what comes more slowly; where somebody else needs the place
+MAX_UPLOAD_S = 900
+RETRY_S = 15
+CLIENT_GONE = 499  # nobody reads it
+MAX_NAME = 200  # letters
+
+
+class Upload:
+    """A recording that comes, or waits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "song"
+        self.name = "song"
+        self.bytes = 0
+        self.limit: asyncio.Timeout | None = None  # while it comes
+
+
+class Uploads:
+    """All uploads, each of which holds one of the places."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.held: set[Upload] = set()
+
+    @asynccontextmanager
+    async def place(self, length: int = 0) -> AsyncIterator[Upload]:
+        """Hold a place, and a folder that is gone with it.
+
+        Raises HTTPException: 413 where the length that the headers tell is too much, 503 where there is no place.
+        """
+        self._check(length, length)
+        await self._make_room()
+        with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
+            upload = Upload(Path(folder))
+            self.held.add(upload)
+            try:
+                yield upload
+            finally:
+                self.held.discard(upload)
+
+    async def receive(self, request: Request, upload: Upload, name: str) -> None:
+        """Write a request's body, or the file in its form, into the upload's. Raises HTTPException."""
+        kind, options = parse_options_header(request.headers.get("content-type"))
+        is_form, names = kind == b"multipart/form-data", []
+        try:
+            with open(upload.path, "wb") as file:
+                write = form_parser(options.get(b"boundary", b""), file, names).write if is_form else file.write
+                async with asyncio.timeout(PATIENCE_S) as upload.limit:
+                    async for chunk in self._chunks(request, upload):
+                        await asyncio.to_thread(write, chunk)
+            if is_form:
+                (name,) = names
+        except TimeoutError:
+            if upload not in self.held:
+                raise busy("Others wait, and the song came too slowly") from None
+            raise HTTPException(408, "The song came too slowly; try again with a better connection.") from None
+        except ValueError:  # of a form
+            raise HTTPException(400, "Send one song, as the field `file` of a form.") from None
+        except ClientDisconnect:
+            raise HTTPException(CLIENT_GONE) from None
+        finally:
+            upload.limit = None
+        upload.name = printable(re.split(r"[/\\]", name)[-1]).strip()[:MAX_NAME] or "song"  # never part of a path
+
+    async def _chunks(self, request: Request, upload: Upload) -> AsyncIterator[bytes]:
+        """A request's body as it comes, counted and timed: what comes faster than it must lends a few seconds."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + MAX_UPLOAD_S
+        async for chunk in request.stream():
+            upload.bytes += len(chunk)
+            self._check(upload.bytes)
+            yield chunk
+            earned = upload.limit.when() + len(chunk) / LEAST_BYTES_S
+            upload.limit.reschedule(min(earned, clock() + PATIENCE_S, end))
+
+    def _check(self, length: int, more: int = 0) -> None:
+        if length > MAX_FILE_MB * 1e6 + FORM_BYTES:
+            raise HTTPException(413, f"The file is larger than {MAX_FILE_MB} MB; save it as mp3.")
+        if sum(upload.bytes for upload in self.held) + more > MAX_ALL_MB * 1e6:
+            raise busy("The songs that are waiting to be heard take all space")
+
+    async def _make_room(self) -> None:
+        """Wait for a place while one of those who come may fall behind, and lose it. Raises HTTPException."""
+        clock = asyncio.get_running_loop().time
+        while len(self.held) >= AT_ONCE + MAX_WAITING:
+            coming = [upload for upload in self.held if upload.limit is not None]
+            if not coming:
+                raise busy("Too many songs are waiting to be heard")
+            slowest = min(coming, key=lambda upload: upload.limit.when())
+            if slowest.limit.when() < clock() + PATIENCE_S - IMPATIENCE_S:
+                self.held.discard(slowest)
+                slowest.limit.reschedule(clock())
+            else:
+                await asyncio.sleep(0.1)
+
+
+def form_parser(boundary: bytes, file: BinaryIO, names: list[str]) -> MultipartParser:
+    """A parser of a form that writes its file to where it belongs as it comes, and its name into `names` at the end."""
+    header, part, parts = [b"", b""], {}, iter(range(MAX_PARTS))
+
+    def on_part_begin() -> None:
+        if next(parts, None) is None:
+            raise FormParserError("too many parts")
+
+    def on_header_field(data: bytes, start: int, end: int) -> None:
+        header[0] += data[start:end].lower()
+
+    def on_header_value(data: bytes, start: int, end: int) -> None:
+        header[1] += data[start:end]
+
+    def on_header_end() -> None:
+        if header[0] == b"content-disposition":
+            part.update(parse_options_header(header[1])[1])
+        header[:] = b"", b""
+
+    def on_part_data(data: bytes, start: int, end: int) -> None:
+        if part.get(b"name") == b"file" and b"filename" in part:
+            if names:
+                raise FormParserError("a second file")
+            file.write(data[start:end])
+
+    def on_part_end() -> None:
+        if part.get(b"name") == b"file" and b"filename" in part:
+            names.append(part[b"filename"].decode("utf-8", "replace"))
+        part.clear()
+
+    calls = (on_part_begin, on_header_field, on_header_value, on_header_end, on_part_data, on_part_end)
+    return MultipartParser(boundary, {call.__name__: call for call in calls})
+
+
+def busy(why: str) -> HTTPException:
+    return HTTPException(503, f"{why}; try again in {RETRY_S} seconds.", {"Retry-After": str(RETRY_S)})
