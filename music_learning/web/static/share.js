@@ -1,5 +1,5 @@
 // A picture of a result for sharing, drawn on a canvas in the browser: nothing is sent anywhere.
-import { clock, moodPhrase, TARGETS } from "./dom.js";
+import { clock, fixed2, moodOf, percent, TARGETS } from "./dom.js";
 
 const WIDTH = 1200, HEIGHT = 630, MARGIN = 64, GAP = 40;
 const TEXT = "#1d2330", QUIET = "#555d6e", SOFT = "#e6e8ee", PAPER = "#ffffff";
@@ -34,7 +34,9 @@ function drawHeading(pen, result) {
   write(pen, result.name, MARGIN, 144, { size: 60, weight: 700, room, least: 44 });
   const artist = result.tags?.artist ? `${isolate(result.tags.artist)} · ` : "";
   write(pen, `${artist}${clock(result.duration_s)}`, MARGIN, 192, { size: 28, colour: QUIET, room });
-  write(pen, moodPhrase(result), MARGIN, 254, { size: 40, weight: 600, room });
+  const mood = moodOf(result);
+  const sure = result.mood && result.mood_probability !== null ? `, ${percent(result.mood_probability)}` : "";
+  write(pen, `${mood[0].toUpperCase()}${mood.slice(1)}${sure}`, MARGIN, 254, { size: 40, weight: 600, room });
 }
 
 function drawValue(pen, result, target, column) {
@@ -42,12 +44,12 @@ function drawValue(pen, result, target, column) {
   const left = MARGIN + column * (width + GAP);
   const [value, low, high] = [result[target], result[`${target}_low`], result[`${target}_high`]];
   write(pen, target, left, 318, { size: 28, colour: QUIET });
-  write(pen, value.toFixed(2), left, 384, { size: 64, weight: 700, colour: COLOURS[target] });
+  write(pen, fixed2(value), left, 384, { size: 64, weight: 700, colour: COLOURS[target] });
   box(pen, left, 404, width, 16, SOFT);
   box(pen, left, 404, width * value, 16, COLOURS[target]);
   if (low === undefined) return;
   box(pen, left + width * low, 410, width * (high - low), 4, TEXT);
-  write(pen, `${low.toFixed(2)} to ${high.toFixed(2)}`, left + width, 384, { size: 26, colour: QUIET, align: "right" });
+  write(pen, `${fixed2(low)} to ${fixed2(high)}`, left + width, 384, { size: 26, colour: QUIET, align: "right" });
 }
 
 function drawTimeline(pen, result) {
