@@ -48,32 +48,23 @@ function difference(a, b, word, noise) {
 }
 
 function facts(a, b) {
+  const same = (of) => of(a) && of(b) && (of(a) === of(b) ? "the same" : "another");
   const rows = [
-    ["length", ({ duration_s }) => clock(duration_s), longer(a, b)],
-    ["mood", moodOf, a.mood === b.mood ? "the same" : "another"],
-    ["tempo", ({ tempo }) => known(tempo) && `${Math.round(tempo)} bpm`, faster(a, b)],
-    ["key", keyOf, keyOf(a) && keyOf(b) && (keyOf(a) === keyOf(b) ? "the same" : "another")],
-    ["loudness", ({ loudness }) => known(loudness) && decibels(loudness), louder(a, b)],
-  ];
+    ["length", "duration_s", clock, 1, ["longer", "shorter"]],
+    ["tempo", "tempo", (beats) => `${Math.round(beats)} bpm`, 1, ["faster", "slower"]],
+    ["loudness", "loudness", (decibels) => `${decibels.toFixed(1)} dB`, 0.1, ["louder", "softer"]],
+  ].map(([word, field, show, step, more]) => [word, (result) => known(result[field]) && show(result[field]),
+    apart(a[field], b[field], step, show, more)]);
+  rows.push(["key", keyOf, same(keyOf)], ["mood", moodOf, same(({ mood }) => mood)]);
   return el("table", { class: "facts" },
     el("thead", {}, el("tr", {}, el("td"), ["A", "B", "difference"].map((word) => el("th", { scope: "col" }, word)))),
-    el("tbody", {}, rows.map(([word, show, apart]) => el("tr", {}, el("th", { scope: "row" }, word),
-      el("td", {}, show(a) || "–"), el("td", {}, show(b) || "–"), el("td", {}, apart || "–")))));
+    el("tbody", {}, rows.map(([word, show, differs]) => el("tr", {}, el("th", { scope: "row" }, word),
+      el("td", {}, show(a) || "–"), el("td", {}, show(b) || "–"), el("td", {}, differs || "–")))));
 }
 
-function longer({ duration_s: a }, { duration_s: b }) {
-  const apart_s = Math.round(b) - Math.round(a);
-  return apart_s ? `B is ${clock(Math.abs(apart_s))} ${apart_s > 0 ? "longer" : "shorter"}` : "the same";
-}
-
-function faster({ tempo: a }, { tempo: b }) {
+/** The difference of two numbers in words, in the steps in which they are shown: `B is 3 bpm faster`. */
+function apart(a, b, step, show, [more, less]) {
   if (!known(a) || !known(b)) return null;
-  const apart = Math.round(b) - Math.round(a);
-  return apart ? `B is ${Math.abs(apart)} bpm ${apart > 0 ? "faster" : "slower"}` : "the same";
-}
-
-function louder({ loudness: a }, { loudness: b }) {
-  if (!known(a) || !known(b)) return null;
-  const apart = Math.round(10 * b) - Math.round(10 * a);
-  return apart ? `B is ${decibels(Math.abs(apart) / 10)} ${apart > 0 ? "louder" : "softer"}` : "the same";
+  const steps = Math.round(b / step) - Math.round(a / step);
+  return steps ? `B is ${show(Math.abs(steps) * step)} ${steps > 0 ? more : less}` : "the same";
 }

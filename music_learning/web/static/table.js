@@ -57,8 +57,9 @@ function renderRow(result, onOpen) {
   const box = el("input", { type: "checkbox", value: result.id, "aria-label": `Compare ${result.name}` });
   const name = el("button", { type: "button", dir: "auto", onclick: () => onOpen(result.id) }, result.name);
   const cells = COLUMNS.slice(1).map(({ title, of, show = String, isNumber }) => {
-    const value = of(result), classes = [isNumber && "number", TARGETS.includes(title) && title];
-    return el("td", { class: classes.filter(Boolean).join(" "), "data-title": title }, isMissing(value) ? "–" : show(value));
+    const value = of(result), words = isMissing(value) ? "–" : show(value);
+    const classes = [isNumber && "number", TARGETS.includes(title) && title];
+    return el("td", { class: classes.filter(Boolean).join(" "), "data-title": title }, words);
   });
   return el("tr", {}, el("td", { class: "pick" }, el("label", {}, box)), el("th", { scope: "row" }, name), cells);
 }
