@@ -17,7 +17,7 @@ const decibels = (number) => `${number.toFixed(1)} dB`;
  */
 export function renderCompare(a, b, models) {
   const name = (letter, { name: title, tags, analysed_at }) => el("p", { class: "version" },
-    el("b", {}, letter), " ", el("bdi", {}, tags?.artist ? `${title}, ${tags.artist}` : title), " ",
+    el("b", {}, letter), " ", el("bdi", {}, title), tags?.artist && [", ", el("bdi", {}, tags.artist)], " ",
     el("span", { class: "quiet" }, day(analysed_at)));
   const legend = el("p", { class: "quiet" }, "A is drawn solid, B dashed; both from their beginnings.");
   return el("article", { class: "comparison" },

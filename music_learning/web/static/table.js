@@ -1,14 +1,14 @@
 // Several songs as a table: sorted by its headers, opened by a name, two of them picked for a comparison, saved as CSV.
 import { clock, el, fixed2, TARGETS } from "./dom.js";
 
-const NUMBER = (field, show) => ({ title: field, of: (result) => result[field], show, isNumber: true });
+const numbers = (field, show, title = field) => ({ title, of: (result) => result[field], show, isNumber: true });
 const COLUMNS = [
-  { title: "song", of: (result) => result.name },
-  { ...NUMBER("duration_s", clock), title: "length" },
-  ...TARGETS.map((target) => NUMBER(target, fixed2)),
-  { title: "mood", of: (result) => result.mood },
-  NUMBER("tempo", (tempo) => `${Math.round(tempo)} bpm`),
-  { title: "key", of: keyOf },
+  { title: "song", of: ({ name }) => name },
+  ...TARGETS.map((target) => numbers(target, fixed2)),
+  { title: "mood", of: ({ mood }) => mood, show: String },
+  numbers("duration_s", clock, "length"),
+  numbers("tempo", (tempo) => `${Math.round(tempo)} bpm`),
+  { title: "key", of: keyOf, show: String },
 ];
 const ORDER = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 const FORMULA = /^[=+\-@\t\r]/u; // what a spreadsheet takes for a formula
@@ -21,47 +21,62 @@ export function keyOf({ key, mode }) {
 }
 
 /**
- * A table of songs, each a result with its id.
- * @param {object[]} results
- * @param {{onOpen: (id: string) => void, onSelect: (ids: string[]) => void}} on `onSelect` gets what is picked whenever
- *   that changes: at most two, in the order in which they were picked
- * @returns {HTMLElement}
+ * A table of songs.
+ * @param {{id: string, name: string, words: string, result: object|null}[]} entries - the words stand for a result that
+ *   isn't there
+ * @param {{onOpen: function(string), onSelect: function(string[])}} on - what is called with the id that is opened, and
+ *   whenever it changes with those that are picked, in the order of picking: at most two
+ * @returns {HTMLElement} with `update(entries)`
  */
-export function renderTable(results, { onOpen, onSelect }) {
-  const rows = results.map((result) => ({ result, row: renderRow(result, onOpen) }));
-  const body = el("tbody", {}, rows.map(({ row }) => row));
-  const picked = [];
+export function renderTable(entries, { onOpen, onSelect }) {
+  const body = el("tbody"), rows = new Map(), picked = [];
+  let latest = entries, sorted = null;
   body.addEventListener("change", ({ target }) => {
     if (target.checked) picked.push(target);
     else picked.splice(picked.indexOf(target), 1);
     if (picked.length > 2) picked.shift().checked = false;
     onSelect(picked.map((box) => box.value));
   });
-  const headers = COLUMNS.map((column) => {
-    const header = el("th", { scope: "col", class: column.isNumber && "number" },
-      el("button", { type: "button", onclick: () => sortBy(column, header) }, column.title));
-    return header;
-  });
+  const headers = COLUMNS.map((column) => el("th", { scope: "col", class: column.isNumber && "number" },
+    el("button", { type: "button", onclick: (event) => sortBy(column, event.target.closest("th")) }, column.title)));
   const sortBy = (column, header) => {
     const sign = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     headers.forEach((other) => other.removeAttribute("aria-sort"));
     header.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
-    rows.sort((a, b) => compared(column.of(a.result), column.of(b.result), sign));
-    body.append(...rows.map(({ row }) => row));
+    sorted = (a, b) => compared(a.result && column.of(a.result), b.result && column.of(b.result), sign);
+    arrange();
   };
-  const pick = el("th", { scope: "col", class: "pick" }, "compare");
-  return el("table", { class: "songs-table" }, el("thead", {}, el("tr", {}, pick, headers)), body);
+  const arrange = () => { // moves only rows that have to, as moving one takes the focus from it
+    (sorted ? latest.toSorted(sorted) : latest).forEach(({ id }, place) => {
+      if (body.children[place] !== rows.get(id).row) body.insertBefore(rows.get(id).row, body.children[place] ?? null);
+    });
+    while (body.children.length > latest.length) body.lastChild.remove();
+  };
+  const update = (now) => {
+    latest = now;
+    for (const entry of latest) {
+      const shown = rows.get(entry.id), words = entry.result ? null : entry.words;
+      if (shown?.words === words) continue;
+      rows.set(entry.id, { words, row: renderRow(entry, words, onOpen) });
+      shown?.row.remove();
+    }
+    arrange();
+  };
+  update(entries);
+  return Object.assign(el("table", { class: "songs-table" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "compare"), headers)), body), { update });
 }
 
-function renderRow(result, onOpen) {
-  const box = el("input", { type: "checkbox", value: result.id, "aria-label": `Compare ${result.name}` });
-  const name = el("button", { type: "button", dir: "auto", onclick: () => onOpen(result.id) }, result.name);
-  const cells = COLUMNS.slice(1).map(({ title, of, show = String, isNumber }) => {
-    const value = of(result), words = isMissing(value) ? "–" : show(value);
-    const classes = [isNumber && "number", TARGETS.includes(title) && title];
-    return el("td", { class: classes.filter(Boolean).join(" "), "data-title": title }, words);
+function renderRow({ id, name, result }, words, onOpen) {
+  const head = (child) => el("th", { scope: "row" }, child);
+  if (!result) return el("tr", {}, el("td"), head(el("bdi", {}, name)), el("td", { colspan: 7 }, words));
+  const box = el("input", { type: "checkbox", value: id, "aria-label": `Compare ${name}` });
+  const open = el("button", { type: "button", dir: "auto", onclick: () => onOpen(id) }, name);
+  const cells = COLUMNS.slice(1).map(({ title, of, show, isNumber }) => {
+    const value = of(result), classes = [isNumber && "number", TARGETS.includes(title) && title].filter(Boolean);
+    return el("td", { class: classes.join(" "), "data-title": title }, isMissing(value) ? "–" : show(value));
   });
-  return el("tr", {}, el("td", { class: "pick" }, el("label", {}, box)), el("th", { scope: "row" }, name), cells);
+  return el("tr", {}, el("td", {}, el("label", {}, box)), head(open), cells);
 }
 
 const isMissing = (value) => value === null || value === undefined || value === "";
