@@ -45,3 +45,14 @@ export const get = (id) => run("readonly", (results) => results.get(id), () => m
 export const remove = (id) => run("readwrite", (results) => results.delete(id), () => memory.delete(id));
 
 export const clear = () => run("readwrite", (results) => results.clear(), () => memory.clear());
+
+/** A small setting of this browser, or of this tab in `sessionStorage`: set with a value, else read; null if unknown. */
+export function setting(name, value, storage = "localStorage") {
+  try {
+    if (value === undefined) return window[storage].getItem(name);
+    window[storage].setItem(name, value);
+  } catch {
+    // the browser's settings forbid it
+  }
+  return value ?? null;
+}
