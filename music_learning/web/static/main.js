@@ -1,0 +1,357 @@
+/** The page: songs that are chosen, their rows, and what the address asks to show. */
+
+import { analyse, getJson } from "./api.js";
+import { TARGETS, clock, day, download, el, fixed2, moodOf, percent } from "./dom.js";
+import * as store from "./store.js";
+
+// Places of the page, by the address: `#/song/<id>`, `#/songs` (table.js), `#/compare/<id>/<id>` (compare.js), or the start.
+// table.js: renderTable(entries, {onOpen(id), onSelect(ids)}), entries as below ({id, name, words, result or null}), newest
+//   first; its element may have update(entries), called when one of them changes. Heading, plane and buttons are here.
+// compare.js: renderCompare(a, b, models), two results.   share.js: sharePicture(result, models), called by result.js.
+
+const AT_ONCE = 2; // requests; further songs wait here, and the one chosen last goes first
+const $ = (id) => document.getElementById(id);
+const entries = []; // songs of this visit, the one chosen last first
+let earlier = []; // results of earlier visits, the latest first
+let ticket = 0; // of what is shown: whatever comes late for an earlier one isn't shown
+let table = null; // while it is shown
+let models = null;
+
+const loadModels = () => (models ??= getJson("models").catch(() => (models = null)));
+const loadPart = (name) => import(`./${name}.js`);
+const say = (words) => ($("spoken").textContent = words);
+const songPlace = (id) => `#/song/${id}`;
+const isShown = (entry) => location.hash === songPlace(entry.id);
+
+function trouble(sentence) {
+  $("alarm").textContent = sentence ?? "";
+  $("alarm").hidden = !sentence;
+}
+
+// --- songs and their rows ---
+
+function newId() { // randomUUID exists on https alone
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16).padStart(8, "0")).join("");
+}
+
+function valuesOf(result) {
+  return TARGETS.map((target) => el("span", { class: `small ${target}` },
+    el("abbr", { title: target }, target[0].toUpperCase()), " ", fixed2(result[target])));
+}
+
+function row(entry, onRemove) {
+  const name = el("b", {}, entry.name), state = el("span", { class: "state" });
+  const progress = el("progress", { "aria-label": `Progress of ${entry.name}` }), remove = el("button", { type: "button", class: "x" }, "×");
+  remove.addEventListener("click", () => onRemove(entry));
+  const item = el("li", { class: "row" }, el("a", { href: songPlace(entry.id) }, name, state), remove, progress);
+  item.update = () => {
+    name.textContent = entry.name;
+    state.replaceChildren(...(entry.result ? valuesOf(entry.result) : [entry.words]));
+    state.title = entry.result ? "" : entry.words;
+    showProgress(progress, entry);
+    remove.setAttribute("aria-label", `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`);
+    item.classList.toggle("failed", entry.state === "failed");
+    item.firstChild.toggleAttribute("aria-current", isShown(entry));
+  };
+  item.update();
+  return item;
+}
+
+function showProgress(progress, { state, share }) {
+  progress.classList.toggle("idle", state !== "ready" && state !== "running");
+  if (share === null) progress.removeAttribute("value");
+  else progress.value = share;
+}
+
+const isAtWork = ({ state }) => state === "ready" || state === "running";
+
+/** Show what has become of a song: in its row, in the result's place and in the table. */
+function update(entry, changes = {}) {
+  Object.assign(entry, changes);
+  entry.row.update();
+  if (isShown(entry) && isAtWork(entry)) $("view").firstChild?.update?.();
+  table?.update?.(entries);
+}
+
+function chooseFiles(files) {
+  choose(Array.from(files, (file) => ({ file, name: file.name.replace(/\.[^.]+$/, "") || file.name })));
+}
+
+function choose(sources) {
+  trouble();
+  if (!sources.length) return;
+  for (const source of sources) {
+    const entry = { id: newId(), name: source.name, source, state: "ready", words: "", share: 0, result: null };
+    entry.row = row(entry, removeEntry);
+    entries.unshift(entry);
+    $("songs").querySelector("ul").prepend(entry.row);
+  }
+  location.hash = songPlace(entries[0].id);
+  showLists();
+  startNext();
+}
+
+async function startNext() {
+  const { limits } = (await loadModels()) ?? {};
+  for (const entry of entries.filter(({ state }) => state === "ready")) {
+    const { file } = entry.source;
+    if (limits && file?.size > limits.file_mb * 1e6)
+      fail(entry, new Error(`This file has ${Math.ceil(file.size / 1e6)} MB; at most ${limits.file_mb} are possible.`), true);
+    else if (entries.filter(({ job }) => job).length < AT_ONCE) start(entry);
+  }
+  const before = entries.filter(({ job }) => job).length;
+  entries.filter(({ state }) => state === "ready").forEach((entry, i) => update(entry, { words: `Waiting behind ${before + i}` }));
+}
+
+function start(entry) {
+  let half = false;
+  entry.job = analyse(entry.source, {
+    onUpload: (share) => update(entry, { share, words: share < 1 ? `Uploading ${percent(share)}` : "Uploaded" }),
+    onWaiting: ({ ahead }) => update(entry, { share: null, words: ahead ? `Waiting behind ${ahead}` : "Hearing it" }),
+    onProgress: ({ heard_s, duration_s }) => {
+      const of = duration_s ? ` of ${clock(duration_s)}` : "";
+      update(entry, { share: duration_s ? Math.min(heard_s / duration_s, 1) : null, words: `Heard ${clock(heard_s)}${of}` });
+      if (isShown(entry) && !half && duration_s >= 60 && heard_s >= duration_s / 2) say("Half of it is heard.");
+      half ||= heard_s >= duration_s / 2;
+    },
+    onResult: (result) => finish(entry, result),
+    onExplanation: (explanation) => explain(entry, explanation),
+  });
+  update(entry, { state: "running", share: 0, words: "Uploading" });
+  entry.job.promise.catch((error) => error && fail(entry, error, error.isLasting)).then(() => {
+    entry.job = null;
+    if (entry.result && !entry.result.explanation) explain(entry, { sentences: null, reason: "The explanation didn't come." });
+    startNext();
+  });
+}
+
+function fail(entry, error, isLasting) {
+  if (entry.result) return;
+  update(entry, { state: "failed", words: error.message, isLasting });
+  if (isShown(entry)) show();
+  else say(`${entry.name}: ${error.message}`);
+}
+
+function finish(entry, result) {
+  update(entry, { state: "done", name: result.name, result: { ...result, id: entry.id } });
+  store.put(entry.result).catch(() => trouble("This browser has no room for the result; it lasts as long as this page."));
+  if (isShown(entry)) {
+    show();
+    say(`${result.name}: ${moodOf(result)}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
+  } else if (!entries.some(isAtWork)) say("All songs are heard.");
+  showLists();
+}
+
+function explain(entry, explanation) {
+  entry.result.explanation = explanation;
+  if (isShown(entry)) $("view").firstChild?.setExplanation?.(explanation);
+  if (entries.includes(entry)) store.put(entry.result).catch(() => null);
+}
+
+function again(entry) {
+  update(entry, { state: "ready", words: "", share: 0 });
+  show();
+  startNext();
+}
+
+/** Stop what is done for a song, or take away what came of it. */
+function removeEntry(entry) {
+  entry.job?.cancel();
+  if (isAtWork(entry)) {
+    update(entry, { state: "failed", words: "Stopped.", isLasting: false });
+    if (isShown(entry)) show();
+    return startNext();
+  }
+  entries.splice(entries.indexOf(entry), 1);
+  if (entry.url) URL.revokeObjectURL(entry.url);
+  entry.row.remove();
+  forget(entry);
+}
+
+async function forget({ id }) {
+  await store.remove(id);
+  earlier = earlier.filter((result) => result.id !== id);
+  if (location.hash.includes(id)) location.hash = entries.length ? songPlace(entries[0].id) : "#";
+  showLists();
+}
+
+/** The lists beside the result. */
+function showLists() {
+  $("songs").hidden = !entries.length;
+  $("all").hidden = entries.length < 2;
+  $("earlier").hidden = !earlier.length;
+  $("earlier").querySelector("ul").replaceChildren(...earlier.map((result) => {
+    const item = row({ id: result.id, name: result.name, state: "done", result }, forget);
+    item.querySelector(".state").append(` ${day(result.analysed_at)}`);
+    return item;
+  }));
+  store.setting("visit", JSON.stringify(entries.map(({ id }) => id)), "sessionStorage");
+}
+
+// --- what is shown ---
+
+const message = (name, ...children) => el("article", { class: "message card" }, el("h2", { tabindex: -1 }, name), children);
+
+async function songView(id) {
+  const entry = entries.find((entry) => entry.id === id), result = entry?.result ?? (await store.get(id));
+  if (entry?.state === "failed")
+    return message(entry.name, el("p", { class: "trouble", role: "alert" }, entry.words),
+      !entry.isLasting && el("button", { type: "button", onclick: () => again(entry) }, "Try again"));
+  const { renderResult, renderWaiting } = await loadPart("result");
+  if (result) {
+    const others = [...entries.map(({ result }) => result), ...earlier].filter((other) => other && other.id !== id);
+    return renderResult(result, await loadModels(), { player: playerOf(entry), others, onCompare: (other) => {
+      location.hash = `#/compare/${id}/${other}`;
+    } });
+  }
+  if (entry) return renderWaiting(entry, { onCancel: () => removeEntry(entry), showProgress });
+  return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded anew, " +
+    "or its result was removed. Choose it again."));
+}
+
+/** Where a song's sound is, or why there is none. */
+function playerOf(entry) {
+  if (entry?.source.file) return { url: (entry.url ??= URL.createObjectURL(entry.source.file)) };
+  if (entry) return { note: "No sound is kept of the examples." };
+  return { note: "Only the numbers are kept. Choose the file again to hear it." };
+}
+
+async function tableView() {
+  const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
+  const shown = entries.length ? entries : earlier.map((result) => ({ id: result.id, name: result.name, words: "", result }));
+  const results = () => shown.map(({ result }) => result).filter(Boolean);
+  const charts = (await loadModels())?.charts, onOpen = (id) => (location.hash = songPlace(id));
+  const compare = el("button", { type: "button", disabled: true }, "Compare two of them");
+  let chosen = [];
+  compare.addEventListener("click", () => (location.hash = `#/compare/${chosen.join("/")}`));
+  table = renderTable(shown, { onOpen, onSelect: (ids) => {
+    chosen = ids;
+    compare.disabled = ids.length !== 2;
+  } });
+  const drawing = el("div", { class: "card" }), draw = () => drawing.replaceChildren(plane(results(), charts, { onOpen, named: results().length < 9 }));
+  const own = table.update;
+  table.update = (changed) => {
+    own?.(changed);
+    if (drawing.querySelectorAll("a").length !== results().length) draw();
+  };
+  draw();
+  return el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
+    el("p", { class: "buttons" }, compare,
+      el("button", { type: "button", onclick: () => download(toCsv(results()), "songs.csv", "text/csv") }, "Download as CSV")),
+    table, drawing);
+}
+
+async function compareView(a, b) {
+  const { renderCompare } = await loadPart("compare");
+  const results = await Promise.all([a, b].map(async (id) => entries.find((e) => e.id === id)?.result ?? store.get(id)));
+  if (!results.every(Boolean)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
+  return el("article", { class: "comparison" }, el("h2", { tabindex: -1 }, `${results[0].name} and ${results[1].name}`),
+    renderCompare(...results, await loadModels()));
+}
+
+/** Show what the address asks for. With `isNew` it was just asked for: its heading comes into view and has the focus. */
+async function show(isNew = false) {
+  const mine = ++ticket, view = $("view"), [, place = "", ...ids] = location.hash.split("/");
+  const makers = { song: songView, songs: tableView, compare: compareView };
+  document.body.dataset.place = place in makers ? place : "start";
+  view.hidden = !(place in makers);
+  table = null;
+  let content = null;
+  try {
+    content = await makers[place]?.(...ids);
+  } catch {
+    content = message("This can't be shown", el("p", { class: "trouble", role: "alert" }, "The server can't be reached."),
+      el("button", { type: "button", onclick: () => location.reload() }, "Try again"));
+  }
+  if (mine !== ticket) return;
+  const hadFocus = view.contains(document.activeElement);
+  view.querySelector("audio")?.pause();
+  view.replaceChildren(...(content ? [content] : []));
+  const heading = view.querySelector("h2");
+  document.title = heading ? `${heading.textContent} – What does my song sound like?` : "What does my song sound like?";
+  entries.forEach((entry) => entry.row.update());
+  if (heading && (hadFocus || isNew)) heading.focus({ preventScroll: true });
+  if (heading && isNew && !isInView(heading)) heading.scrollIntoView();
+}
+
+function isInView(element) {
+  const { top, bottom } = element.getBoundingClientRect();
+  return top >= 0 && bottom <= innerHeight;
+}
+
+// --- what people do ---
+
+async function filesIn(item) {
+  if (item.isFile) return [await new Promise((take, refuse) => item.file(take, refuse))];
+  const reader = item.createReader(), found = [];
+  for (let some; (some = await new Promise((take, refuse) => reader.readEntries(take, refuse))).length;) found.push(...some);
+  const files = (await Promise.all(found.map(filesIn))).flat();
+  return files.filter(({ type }) => type.startsWith("audio/")); // beside the songs of a folder lies its cover
+}
+
+function listen() {
+  $("pick").addEventListener("click", () => $("files").click());
+  $("files").addEventListener("change", ({ target }) => {
+    chooseFiles(target.files);
+    target.value = "";
+  });
+  $("record").hidden = !(window.MediaRecorder && navigator.mediaDevices);
+  $("record").addEventListener("click", async ({ currentTarget }) => {
+    const { toggleRecording } = await loadPart("record");
+    toggleRecording(currentTarget, { onFile: (file) => chooseFiles([file]), onTrouble: trouble });
+  });
+  const drag = (isOver) => document.body.classList.toggle("dragging", isOver);
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    drag(true);
+  });
+  addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || drag(false));
+  addEventListener("drop", async (event) => {
+    event.preventDefault();
+    drag(false);
+    const { files, items } = event.dataTransfer, folders = Array.from(items, (item) => item.webkitGetAsEntry?.());
+    const isPlain = !folders.some((item) => item?.isDirectory);
+    const found = isPlain ? [...files] : (await Promise.all(folders.filter(Boolean).map(filesIn))).flat();
+    if (found.length) chooseFiles(found);
+    else trouble("No song came with this. Drop files, or a folder with songs.");
+  });
+  $("alarm").addEventListener("click", () => trouble());
+  $("clear").addEventListener("click", async () => {
+    if (!confirm("Remove all results from this browser?")) return;
+    await store.clear();
+    earlier = [];
+    for (const entry of [...entries]) if (entry.result) removeEntry(entry);
+    location.hash = "#";
+    showLists();
+  });
+  addEventListener("hashchange", () => show(entries.length !== 0 || location.hash.length > 1));
+}
+
+async function showExamples() {
+  const songs = await getJson("examples").catch(() => []);
+  $("examples").hidden = !songs.length;
+  $("examples").querySelector("ul").replaceChildren(...songs.map(({ id, title, artist }) => el("li", {},
+    el("button", { type: "button", onclick: () => choose([{ example: id, name: title }]) }, title, el("span", {}, artist)))));
+}
+
+async function begin() {
+  listen();
+  const examples = showExamples();
+  const visit = JSON.parse(store.setting("visit", undefined, "sessionStorage") ?? "[]");
+  for (const result of await store.all()) {
+    if (!visit.includes(result.id)) earlier.push(result);
+    else {
+      const entry = { id: result.id, name: result.name, source: {}, state: "done", words: "", share: 0, result };
+      entry.row = row(entry, removeEntry);
+      entries.push(entry);
+      $("songs").querySelector("ul").append(entry.row);
+    }
+  }
+  $("kept").textContent = (await store.isKept()) ? "" : "This browser keeps nothing: results last as long as this page.";
+  showLists();
+  await show();
+  await examples;
+  setTimeout(() => Promise.all([loadModels(), loadPart("result")]).catch(() => null), 200);
+}
+
+begin();
