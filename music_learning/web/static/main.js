@@ -66,7 +66,7 @@ const isAtWork = ({ state }) => state === "ready" || state === "running";
 function update(entry, changes = {}) {
   Object.assign(entry, changes);
   entry.row.update();
-  if (isShown(entry) && isAtWork(entry)) $("view").firstChild?.update?.();
+  if (isShown(entry) || location.hash === "#/songs") $("view").firstChild?.update?.();
 }
 
 function chooseFiles(files) {
@@ -135,7 +135,6 @@ function finish(entry, result) {
     show();
     say(`${result.name}: ${moodOf(result)}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
   } else if (!entries.some(isAtWork)) say("All songs are heard.");
-  if (location.hash === "#/songs") show();
   showLists();
 }
 
@@ -211,24 +210,32 @@ function playerOf(entry) {
   return { note: "Only the numbers are kept. Choose the file again to hear it." };
 }
 
-/** All results, those of this visit first. */
-const results = () => [...entries.map(({ result }) => result), ...earlier].filter(Boolean);
+/** All songs, those of this visit first. */
+const songs = () => [...entries, ...earlier.map((result) => ({ id: result.id, name: result.name, words: "", result }))];
+const results = () => songs().map(({ result }) => result).filter(Boolean);
 const resultOf = async (id) => results().find((result) => result.id === id) ?? (await store.get(id));
 
 async function tableView() {
   const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
-  const shown = results(), models = await loadModels();
-  let chosen = [];
+  const models = await loadModels(), onOpen = (id) => go(songPlace(id)), drawing = el("section", { class: "card" });
+  let chosen = [], drawn = -1;
   const compare = el("button", { type: "button", disabled: true, onclick: () => go(`#/compare/${chosen.join("/")}`) }, "Compare two");
-  const table = renderTable(shown, { onOpen: (id) => go(songPlace(id)), onSelect: (ids) => {
+  const table = renderTable(songs(), { onOpen, onSelect: (ids) => {
     chosen = ids;
     compare.disabled = ids.length !== 2;
   } });
-  return el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
+  const article = el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
     el("p", { class: "buttons" }, compare,
-      el("button", { type: "button", onclick: () => download(toCsv(shown), "songs.csv", "text/csv") }, "Save as CSV")),
-    el("div", { class: "card wide", tabindex: 0, role: "region", "aria-label": "Table of all songs" }, table),
-    el("section", { class: "card" }, plane(shown, models?.charts, { onOpen: (id) => go(songPlace(id)), named: shown.length < 9 })));
+      el("button", { type: "button", onclick: () => download(toCsv(results()), "songs.csv", "text/csv") }, "Save as CSV")),
+    el("div", { class: "card wide", tabindex: 0, role: "region", "aria-label": "Table of all songs" }, table), drawing);
+  article.update = () => {
+    table.update(songs());
+    const shown = results();
+    if (shown.length !== drawn) drawing.replaceChildren(plane(shown, models?.charts, { onOpen, named: shown.length < 9 }));
+    drawn = shown.length;
+  };
+  article.update();
+  return article;
 }
 
 async function compareView(a, b) {
@@ -250,7 +257,8 @@ async function show(isNew = false) {
   let content = null;
   try {
     content = await makers[place]?.(...ids);
-  } catch {
+  } catch (error) {
+    console.error(error);
     content = message("This can't be shown", el("p", { class: "trouble", role: "alert" }, "The server can't be reached."),
       el("button", { type: "button", onclick: () => location.reload() }, "Try again"));
   }
