@@ -87,6 +87,15 @@ def decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
         raise AudioError(f"{losses.lost_s:.0f} of its {decoded_s + losses.lost_s:.0f} s can't be decoded")
 
 
+def length_s(path: Path) -> float | None:
+    """How long a recording is by its file's own word, in seconds, which may be wrong; None where it says nothing."""
+    try:
+        with _opened(path) as container:
+            return container.duration / av.time_base if container.duration else None
+    except (AudioError, OSError):
+        return None
+
+
 def checked_rate(rate_hz: int | None) -> int:
     if not _is_usable(rate_hz):
         raise AudioError(f"its sample rate is {rate_hz or 0} Hz; 1,000 to {MAX_RATE_HZ:,} Hz can be used")

@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.files import missing_file
@@ -61,11 +63,14 @@ class SavedSongs:
 
     def analyse(self, song: dict[str, str], predictor: Predictor, *, explain: bool = False) -> Analysis:
         """As `Predictor.predict`. Raises UserError where the song has no spectrogram."""
+        return predictor.analyse([self.window(song)], explain=explain)
+
+    def window(self, song: dict[str, str]) -> tuple[Tensor, float]:
+        """A song's spectrogram (n_rows, frames) and its length in seconds. Raises UserError where it has none."""
         if song["song_id"] not in self.spectrograms.rows:
             raise UserError(f"{self.paths.spectrograms} lacks song {song['song_id']}; run data_loading.py again")
         spectrogram = self.spectrograms.tensor(song["song_id"])
-        duration_s = spectrogram.shape[1] / self.spectrograms.config.frames_per_s
-        return predictor.analyse([(spectrogram, duration_s)], explain=explain)
+        return spectrogram, spectrogram.shape[1] / self.spectrograms.config.frames_per_s
 
 
 def title_of(song: dict[str, str]) -> str:

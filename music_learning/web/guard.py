@@ -1,105 +1,71 @@
-"""What an upload goes through: its size, the space that all take, who may name a file, and when it is deleted."""
+"""Who may ask, and what a browser may do with an answer."""
 
+import asyncio
+import ipaddress
 import re
-import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
-import gradio as gr
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s
-MAX_FOLDER_MB = 3000  # of all uploads together
-KEEP_S = 600  # uploads and downloads, on the disk
-SWEEP_S = 30
+MAX_REQUEST_S = 3600
 
-# The page loads nothing from elsewhere, and can send nothing there.
-CONTENT_POLICY = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self' ws: data: blob:; form-action 'self'; object-src 'none'"
-)
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+}
 
 
 class Guard:
-    """Turns away what would fill the disk, and requests that would have the server fetch an address for somebody.
+    """Turns away requests that a page of another site makes in somebody's browser; sends headers with every answer.
 
-    Gradio limits each file, but not all together; and it hands on files from other servers, which nobody needs here.
-    The page's own answers get headers with which a browser loads nothing from elsewhere.
+    A name of another site that leads to this machine (DNS rebinding) is none of this server's names.
     """
 
-    def __init__(self, app: ASGIApp, folder: Path) -> None:
-        self.app = app
-        self.folder = folder
+    def __init__(self, app: ASGIApp, names: set[str], *, any_address: bool) -> None:
+        """
+        Args:
+            app: what the others get to.
+            names: the server's, as requests have them in `Host`.
+            any_address: it may be called by any address as well, as all of this machine's networks reach it.
+        """
+        self.app, self.names, self.any_address = app, names, any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_policy(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"content-security-policy", CONTENT_POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
+                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = message | {"headers": [*message.get("headers", []), *own]}
             await send(message)
 
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        refusal = self.refusal(scope)
-        await (refusal or self.app)(scope, receive, send_with_policy)
+        reason = self.refusal(scope["method"], scope["headers"])
+        refusal = None if reason is None else JSONResponse({"error": reason}, 403)
+        async with asyncio.timeout(MAX_REQUEST_S):
+            await (refusal or self.app)(scope, receive, send_with_headers)
 
-    def refusal(self, scope: Scope) -> PlainTextResponse | None:
-        """The answer to a request that is turned away, or None."""
-        if scope["path"].endswith("/upload"):
-            length = dict(scope["headers"]).get(b"content-length", b"")
-            if not length.isdigit():
-                return PlainTextResponse("The upload must say how long it is.", 411)
-            if int(length) > 1.01 * MAX_FILE_MB * 1e6:
-                return PlainTextResponse(f"The file is larger than {MAX_FILE_MB} MB.", 413)
-            if int(length) + folder_bytes(self.folder) > MAX_FOLDER_MB * 1e6:
-                return PlainTextResponse("Too many songs are being analysed; try again in some minutes.", 503)
-        if re.search(r"/(file|proxy)=\s*[a-z+]+:/", scope["path"], re.IGNORECASE):
-            return PlainTextResponse("Only files of this page can be fetched.", 403)
+    def refusal(self, method: str, headers: list[tuple[bytes, bytes]]) -> str | None:
+        """Why a request is turned away, or None."""
+        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        host = found.get("host", "")
+        if not self.is_own(host):
+            return f"This server isn't called so; start it with --public-host and its name: {host[:100]!r}."
+        if method not in ("GET", "HEAD"):
+            origin = found.get("origin")
+            if origin is not None and origin.partition("://")[2].lower() != host.lower():
+                return "Only this server's own page may send songs."
+            if found.get("sec-fetch-site") == "cross-site":
+                return "Only this server's own page may send songs."
         return None
 
-
-def folder_bytes(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
+    def is_own(self, host: str) -> bool:
+        name = re.sub(r":\d*$", "", host.lower())
+        if name in self.names:
+            return True
         try:
-            total += path.stat().st_size
-        except FileNotFoundError:  # swept away in between
-            continue
-    return total
-
-
-def sweep(folder: Path, older_than_s: float) -> None:
-    """Delete what was last changed so long ago in a folder: files, and the folders that they leave empty."""
-    limit = time.time() - older_than_s
-    for path in sorted(folder.rglob("*"), reverse=True):  # a folder comes behind what is in it
-        try:
-            if path.stat().st_mtime < limit:
-                path.rmdir() if path.is_dir() else path.unlink()
-        except OSError:  # not empty, or gone already
-            continue
-
-
-def uploads_only(move: Callable[[str], Awaitable[str]], folder: Path) -> Callable[[str], Awaitable[str]]:
-    """Wrap the method with which a component takes a file, so that it takes nothing but uploads.
-
-    A program could name any file of the server, or an address for it to fetch.
-    """
-
-    async def move_upload(path: str) -> str:
-        if not Path(path).resolve().is_relative_to(folder.resolve()):
-            raise gr.Error("Upload the file first.")
-        return await move(path)
-
-    return move_upload
-
-
-def sweep_forever(folder: Path) -> None:
-    while True:
-        time.sleep(SWEEP_S)
-        sweep(folder, KEEP_S)
+            return self.any_address and bool(ipaddress.ip_address(name.strip("[]")))
+        except ValueError:
+            return False
