@@ -1,6 +1,7 @@
 """What the tests of the page do in its browser, in a person's words."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,15 @@ def downloaded(page: Page, click: Callable[[], None]) -> tuple[str, bytes]:
 def kept(page: Page) -> list[dict]:
     """What the page's browser keeps of the results, the latest first."""
     return json.loads(page.evaluate("import('/static/store.js').then(({all}) => all()).then(JSON.stringify)"))
+
+
+def compare_of(page: Page, *names: str) -> None:
+    """From the table, compare two songs: those of the names, or the first two."""
+    boxes = [page.get_by_role("checkbox", name=f"Compare {name}", exact=True) for name in names]
+    for box in boxes or [page.locator("#view table input").nth(n) for n in range(2)]:
+        box.check()
+    page.get_by_role("button", name=re.compile("^Compare")).click()
+    expect(page.locator("#view .comparison")).to_be_visible()
 
 
 def pressed(page: Page, key: str, until: str, most: int = 60) -> None:
