@@ -11,7 +11,7 @@ from conftest import start
 pytest.importorskip("fastapi", reason="the page's packages are missing: make page-test")
 pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
 
-from browser import RESULT, choose, downloaded, hear, heading, kept, pressed, row, shown
+from browser import RESULT, choose, downloaded, heading, hear, kept, pressed, row, shown
 from playwright.sync_api import expect
 
 from music_learning.columns import TARGETS

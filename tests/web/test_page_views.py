@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the page's packages are missing: make page-test")
 pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
 
-from browser import RESULT, choose, compare_of, downloaded, hear, heading, kept, shown
+from browser import RESULT, choose, compare_of, downloaded, heading, hear, kept, shown
 from conftest import chord, write_audio, write_with_ffmpeg
 from matplotlib.image import imread
 from playwright.sync_api import expect
