@@ -5,21 +5,18 @@ import { TARGETS, clock, day, download, el, fixed2, moodOf, percent } from "./do
 import * as store from "./store.js";
 
 // Places of the page, by the address: `#/song/<id>`, `#/songs` (table.js), `#/compare/<id>/<id>` (compare.js), or the start.
-// table.js: renderTable(entries, {onOpen(id), onSelect(ids)}), entries as below ({id, name, words, result or null}), newest
-//   first; its element may have update(entries), called when one of them changes. Heading, plane and buttons are here.
-// compare.js: renderCompare(a, b, models), two results.   share.js: sharePicture(result, models), called by result.js.
 
 const AT_ONCE = 2; // requests; further songs wait here, and the one chosen last goes first
 const $ = (id) => document.getElementById(id);
 const entries = []; // songs of this visit, the one chosen last first
 let earlier = []; // results of earlier visits, the latest first
 let ticket = 0; // of what is shown: whatever comes late for an earlier one isn't shown
-let table = null; // while it is shown
 let models = null;
 
 const loadModels = () => (models ??= getJson("models").catch(() => (models = null)));
 const loadPart = (name) => import(`./${name}.js`);
 const say = (words) => ($("spoken").textContent = words);
+const go = (place) => (location.hash = place);
 const songPlace = (id) => `#/song/${id}`;
 const isShown = (entry) => location.hash === songPlace(entry.id);
 
@@ -70,7 +67,6 @@ function update(entry, changes = {}) {
   Object.assign(entry, changes);
   entry.row.update();
   if (isShown(entry) && isAtWork(entry)) $("view").firstChild?.update?.();
-  table?.update?.(entries);
 }
 
 function chooseFiles(files) {
@@ -86,7 +82,7 @@ function choose(sources) {
     entries.unshift(entry);
     $("songs").querySelector("ul").prepend(entry.row);
   }
-  location.hash = songPlace(entries[0].id);
+  go(songPlace(entries[0].id));
   showLists();
   startNext();
 }
@@ -139,6 +135,7 @@ function finish(entry, result) {
     show();
     say(`${result.name}: ${moodOf(result)}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
   } else if (!entries.some(isAtWork)) say("All songs are heard.");
+  if (location.hash === "#/songs") show();
   showLists();
 }
 
@@ -199,10 +196,8 @@ async function songView(id) {
       !entry.isLasting && el("button", { type: "button", onclick: () => again(entry) }, "Try again"));
   const { renderResult, renderWaiting } = await loadPart("result");
   if (result) {
-    const others = [...entries.map(({ result }) => result), ...earlier].filter((other) => other && other.id !== id);
-    return renderResult(result, await loadModels(), { player: playerOf(entry), others, onCompare: (other) => {
-      location.hash = `#/compare/${id}/${other}`;
-    } });
+    const isComing = Boolean(entry?.job) && !result.explanation;
+    return renderResult(result, await loadModels(), { player: playerOf(entry), isComing });
   }
   if (entry) return renderWaiting(entry, { onCancel: () => removeEntry(entry), showProgress });
   return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded anew, " +
@@ -216,37 +211,34 @@ function playerOf(entry) {
   return { note: "Only the numbers are kept. Choose the file again to hear it." };
 }
 
+/** All results, those of this visit first. */
+const results = () => [...entries.map(({ result }) => result), ...earlier].filter(Boolean);
+const resultOf = async (id) => results().find((result) => result.id === id) ?? (await store.get(id));
+
 async function tableView() {
   const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
-  const shown = entries.length ? entries : earlier.map((result) => ({ id: result.id, name: result.name, words: "", result }));
-  const results = () => shown.map(({ result }) => result).filter(Boolean);
-  const charts = (await loadModels())?.charts, onOpen = (id) => (location.hash = songPlace(id));
-  const compare = el("button", { type: "button", disabled: true }, "Compare two of them");
+  const shown = results(), models = await loadModels();
   let chosen = [];
-  compare.addEventListener("click", () => (location.hash = `#/compare/${chosen.join("/")}`));
-  table = renderTable(shown, { onOpen, onSelect: (ids) => {
+  const compare = el("button", { type: "button", disabled: true, onclick: () => go(`#/compare/${chosen.join("/")}`) }, "Compare two");
+  const table = renderTable(shown, { onOpen: (id) => go(songPlace(id)), onSelect: (ids) => {
     chosen = ids;
     compare.disabled = ids.length !== 2;
   } });
-  const drawing = el("div", { class: "card" }), draw = () => drawing.replaceChildren(plane(results(), charts, { onOpen, named: results().length < 9 }));
-  const own = table.update;
-  table.update = (changed) => {
-    own?.(changed);
-    if (drawing.querySelectorAll("a").length !== results().length) draw();
-  };
-  draw();
   return el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
     el("p", { class: "buttons" }, compare,
-      el("button", { type: "button", onclick: () => download(toCsv(results()), "songs.csv", "text/csv") }, "Download as CSV")),
-    table, drawing);
+      el("button", { type: "button", onclick: () => download(toCsv(shown), "songs.csv", "text/csv") }, "Save as CSV")),
+    el("div", { class: "card wide", tabindex: 0, role: "region", "aria-label": "Table of all songs" }, table),
+    el("section", { class: "card" }, plane(shown, models?.charts, { onOpen: (id) => go(songPlace(id)), named: shown.length < 9 })));
 }
 
 async function compareView(a, b) {
-  const { renderCompare } = await loadPart("compare");
-  const results = await Promise.all([a, b].map(async (id) => entries.find((e) => e.id === id)?.result ?? store.get(id)));
-  if (!results.every(Boolean)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
-  return el("article", { class: "comparison" }, el("h2", { tabindex: -1 }, `${results[0].name} and ${results[1].name}`),
-    renderCompare(...results, await loadModels()));
+  const [first, second] = await Promise.all([a, b].map((id) => id && resultOf(id)));
+  if (!first || (b && !second)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
+  if (second) return (await loadPart("compare")).renderCompare(first, second, (await loadModels()) ?? {});
+  const others = results().filter(({ id }) => id !== a);
+  return message(`Compare ${first.name} with`, others.length ? el("ul", { class: "rows" }, others.map((other) => el("li", { class: "row" },
+    el("a", { href: `#/compare/${a}/${other.id}` }, el("b", {}, other.name), el("span", { class: "state" }, valuesOf(other))))))
+    : el("p", {}, "Choose a second song first; then come back to this one."));
 }
 
 /** Show what the address asks for. With `isNew` it was just asked for: its heading comes into view and has the focus. */
@@ -255,7 +247,6 @@ async function show(isNew = false) {
   const makers = { song: songView, songs: tableView, compare: compareView };
   document.body.dataset.place = place in makers ? place : "start";
   view.hidden = !(place in makers);
-  table = null;
   let content = null;
   try {
     content = await makers[place]?.(...ids);
