@@ -20,8 +20,7 @@ export function renderCompare(a, b, models) {
     el("b", {}, letter), " ", el("bdi", {}, title), tags?.artist && [", ", el("bdi", {}, tags.artist)], " ",
     el("span", { class: "quiet" }, day(analysed_at)));
   const legend = el("p", { class: "quiet" }, "A is drawn solid, B dashed; both from their beginnings.");
-  return el("article", { class: "comparison" },
-    el("h2", { tabindex: -1 }, "Two versions compared"),
+  return el("div", { class: "versions" },
     el("div", { class: "sides" }, name("A", a), name("B", b)),
     a.models !== b.models && el("p", { class: "warning", role: "note" },
       "Different models heard these two, which alone moves the values. Analyse both again to compare them."),

@@ -1,0 +1,95 @@
+"""A real browser for the page's tests, which are skipped where Chromium or Playwright is missing: `make page-test`."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import chord, write_audio, write_with_ffmpeg
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+DESKTOP = {"width": 1280, "height": 900}
+PATIENCE_MS = 60_000
+RATE_HZ = 16_000
+WATCH_CSP = "addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.blockedURI}`))"
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: make page-test")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is missing: make page-test")
+    heard = tmp_path_factory.mktemp("microphone") / "chord.wav"  # what the browser takes for a recording
+    write_audio(heard, chord(seconds=10, rate_hz=48_000), 48_000)
+    microphone = ("device-for-media-stream", "ui-for-media-stream", f"file-for-fake-audio-capture={heard}")
+    flags = [*FLAGS, *(f"--use-fake-{flag}" for flag in microphone[:2]), f"--use-{microphone[2]}"]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, address) -> Iterator[Callable]:
+    """A function that opens the page in a browser of its own, and what comes of it in the end: no error, no request out.
+
+    Its page has `requested`, the addresses of all requests so far; `errors` are emptied by who expects some.
+    """
+    contexts, pages = [], []
+
+    def follow(page):
+        page.set_default_timeout(PATIENCE_MS)
+        page.requested, page.errors = [], []
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda line: page.errors.append(line.text) if line.type == "error" else None)
+        page.add_init_script(WATCH_CSP)
+        pages.append(page)
+
+    def open_it(path="/", *, viewport=DESKTOP, script="", **options):
+        contexts.append(browser.new_context(viewport=viewport, accept_downloads=True, **options))
+        contexts[-1].on("page", follow)
+        page = contexts[-1].new_page()
+        if script:
+            page.add_init_script(script)
+        page.goto(address + path)
+        return page
+
+    yield open_it
+    errors = [error for page in pages for error in page.errors]
+    requested = [url for page in pages for url in page.requested]
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in requested if not url.startswith((f"{address}/", "data:", "blob:"))] == []
+
+
+def music(seconds: float) -> np.ndarray:
+    """Chords that swell and fade with some noise, half a minute soft and half a minute loud. (samples,)"""
+    samples = chord(seconds=seconds, rate_hz=RATE_HZ)
+    samples += 0.01 * np.random.default_rng(0).standard_normal(len(samples))
+    return samples * np.where(np.arange(len(samples)) // (30 * RATE_HZ) % 2, 1, 0.3)
+
+
+@pytest.fixture(scope="session")
+def half_minute(tmp_path_factory) -> Path:
+    """A song of 30 seconds whose name is no HTML, JavaScript or template."""
+    path = tmp_path_factory.mktemp("song") / "My Song &amp; ${1+1} {{1+1}} <b>x.mp3"
+    return write_audio(path, music(30), RATE_HZ)
+
+
+@pytest.fixture(scope="session")
+def five_minutes(tmp_path_factory) -> Path:
+    """A song of 5 minutes with tags."""
+    tags = {"title": "Five <i>Minutes</i>", "artist": "أغنية الصباح", "album": "An Album", "date": "1999"}
+    path = tmp_path_factory.mktemp("song") / "track 05.mp3"
+    return write_with_ffmpeg(path, music(300), RATE_HZ, codec="libmp3lame", tags=tags)
+
+
+@pytest.fixture(scope="session")
+def hour(tmp_path_factory) -> Path:
+    """A recording that is still heard while something else is done."""
+    path = tmp_path_factory.mktemp("song") / "An Hour.flac"
+    return write_audio(path, np.tile(music(60), 60), RATE_HZ)

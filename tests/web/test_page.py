@@ -1,0 +1,340 @@
+"""What people do on the page, in a real browser. Skipped where Chromium or Playwright is missing: `make page-test`."""
+
+import json
+import re
+import time
+from urllib.request import urlopen
+
+import pytest
+from conftest import start
+
+pytest.importorskip("fastapi", reason="the page's packages are missing: make page-test")
+pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
+
+from browser import RESULT, choose, downloaded, heading, hear, kept, pressed, row, shown
+from playwright.sync_api import expect
+
+from music_learning.columns import TARGETS
+
+FIVE = "Five <i>Minutes</i>"
+HALF = "My Song &amp; ${1+1} {{1+1}} <b>x"
+
+
+def analysing(address) -> int:
+    with urlopen(f"{address}/api/health") as answer:
+        return json.load(answer)["analysing"]
+
+
+# --- a result ---
+
+
+def test_a_song_is_shown_with_all_that_is_known_of_it(visit, half_minute, five_minutes):
+    page = visit()
+    for path, name, length in ((half_minute, HALF, "0:30"), (five_minutes, FIVE, "5:00")):
+        hear(page, path, name)
+        result = page.locator(RESULT)
+        for target in TARGETS:
+            expect(result.locator(f".value.{target} .number")).to_have_text(re.compile(r"^[01]\.\d\d$"))
+        expect(result).to_contain_text(length)
+        expect(result).to_contain_text(re.compile(r"(almost surely|probably|perhaps) (happy|tense|calm|sad)", re.I))
+        expect(result).to_contain_text(re.compile(r"\d+ bpm"))
+        expect(result).to_contain_text(re.compile(r"[A-G](♯/[A-G]♭)? (major|minor)"))
+        expect(result).to_contain_text(re.compile(r"[-−]\d+(\.\d)? dB"))
+        assert result.locator(".timeline path.line").count() == 3
+        assert result.locator(".plane circle.here").count() == 1
+        assert result.locator(".plane path.region").count() == 2
+        expect(result).to_contain_text(re.compile(r"Title \d+"))
+        expect(page).to_have_title(re.compile(re.escape(name)))
+    expect(page.locator(RESULT)).to_contain_text("أغنية الصباح")  # the artist, from the tags
+
+
+def test_names_stay_text(visit, half_minute, five_minutes):
+    """No name becomes markup or is computed, in a result, a row, the table, the plane or the comparison."""
+    page = visit()
+    hear(page, half_minute, HALF)
+    hear(page, five_minutes, FIVE)
+    ids = [result["id"] for result in kept(page)]
+    for place in (f"song/{ids[0]}", f"song/{ids[1]}", "songs", f"compare/{ids[0]}/{ids[1]}"):
+        page.evaluate("(place) => location.hash = `#/${place}`", place)
+        expect(page.locator("#view")).to_contain_text("Minutes</i>" if place.endswith(ids[0]) else "${1+1}")
+        assert page.locator("main b b, main a i:not(:empty), h2 i, h2 b, td i, td b").count() == 0
+
+
+def test_why_is_in_musicians_words(visit, half_minute):
+    page = visit()
+    hear(page, half_minute, HALF)
+    why = page.locator(RESULT).locator("section", has_text="Why")
+    expect(why).to_contain_text(re.compile(r"(energ|danc|dark|bright|positive|bass|treble|voice|middle)", re.I))
+    assert not re.search(r"kHz|Hz", why.inner_text())
+
+
+def test_markets_say_how_sure_they_are(visit, half_minute):
+    page = visit()
+    hear(page, half_minute, HALF)
+    result = page.locator(RESULT)
+    expect(result).to_contain_text(re.compile(r"than \d+\s%"))
+    expect(result).to_contain_text(re.compile(r"\d+ countries"))
+
+
+def test_an_example_is_one_click_and_says_that_it_has_no_sound(visit):
+    page = visit()
+    page.locator("#examples button").first.click()
+    shown_name = re.compile(r"Title \d+")
+    expect(heading(page)).to_have_text(shown_name)
+    expect(page.locator(RESULT)).to_be_visible()
+    assert page.locator(RESULT).get_by_text(re.compile("Spotify says")).count() == 3
+    assert page.locator(RESULT).locator("audio").count() == 0
+    expect(page.locator(RESULT)).to_contain_text("No sound is kept of the examples.")
+
+
+def test_recording(visit):
+    page = visit(permissions=["microphone"])
+    record = page.locator("#record")
+    record.click()
+    expect(record).to_have_text(re.compile("Stop 0:05"), timeout=15_000)
+    record.click()
+    expect(heading(page)).to_have_text(re.compile("Recording"))
+    expect(page.locator(RESULT)).to_be_visible()
+    expect(record).to_have_text("Record")
+    assert kept(page)[0]["duration_s"] == pytest.approx(5, abs=1.5)
+
+
+def test_the_players_place_moves_over_the_timeline(visit, half_minute):
+    page = visit()
+    hear(page, half_minute, HALF)
+    page.evaluate("document.querySelector('audio').muted = true")
+    plot = page.locator(f"{RESULT} [role=slider]")
+    before = float(page.locator(f"{RESULT} .cursor").get_attribute("x1"))
+    page.evaluate("document.querySelector('audio').play()")
+    page.wait_for_function("(x) => document.querySelector('.cursor').getAttribute('x1') > x", arg=before)
+    box = plot.bounding_box()
+    plot.click(position={"x": box["width"] * 0.75, "y": 20})
+    place = page.evaluate("document.querySelector('audio').currentTime")
+    assert place == pytest.approx(0.75 * 30, abs=1.5)
+    expect(plot).to_have_attribute("aria-valuetext", re.compile(r"0:2\d of 0:30"))
+    plot.press("Home")
+    assert page.evaluate("document.querySelector('audio').currentTime") < 3
+
+
+# --- several ---
+
+
+def test_the_song_chosen_last_is_the_one_shown(visit, half_minute, hour):
+    page = visit()
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text(re.compile("Heard|Hearing"))
+    choose(page, half_minute)
+    shown(page, HALF)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text("0.", timeout=60_000)
+    shown(page, HALF)
+    assert page.locator(f"{RESULT} .value.energy .number").inner_text() in row(page, HALF).inner_text()
+    row(page, "An Hour").locator("a").click()
+    shown(page, "An Hour")
+
+
+def test_x_stops_the_work(visit, hour, address):
+    page = visit()
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
+    assert analysing(address) == 1
+    page.get_by_role("button", name="Cancel An Hour").click()
+    expect(row(page, "An Hour")).to_contain_text("Stopped")
+    deadline = time.monotonic() + 2
+    while analysing(address) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert analysing(address) == 0
+    assert kept(page) == []
+
+
+def test_leaving_the_page_stops_the_work(visit, hour, address):
+    page = visit()
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
+    page.goto("about:blank")
+    deadline = time.monotonic() + 2
+    while analysing(address) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert analysing(address) == 0
+
+
+def test_back_and_forward(visit, half_minute, five_minutes):
+    page = visit()
+    hear(page, half_minute, HALF)
+    hear(page, five_minutes, FIVE)
+    page.go_back()
+    shown(page, HALF)
+    page.go_forward()
+    shown(page, FIVE)
+    page.go_back()
+    page.go_back()
+    expect(page.locator(RESULT)).to_have_count(0)
+    expect(page.locator("#choose")).to_be_visible()
+
+
+def test_refresh_keeps_the_result(visit, half_minute):
+    page = visit()
+    hear(page, half_minute, HALF)
+    values = page.locator(f"{RESULT} .number").all_inner_texts()
+    page.reload()
+    shown(page, HALF)
+    assert page.locator(f"{RESULT} .number").all_inner_texts() == values
+    expect(page.locator(RESULT)).to_contain_text("Choose the file again to hear it.")
+
+
+def test_two_tabs_each_show_their_own_song(visit, half_minute, five_minutes):
+    one = visit()
+    other = one.context.new_page()
+    other.goto(one.url)
+    choose(one, five_minutes)
+    choose(other, half_minute)
+    shown(one, FIVE)
+    shown(other, HALF)
+    assert {result["name"] for result in kept(one)} == {FIVE, HALF}
+
+
+def test_history_stays_can_be_opened_removed_and_cleared(visit, half_minute, five_minutes):
+    page = visit()
+    hear(page, half_minute, HALF)
+    hear(page, five_minutes, FIVE)
+    later = page.context.new_page()
+    later.goto(page.url.split("#")[0])
+    rows = later.locator("#earlier li.row")
+    expect(rows).to_have_count(2)
+    rows.filter(has_text=HALF).locator("a").click()
+    shown(later, HALF)
+    rows.filter(has_text=FIVE).get_by_role("button").click()
+    expect(rows).to_have_count(1)
+    assert [result["name"] for result in kept(later)] == [HALF]
+    later.on("dialog", lambda dialog: dialog.accept())
+    later.locator("#clear").click()
+    expect(later.locator("#earlier")).to_be_hidden()
+    assert kept(later) == []
+
+
+# --- what goes wrong ---
+
+
+def test_no_song_is_a_sentence(visit, tmp_path, half_minute):
+    page = visit()
+    (tmp_path / "notes.txt").write_text("no audio at all\n" * 100)
+    (tmp_path / "empty.mp3").touch()
+    for name in ("notes.txt", "empty.mp3"):
+        choose(page, tmp_path / name)
+        expect(page.locator("#view [role=alert]")).to_contain_text("This can't be used: ")
+        expect(heading(page)).to_have_text(name.split(".")[0])
+    hear(page, half_minute, HALF)
+    assert [error for error in page.errors if "Failed to load resource" not in error] == []
+    page.errors.clear()
+
+
+def test_too_large_a_file_is_a_sentence_before_it_is_sent(visit, tmp_path):
+    page = visit()
+    with open(tmp_path / "large.wav", "wb") as file:
+        file.truncate(310_000_000)
+    choose(page, tmp_path / "large.wav")
+    expect(page.locator("#view [role=alert]")).to_contain_text("310 MB")
+    assert not any("api/analyses" in url for url in page.requested)
+
+
+def test_a_server_that_is_gone_is_a_sentence(visit, half_minute, trained, loaded):
+    with start("app.py", "--models", trained, "--data", loaded, "--port", 0) as process:
+        address = re.search(r"http://\S+", process.stdout.readline())[0]
+        page = visit("/api/health")
+        page.goto(address)
+        hear(page, half_minute, HALF)
+        process.terminate()
+        process.wait(timeout=60)
+    choose(page, half_minute)
+    expect(page.locator("#view [role=alert]")).to_contain_text("The server can't be reached")
+    page.go_back()
+    shown(page, HALF)  # what was there stays
+    page.errors.clear()
+    page.requested.clear()
+
+
+# --- for everybody ---
+
+
+def test_live_region_speaks_progress_and_result(visit, five_minutes):
+    page = visit()
+    page.evaluate("""() => {
+        const spoken = document.querySelector("[aria-live]");
+        window.said = [];
+        new MutationObserver(() => said.push(spoken.textContent)).observe(spoken, {childList: true, characterData: true});
+    }""")
+    hear(page, five_minutes, FIVE)
+    page.wait_for_function("said.some((words) => words.includes('valence'))")
+    said = page.evaluate("said")
+    assert 2 <= len(said) <= 8
+    assert said[-1].startswith(FIVE)
+    assert all(f"{target} 0." in said[-1] for target in TARGETS)
+
+
+def test_keyboard_alone(visit):
+    page = visit()
+    page.locator("#examples button").first.wait_for()
+    pressed(page, "Tab", "#pick")
+    with page.expect_file_chooser():
+        page.keyboard.press("Enter")
+    pressed(page, "Tab", "#examples button")
+    page.keyboard.press("Enter")
+    expect(page.locator(RESULT)).to_be_visible()
+    expect(heading(page)).to_be_focused()
+    pressed(page, "Tab", "#view button, #view a, #view [role=slider]")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+
+
+def test_nothing_moves_for_those_who_want_it_so(visit, half_minute, hour):
+    page = visit(reduced_motion="reduce")
+    moving = "document.getAnimations().filter(({playState}) => playState === 'running').length"
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text(re.compile("Hear"))
+    assert page.evaluate(moving) == 0
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+    hear(page, half_minute, HALF)
+    assert page.evaluate(moving) == 0
+
+
+def test_print_has_the_result_alone(visit, half_minute):
+    page = visit()
+    hear(page, half_minute, HALF)
+    page.emulate_media(media="print")
+    expect(page.locator(f"{RESULT} .number").first).to_be_visible()
+    for other in ("#choose", "#songs", "#examples", "#earlier", "audio", "#view button >> nth=0"):
+        expect(page.locator(other).first).to_be_hidden()
+
+
+# --- what it loads ---
+
+
+def test_usable_after_eight_requests_none_of_them_elsewhere(visit, address):
+    page = visit()
+    page.locator("#examples button").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    needed = page.evaluate("""performance.getEntriesByType('resource').filter(({startTime}) =>
+        startTime < performance.getEntriesByName('usable')[0]?.startTime ?? Infinity).length""")
+    print(len(page.requested), needed, page.requested)
+    assert all(url.startswith((f"{address}/", "data:")) for url in page.requested)
+    at_once = [url for url in page.requested if not re.search(r"result\.js|drawings\.js|api/models|data:", url)]
+    assert len(at_once) <= 8
+
+
+def test_head_says_what_the_page_is(visit):
+    page = visit()
+    assert page.title()
+    for selector in ("link[rel=icon]", "meta[property='og:title']", "meta[property='og:description']"):
+        assert page.locator(selector).count() == 1
+    assert page.locator("html[lang=en]").count() == 1
+
+
+def test_json_of_a_result(visit, half_minute):
+    page = visit()
+    hear(page, half_minute, HALF)
+    button = page.locator(RESULT).get_by_role("button", name=re.compile("JSON|numbers", re.I))
+    name, content = downloaded(page, button.click)
+    result = json.loads(content)
+    assert name.endswith(".json") and result["schema"] == 1
+    assert result["duration_s"] == pytest.approx(30, abs=0.2)
+    assert result["name"] == HALF
+    assert all(f"{result[target]:.2f}" in page.locator(RESULT).inner_text() for target in TARGETS)
