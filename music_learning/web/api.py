@@ -87,7 +87,8 @@ def facts(predictor: Predictor) -> dict:
 
 
 def make_app(the_desk: Desk) -> FastAPI:
-    app = FastAPI(title="Music-Learning", version=__version__, docs_url=None, redoc_url=None)
+    off = dict.fromkeys(("auto_configure", "tracing", "metrics", "logs"), False)  # environment variables could turn it on
+    app = FastAPI(title="Music-Learning", version=__version__, docs_url=None, redoc_url=None, telemetry=off)
     app.state.desk = the_desk
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
