@@ -305,7 +305,7 @@ class Predictor:
 
     @cached_property
     def version(self) -> str:
-        """What all of an analysis follows from, but the recording: the program, the models, the charts and the index."""
+        """What an analysis follows from, but the recording: the program, the models, the charts and the index."""
         index = hashlib.sha256((self.models_version + self.charts.sha256 + _state_of(self.index)).encode())
         return f"{__version__}-{index.hexdigest()[:12]}"
 
