@@ -18,7 +18,7 @@ from torchaudio.functional import loudness
 
 from music_learning.audio import AudioPipeline
 from music_learning.columns import PREDICTED
-from music_learning.evaluation.audio_features import N_FOLDS, artist_folds, rank_intervals, ranks_by_others
+from music_learning.evaluation.audio_features import N_FOLDS, measured_by_others, rank_intervals, ranks_by_others
 from music_learning.features.config import FeatureConfig
 from music_learning.features.loudness import integrated_loudness
 from music_learning.features.measurement import Measurement
@@ -28,22 +28,9 @@ from music_learning.training.audio_features import fit_audio_features, measure_s
 from music_learning.training.kernel import features_of
 
 TOLERANCE = 0.04  # of a tempo, as is usual (Gouyon et al., 2006)
-FEATURES = ["key", "loudness", "mode", "tempo", "time_signature"]
 OCTAVES = (1, 2, 1 / 2, 3, 1 / 3)
 N_DRAWS = 3  # one draw of the folds moves the share of right keys by .02
 N_TIMED, N_COMPARED = 50, 100
-
-
-def predicted_by_others(
-    measured: list[Measurement], songs: pd.DataFrame, config: FeatureConfig, *, seed: int
-) -> pd.DataFrame:
-    """FEATURES of each song, by weights fitted to songs by other artists; the seed draws the folds."""
-    rows = pd.DataFrame(index=songs.index, columns=FEATURES, dtype=float)
-    for others, held_out in artist_folds(songs["group"], seed=seed):
-        model = fit_audio_features([measured[k] for k in others], songs.iloc[others], config)
-        for k in held_out:
-            rows.iloc[k] = pd.Series(model.features(measured[k], config)).astype(float)
-    return rows
 
 
 def report(name: str, predicted: pd.DataFrame, songs: pd.DataFrame) -> None:
@@ -105,7 +92,7 @@ def main() -> None:
     corpus = read_corpus(DataPaths(data))
     config, songs = FeatureConfig(corpus.spectrograms.config), corpus.without_extra
     measured = measure_songs(corpus.spectrograms, songs.index, config)
-    drawn = [predicted_by_others(measured, songs, config, seed=seed) for seed in range(N_DRAWS)]
+    drawn = [measured_by_others(measured, songs, config, seed=seed) for seed in range(N_DRAWS)]
     report(f"{N_FOLDS} folds, drawn {N_DRAWS} times", pd.concat(drawn), pd.concat([songs] * N_DRAWS))
     report_predicted(corpus, config)
     known = songs[songs["split"] != "test"]

@@ -39,7 +39,8 @@ PREDICTION_COLUMNS = (
     *(f"{target}_percentile" for target in TARGETS),
     *(name for name in AUDIO_FEATURES if name not in TARGETS),
     *(f"{name}_{end}" for name in PREDICTED for end in ("low", "high")),
-    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
+    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "markets"),
+    "timeline",
     *TAGS,
     *("bytes", "modified", "sha256", "model"),
 )

@@ -108,3 +108,25 @@ class ModelPaths:
     @property
     def previous(self) -> Path:
         return self.root / "previous"
+
+
+@dataclass(frozen=True)
+class ChartPaths:
+    """Where the numbers of the chart songs lie."""
+
+    root: Path
+
+    @property
+    def songs(self) -> Path:
+        return self.root / "charts.csv"
+
+    @property
+    def countries(self) -> Path:
+        return self.root / "countries.csv"
+
+    @property
+    def markets(self) -> Path:
+        return self.root / "markets.json"
+
+
+CHARTS = ChartPaths(Path(__file__).parent / "predict")  # of the package

@@ -16,6 +16,7 @@ from music_learning.library.rows import AudioFile, Listener
 from music_learning.library.tables import CSV, Stream, Table, json_format
 from music_learning.paths import RELEASED_MODELS, DataPaths
 from music_learning.predict.analysis import Analysis
+from music_learning.predict.markets import Charts
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of, title_of
 
@@ -26,22 +27,20 @@ STREAM = "-"  # standard input among the files, standard output as a table
 class Picture(Output):
     """The picture of a single file."""
 
-    def __init__(self, path: Path, songs: list[dict[str, str]], *, announced: bool) -> None:
-        self.path, self.songs, self.announced = path, songs, announced
+    def __init__(self, path: Path, charts: Charts, *, announced: bool) -> None:
+        self.path, self.charts, self.announced = path, charts, announced
 
     def append(self, row: dict, analysis: Analysis | None) -> None:
         if analysis is not None:
-            draw(analysis, self.songs, title=Path(row["file"]).stem, path=self.path)
+            draw(analysis, self.charts, title=Path(row["file"]).stem, path=self.path)
             if self.announced:
                 print(f"picture: {printable(str(self.path))}", flush=True)
 
 
-def draw(
-    analysis: Analysis, songs: list[dict[str, str]], *, title: str, path: Path, true: dict[str, float] | None = None
-) -> None:
+def draw(analysis: Analysis, charts: Charts, *, title: str, path: Path, true: dict[str, float] | None = None) -> None:
     from music_learning.plots.analysis import draw_analysis  # a fifth of a second, which a folder has no use for
 
-    draw_analysis(analysis, songs, title=title, path=path, true=true)
+    draw_analysis(analysis, charts, title=title, path=path, true=true)
 
 
 def open_tables(arguments: argparse.Namespace, stack: ExitStack) -> tuple[list[Table | Stream], int]:
@@ -92,7 +91,7 @@ def run_files(arguments: argparse.Namespace) -> int:
         if arguments.prints:
             outputs.append(Telling(files[0], predictor) if alone else Terminal(files, only_new=bool(outputs)))
         if picture is not None:
-            outputs.append(Picture(picture, predictor.training_songs.songs, announced=arguments.prints))
+            outputs.append(Picture(picture, predictor.charts, announced=arguments.prints))
         listener = Listener(predictor, explain=arguments.explain)
         shown = not (alone or arguments.quiet)
         outcome = hear(files, listener, outputs, bar=shown)
@@ -114,8 +113,7 @@ def run_saved_song(arguments: argparse.Namespace) -> int:
         print(told(analysis, predictor, title=title_of(song), true=labels_of(song)), flush=True)
     picture, n_refused = open_picture(arguments)
     if picture is not None:
-        songs = predictor.training_songs.songs
-        draw(analysis, songs, title=title_of(song), path=picture, true=labels_of(song))
+        draw(analysis, predictor.charts, title=title_of(song), path=picture, true=labels_of(song))
         if arguments.prints:
             print(f"picture: {printable(str(picture))}")
     return n_refused

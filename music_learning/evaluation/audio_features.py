@@ -13,6 +13,7 @@ from music_learning.columns import PREDICTED
 from music_learning.errors import UserError
 from music_learning.evaluation.conformal import fit_interval, measure_interval
 from music_learning.features.config import FeatureConfig
+from music_learning.features.measurement import Measurement
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.songs.corpus import Corpus
 from music_learning.training.audio_features import LEAST_SONGS, fit_audio_features, measure_songs
@@ -20,6 +21,12 @@ from music_learning.training.kernel import features_of
 from music_learning.training.predicted_features import fit_predicted_features, ranks_of
 
 N_FOLDS = 5
+MEASURED = ("key", "loudness", "mode", "tempo", "time_signature")
+LABELS = {
+    **{name: name for name in PREDICTED},
+    "loudness": "loudness_db",
+    "tempo": "tempo_bpm",
+}  # as songs.csv has them
 
 
 def fit_all(corpus: Corpus, config: FeatureConfig) -> AudioFeatureModel:
@@ -43,6 +50,32 @@ def fit_all(corpus: Corpus, config: FeatureConfig) -> AudioFeatureModel:
 def artist_folds(groups: pd.Series, *, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each fold the places of the other songs and of its own; no group of artists is in two folds."""
     return GroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(groups, groups=groups)
+
+
+def measured_by_others(
+    measured: list[Measurement], songs: pd.DataFrame, config: FeatureConfig, *, seed: int = 0
+) -> pd.DataFrame:
+    """MEASURED of each song, by weights fitted to songs by other artists; the seed draws the folds."""
+    rows = pd.DataFrame(index=songs.index, columns=MEASURED, dtype=float)
+    for others, held_out in artist_folds(songs["group"], seed=seed):
+        model = fit_audio_features([measured[k] for k in others], songs.iloc[others], config)
+        for k in held_out:
+            rows.iloc[k] = pd.Series(model.features(measured[k], config)).astype(float)
+    return rows
+
+
+def predicted_by_others(corpus: Corpus, config: FeatureConfig) -> pd.DataFrame:
+    """What models that were fitted to other artists' songs say of each song, all but the extra ones.
+
+    Returns:
+        By song_id, for each name of LABELS the columns `<name>_true`, which is Spotify's, and `<name>`.
+    """
+    songs = corpus.without_extra.dropna(subset=[*PREDICTED])
+    ranks, _ = ranks_by_others(features_of(corpus.spectrograms, songs.index, config), songs, config)
+    predicted = measured_by_others(measure_songs(corpus.spectrograms, songs.index, config), songs, config)
+    predicted = predicted.assign(**{name: ranks[f"{name}_value"] for name in PREDICTED})
+    columns = {f"{name}_true": songs[label] for name, label in LABELS.items()} | {n: predicted[n] for n in LABELS}
+    return pd.DataFrame(columns).astype("float64").round(6)
 
 
 @torch.no_grad()

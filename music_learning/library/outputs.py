@@ -9,10 +9,12 @@ from music_learning.columns import TARGETS
 from music_learning.errors import printable
 from music_learning.library.rows import AudioFile
 from music_learning.predict.analysis import Analysis
+from music_learning.predict.markets import Charts, Market
 from music_learning.predict.predictor import Predictor
 
 STANDARD_OUTPUT = "standard output"
 MAX_NAME_WIDTH = 60
+N_TOLD_MARKETS = 5
 KEYS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -93,9 +95,16 @@ def measured(features: dict[str, float | int | None]) -> str:
     return ", ".join(parts)
 
 
+def told_markets(markets: Sequence[Market], charts: Charts) -> str:
+    """The countries in words, and how far to trust them."""
+    top = len(markets)
+    share, guess = (f"in {100 * part:.0f} % of cases" for part in (charts.share(top), charts.guess(top)))
+    names = ", ".join(market.name for market in markets)
+    return f"{names} (a hint: a song's own country is among the first {top} {share}, by guessing {guess})"
+
+
 def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str, float] | None = None) -> str:
     """All that can be said of one recording, on several lines; `true` has Spotify's values where they are known."""
-    n_songs = len(predictor.training_songs.songs)
     lines = [title, f"{'':14}{'predicted':>10}" + (f"{'Spotify':>10}{'error':>10}" if true else "")]
     for target in TARGETS:
         value, line = analysis.values[target], ""
@@ -104,7 +113,7 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
             line += f"{true[target]:10.2f}{error:+10.2f}"
         if target in analysis.intervals:
             line += "   {:.2f} to {:.2f} in 9 of 10 songs,".format(*analysis.intervals[target])
-        percentile = f"higher than {analysis.percentiles[target]:.0f} % of {n_songs:,} songs"
+        percentile = f"higher than {analysis.percentiles[target]:.0f} % of {predictor.charts.n_songs:,} chart songs"
         lines.append(f"{target:14}{value:10.2f}{line}   {percentile}")
     if heard := measured(analysis.audio_features()):
         lines.append(f"heard: {heard}")
@@ -113,6 +122,8 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
         lines += [f"  {song.name} ({song.closeness})", *([f"    {song.path}"] if song.path else ())]
     if analysis.similar_artists:
         lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
+    if analysis.markets:
+        lines.append("charts like it: " + told_markets(analysis.markets[:N_TOLD_MARKETS], predictor.charts))
     if analysis.explanation is not None:
         several_windows = analysis.duration_s > predictor.pipeline.config.clip_s
         lines.append("what raised and lowered the values" + (" of its window:" if several_windows else ":"))

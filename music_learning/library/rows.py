@@ -118,5 +118,6 @@ def csv_row(row: dict) -> dict:
         "warnings": " ".join(row["warnings"]),
         "similar_songs": "; ".join(map(title_of, row["similar_songs"])),
         "similar_artists": "; ".join(artist["artist"] for artist in row["similar_artists"]),
+        "markets": "; ".join(market["name"] for market in row["markets"]),
         "timeline": json.dumps(row["timeline"]),
     }

@@ -3,7 +3,7 @@
 from music_learning.columns import PREDICTION_COLUMNS, TAGS, TARGETS
 
 # Of a row of a table, what a library leaves out: what follows from the whole library, and what is longest.
-_LEFT_OUT = ("similar_songs", "similar_artists", "timeline")
+_LEFT_OUT = ("similar_songs", "similar_artists", "markets", "timeline")
 _TEXTS = (*TAGS, "file", "error", "mood", "moods", "warnings", "modified", "sha256", "model", "heard", "missing")
 _WHOLE_NUMBERS = ("bytes", "key", "mode", "time_signature", "duration_ms")
 _FIRST = ("file", *TAGS, "duration_s", *TARGETS, "tempo", "key", "mode", "loudness")  # the quickest to read, too

@@ -21,6 +21,7 @@ from music_learning.plots.style import (
     shorten_to_fit,
 )
 from music_learning.predict.analysis import MAX_COLUMNS, Analysis, even_edges, hertz
+from music_learning.predict.markets import Charts
 from music_learning.predict.mood import MIDDLE, MOODS
 
 LEGEND = """Each cell was masked in turn, with the mean level
@@ -34,7 +35,7 @@ BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1
 
 def draw_analysis(
     analysis: Analysis,
-    training_songs: list[dict[str, str]],
+    charts: Charts,
     *,
     title: str,
     path: Path,
@@ -43,7 +44,7 @@ def draw_analysis(
     """Draw an analysis as PNG.
 
     Args:
-        training_songs: rows with their energy and valence, the dots of the mood plane.
+        charts: its songs are the dots of the mood plane.
         title: of the recording.
         true: Spotify's values, where they are known.
     """
@@ -62,7 +63,7 @@ def draw_analysis(
         _draw_spectrogram(figure.add_subplot(left[0]), analysis)
     _draw_timeline(figure.add_subplot(left[rows - 1]), analysis)
     _draw_values(figure.add_subplot(right[0]), analysis, true or {})
-    _draw_plane(figure.add_subplot(right[1]), analysis, training_songs)
+    _draw_plane(figure.add_subplot(right[1]), analysis, charts)
     _draw_similar(figure.add_subplot(right[2]), analysis)
     heading = figure.suptitle("", fontsize=14, weight="bold", parse_math=False)
     shorten_to_fit(heading, title, 0.96 * figure.bbox.width, end=f": {analysis.mood}")
@@ -170,9 +171,8 @@ def _draw_values(axes: Axes, analysis: Analysis, true: dict[str, float]) -> None
     _clean(axes)
 
 
-def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, str]]) -> None:
-    valence, energy = ([float(song[target]) for song in training_songs] for target in ("valence", "energy"))
-    axes.scatter(valence, energy, s=7, color="#999999", alpha=0.45, linewidths=0)
+def _draw_plane(axes: Axes, analysis: Analysis, charts: Charts) -> None:
+    axes.scatter(charts.values["valence"], charts.values["energy"], s=7, color="#999999", alpha=0.45, linewidths=0)
     axes.axhline(MIDDLE, color="#bbbbbb", linewidth=0.8)
     axes.axvline(MIDDLE, color="#bbbbbb", linewidth=0.8)
     mood = analysis.mood
@@ -192,7 +192,7 @@ def _draw_plane(axes: Axes, analysis: Analysis, training_songs: list[dict[str, s
     point = analysis.values["valence"], analysis.values["energy"]
     axes.scatter(*point, s=70, color=HIGHLIGHT, edgecolor="white", linewidth=1.5, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="valence", ylabel="energy")
-    axes.set_title(f"mood, among {len(training_songs):,} songs", pad=18 if mood.has_intervals else None)
+    axes.set_title(f"mood, among {charts.n_songs:,} chart songs", pad=18 if mood.has_intervals else None)
     _clean(axes)
 
 

@@ -1,6 +1,5 @@
 """What is predicted of one recording: its values, their timeline, a mood in words, similar songs and warnings."""
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from music_learning.columns import AUDIO_FEATURES, TARGETS
+from music_learning.predict.markets import Market
 from music_learning.predict.mood import Mood
 from music_learning.predict.similarity import SimilarArtist, SimilarSong
 
@@ -105,7 +105,7 @@ class Analysis:
     duration_s: float
     values: dict[str, float]  # in [0, 1]
     intervals: dict[str, tuple[float, float]]  # holds Spotify's value for 9 of 10 songs; empty if the model lacks it
-    percentiles: dict[str, float]  # % of the training songs that have a lower value
+    percentiles: dict[str, float]  # % of the songs in the charts of 71 countries that have a lower value by Spotify
     mood: Mood
     warnings: tuple[str, ...]
     timeline: tuple[Moment, ...]
@@ -117,6 +117,8 @@ class Analysis:
     lost_s: float = 0.0  # that could not be decoded and are left out
     # Of AUDIO_FEATURES those that are no targets, under the same names and in the same units; what is unknown is None.
     other_features: dict[str, float | int | None] = field(default_factory=dict)
+    # The countries whose charts sound most like it, the likest first; none of what is no music.
+    markets: tuple[Market, ...] = ()
 
     def audio_features(self) -> dict[str, float | int | None]:
         """Spotify's audio features object, AUDIO_FEATURES with its names, ranges and order.
@@ -147,6 +149,7 @@ class Analysis:
             "warnings": list(self.warnings),
             "similar_songs": [song.to_dict() for song in self.similar_songs],
             "similar_artists": [artist.to_dict() for artist in self.similar_artists],
+            "markets": [market.to_dict() for market in self.markets],
             "timeline": [{"start_s": round(m.start_s, 2)} | rounded(m.values) for m in self.timeline],
             **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
         }
@@ -171,11 +174,6 @@ def hertz(frequency_hz: float) -> str:
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, DECIMALS) for name, value in values.items()}
-
-
-def percentile(value: float, ordered: Sequence[float]) -> float:
-    """% of the ordered values that are lower."""
-    return 100 * bisect_left(ordered, value) / len(ordered)
 
 
 def warnings_about(kinds: Sequence[str | None]) -> tuple[str, ...]:

@@ -36,10 +36,10 @@ from music_learning.predict.analysis import (
     Moment,
     Overview,
     even_edges,
-    percentile,
     warnings_about,
     warnings_of_losses,
 )
+from music_learning.predict.markets import Charts
 from music_learning.predict.mood import Mood
 from music_learning.predict.no_music import TENSORS, NoMusicDetector
 from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
@@ -100,6 +100,7 @@ class Predictor:
         self.intervals = intervals
         self.audio_features = AudioFeatureModel()  # which knows nothing
         self.rank_intervals: dict[str, Interval] = {}
+        self.charts = Charts.open()
 
     @classmethod
     def load(cls, models: str | Path = RELEASED_MODELS, *, index: str | Path | None = None) -> Self:
@@ -182,7 +183,10 @@ class Predictor:
         if analysis.warnings:  # noise and speech have neither
             other_features |= dict.fromkeys(OF_MUSIC)
         values, intervals = self._predicted_features(predicted)
-        return replace(analysis, other_features=other_features | values, intervals=analysis.intervals | intervals)
+        other_features |= values
+        markets = () if analysis.warnings else self.charts.markets(analysis.values | other_features)
+        intervals = analysis.intervals | intervals
+        return replace(analysis, other_features=other_features, intervals=intervals, markets=markets)
 
     def _predicted_features(
         self, windows: list[WindowPrediction]
@@ -248,7 +252,7 @@ class Predictor:
             duration_s=duration_s,
             values=values,
             intervals=intervals,
-            percentiles={t: percentile(value, self.training_labels[t]) for t, value in values.items()},
+            percentiles={target: self.charts.percentile(target, value) for target, value in values.items()},
             mood=Mood(values, intervals, self.correlation),
             warnings=warnings_about([window.no_music for window in windows]),
             timeline=tuple(
@@ -288,13 +292,13 @@ class Predictor:
 
     @cached_property
     def version(self) -> str:
-        """What all of an analysis follows from, but the recording: the program, the models and the index."""
-        index = hashlib.sha256((self.models_version + _state_of(self.index)).encode())
+        """What all of an analysis follows from, but the recording: the program, the models, the charts and the index."""
+        index = hashlib.sha256((self.models_version + self.charts.sha256 + _state_of(self.index)).encode())
         return f"{__version__}-{index.hexdigest()[:12]}"
 
     @cached_property
     def models_version(self) -> str:
-        """A hash of the models: what the values of an analysis, its warnings and its embedding follow from."""
+        """A hash of the models and the chart songs: what a library keeps of an analysis follows from them."""
         state = hashlib.sha256(json.dumps(weights_of(self.descriptions), sort_keys=True).encode())
         state.update(repr([model.config.networks_share for model in self.models.values()]).encode())
         state.update(repr((sorted(self.intervals.items()), self.correlation)).encode())
@@ -303,12 +307,8 @@ class Predictor:
         others = self.audio_features
         state.update(repr((others.to_dict(), others.sha256, sorted(self.rank_intervals.items()))).encode())
         state.update(_state_of(self.training_songs).encode())
+        state.update(self.charts.songs.sha256.encode())  # the percentiles
         return state.hexdigest()[:12]
-
-    @cached_property
-    def training_labels(self) -> dict[str, list[float]]:
-        """Spotify's values for the training songs, in order."""
-        return {target: sorted(float(song[target]) for song in self.training_songs.songs) for target in TARGETS}
 
 
 def _state_of(index: SongIndex) -> str:

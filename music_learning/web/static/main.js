@@ -4,13 +4,13 @@ import { analyse, getJson } from "./api.js";
 import { TARGETS, clock, day, download, el, fixed2, moodOf, percent } from "./dom.js";
 import * as store from "./store.js";
 
-// Places of the page, by the address: `#/song/<id>`, `#/songs` (table.js), `#/compare/<id>/<id>` (compare.js), or the start.
+// Places, by the address: `#/song/<id>`, `#/songs`, `#/compare/<id>` or `#/compare/<id>/<id>`, else the start.
 
 const AT_ONCE = 2; // requests; further songs wait here, and the one chosen last goes first
+const TITLE = document.title;
 const $ = (id) => document.getElementById(id);
-const entries = []; // songs of this visit, the one chosen last first
-let earlier = []; // results of earlier visits, the latest first
-let ticket = 0; // of what is shown: whatever comes late for an earlier one isn't shown
+const entries = []; // songs, the one chosen last first: {id, name, source, state, words, share, result}
+let ticket = 0; // of what is shown: what comes late for an earlier place isn't shown
 let models = null;
 
 const loadModels = () => (models ??= getJson("models").catch(() => (models = null)));
@@ -18,6 +18,8 @@ const loadPart = (name) => import(`./${name}.js`);
 const say = (words) => ($("spoken").textContent = words);
 const go = (place) => (location.hash = place);
 const songPlace = (id) => `#/song/${id}`;
+const entryOf = (id) => entries.find((entry) => entry.id === id);
+const results = () => entries.map(({ result }) => result).filter(Boolean);
 const isShown = (entry) => location.hash === songPlace(entry.id);
 
 function trouble(sentence) {
@@ -31,30 +33,29 @@ function newId() { // randomUUID exists on https alone
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16).padStart(8, "0")).join("");
 }
 
-function valuesOf(result) {
-  return TARGETS.map((target) => el("span", { class: `small ${target}` },
-    el("abbr", { title: target }, target[0].toUpperCase()), " ", fixed2(result[target])));
-}
+const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}` },
+  el("abbr", { title: target }, target[0].toUpperCase()), " ", fixed2(result[target])));
 
-function row(entry, onRemove) {
-  const name = el("b", {}, entry.name), state = el("span", { class: "state" });
-  const progress = el("progress", { "aria-label": `Progress of ${entry.name}` }), remove = el("button", { type: "button", class: "x" }, "×");
-  remove.addEventListener("click", () => onRemove(entry));
-  const item = el("li", { class: "row" }, el("a", { href: songPlace(entry.id) }, name, state), remove, progress);
-  item.update = () => {
+/** Give a song its row in the list; `row.update()` shows what has become of it. */
+function addRow(entry) {
+  const name = el("b", { dir: "auto" }), state = el("span", { class: "state" });
+  const link = el("a", { href: songPlace(entry.id) }, name, state), progress = el("progress", {});
+  const remove = el("button", { type: "button", class: "x", onclick: () => removeEntry(entry) }, "×");
+  entry.row = el("li", { class: "row" }, link, remove, progress);
+  entry.row.update = () => {
     name.textContent = entry.name;
-    state.replaceChildren(...(entry.result ? valuesOf(entry.result) : [entry.words]));
-    state.title = entry.result ? "" : entry.words;
+    state.replaceChildren(...(entry.result ? [...valuesOf(entry.result), day(entry.result.analysed_at)] : [entry.words]));
     showProgress(progress, entry);
     remove.setAttribute("aria-label", `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`);
-    item.classList.toggle("failed", entry.state === "failed");
-    item.firstChild.toggleAttribute("aria-current", isShown(entry));
+    entry.row.classList.toggle("failed", entry.state === "failed");
+    if (isShown(entry)) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   };
-  item.update();
-  return item;
+  entry.row.update();
 }
 
-function showProgress(progress, { state, share }) {
+function showProgress(progress, { name, state, share }) {
+  progress.setAttribute("aria-label", `Progress of ${name}`);
   progress.classList.toggle("idle", state !== "ready" && state !== "running");
   if (share === null) progress.removeAttribute("value");
   else progress.value = share;
@@ -66,7 +67,7 @@ const isAtWork = ({ state }) => state === "ready" || state === "running";
 function update(entry, changes = {}) {
   Object.assign(entry, changes);
   entry.row.update();
-  if (isShown(entry) && isAtWork(entry)) $("view").firstChild?.update?.();
+  if (isShown(entry) || location.hash === "#/songs") $("view").firstChild?.update?.();
 }
 
 function chooseFiles(files) {
@@ -78,12 +79,12 @@ function choose(sources) {
   if (!sources.length) return;
   for (const source of sources) {
     const entry = { id: newId(), name: source.name, source, state: "ready", words: "", share: 0, result: null };
-    entry.row = row(entry, removeEntry);
+    addRow(entry);
     entries.unshift(entry);
-    $("songs").querySelector("ul").prepend(entry.row);
+    $("rows").prepend(entry.row);
   }
   go(songPlace(entries[0].id));
-  showLists();
+  showList();
   startNext();
 }
 
@@ -135,8 +136,7 @@ function finish(entry, result) {
     show();
     say(`${result.name}: ${moodOf(result)}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
   } else if (!entries.some(isAtWork)) say("All songs are heard.");
-  if (location.hash === "#/songs") show();
-  showLists();
+  showList();
 }
 
 function explain(entry, explanation) {
@@ -160,29 +160,17 @@ function removeEntry(entry) {
     return startNext();
   }
   entries.splice(entries.indexOf(entry), 1);
-  if (entry.url) URL.revokeObjectURL(entry.url);
   entry.row.remove();
-  forget(entry);
+  URL.revokeObjectURL(entry.url);
+  store.remove(entry.id).catch(() => null);
+  if (location.hash.includes(entry.id)) go(entries.length ? songPlace(entries[0].id) : "#");
+  showList();
 }
 
-async function forget({ id }) {
-  await store.remove(id);
-  earlier = earlier.filter((result) => result.id !== id);
-  if (location.hash.includes(id)) location.hash = entries.length ? songPlace(entries[0].id) : "#";
-  showLists();
-}
-
-/** The lists beside the result. */
-function showLists() {
+function showList() {
   $("songs").hidden = !entries.length;
   $("all").hidden = entries.length < 2;
-  $("earlier").hidden = !earlier.length;
-  $("earlier").querySelector("ul").replaceChildren(...earlier.map((result) => {
-    const item = row({ id: result.id, name: result.name, state: "done", result }, forget);
-    item.querySelector(".state").append(` ${day(result.analysed_at)}`);
-    return item;
-  }));
-  store.setting("visit", JSON.stringify(entries.map(({ id }) => id)), "sessionStorage");
+  $("clear").hidden = !entries.some(({ result }) => result);
 }
 
 // --- what is shown ---
@@ -190,54 +178,51 @@ function showLists() {
 const message = (name, ...children) => el("article", { class: "message card" }, el("h2", { tabindex: -1 }, name), children);
 
 async function songView(id) {
-  const entry = entries.find((entry) => entry.id === id), result = entry?.result ?? (await store.get(id));
-  if (entry?.state === "failed")
-    return message(entry.name, el("p", { class: "trouble", role: "alert" }, entry.words),
+  const entry = entryOf(id), { result, state, words } = entry ?? {};
+  if (!entry)
+    return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded anew, " +
+      "or its result was removed. Choose it again."));
+  if (state === "failed")
+    return message(entry.name, el("p", { class: "trouble", role: "alert" }, words),
       !entry.isLasting && el("button", { type: "button", onclick: () => again(entry) }, "Try again"));
   const { renderResult, renderWaiting } = await loadPart("result");
-  if (result) {
-    const isComing = Boolean(entry?.job) && !result.explanation;
-    return renderResult(result, await loadModels(), { player: playerOf(entry), isComing });
-  }
-  if (entry) return renderWaiting(entry, { onCancel: () => removeEntry(entry), showProgress });
-  return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded anew, " +
-    "or its result was removed. Choose it again."));
+  if (!entry.result) return renderWaiting(entry, { onCancel: () => removeEntry(entry), showProgress });
+  const { file } = entry.source, player = file ? { url: (entry.url ??= URL.createObjectURL(file)) } : {
+    note: entry.result.spotify ? "No sound is kept of the examples." : "Only numbers are kept. Choose the file again to hear it." };
+  return renderResult(entry.result, await loadModels(), { player, isComing: Boolean(entry.job && !entry.result.explanation) });
 }
-
-/** Where a song's sound is, or why there is none. */
-function playerOf(entry) {
-  if (entry?.source.file) return { url: (entry.url ??= URL.createObjectURL(entry.source.file)) };
-  if (entry) return { note: "No sound is kept of the examples." };
-  return { note: "Only the numbers are kept. Choose the file again to hear it." };
-}
-
-/** All results, those of this visit first. */
-const results = () => [...entries.map(({ result }) => result), ...earlier].filter(Boolean);
-const resultOf = async (id) => results().find((result) => result.id === id) ?? (await store.get(id));
 
 async function tableView() {
   const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
-  const shown = results(), models = await loadModels();
-  let chosen = [];
+  const models = await loadModels(), onOpen = (id) => go(songPlace(id)), drawing = el("section", { class: "card" });
+  let chosen = [], drawn = -1;
   const compare = el("button", { type: "button", disabled: true, onclick: () => go(`#/compare/${chosen.join("/")}`) }, "Compare two");
-  const table = renderTable(shown, { onOpen: (id) => go(songPlace(id)), onSelect: (ids) => {
+  const table = renderTable(entries, { onOpen, onSelect: (ids) => {
     chosen = ids;
     compare.disabled = ids.length !== 2;
   } });
-  return el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
+  const article = el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
     el("p", { class: "buttons" }, compare,
-      el("button", { type: "button", onclick: () => download(toCsv(shown), "songs.csv", "text/csv") }, "Save as CSV")),
-    el("div", { class: "card wide", tabindex: 0, role: "region", "aria-label": "Table of all songs" }, table),
-    el("section", { class: "card" }, plane(shown, models?.charts, { onOpen: (id) => go(songPlace(id)), named: shown.length < 9 })));
+      el("button", { type: "button", onclick: () => download(toCsv(results()), "songs.csv", "text/csv") }, "Save as CSV")),
+    el("div", { class: "card wide", tabindex: 0, role: "region", "aria-label": "Table of all songs" }, table), drawing);
+  article.update = () => {
+    table.update(entries);
+    const shown = results();
+    if (shown.length !== drawn) drawing.replaceChildren(plane(shown, models?.charts, { onOpen, named: true }));
+    drawn = shown.length;
+  };
+  article.update();
+  return article;
 }
 
-async function compareView(a, b) {
-  const [first, second] = await Promise.all([a, b].map((id) => id && resultOf(id)));
-  if (!first || (b && !second)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
-  if (second) return (await loadPart("compare")).renderCompare(first, second, (await loadModels()) ?? {});
-  const others = results().filter(({ id }) => id !== a);
-  return message(`Compare ${first.name} with`, others.length ? el("ul", { class: "rows" }, others.map((other) => el("li", { class: "row" },
-    el("a", { href: `#/compare/${a}/${other.id}` }, el("b", {}, other.name), el("span", { class: "state" }, valuesOf(other))))))
+async function compareView(...ids) {
+  const [a, b] = ids.map((id) => entryOf(id)?.result), others = results().filter(({ id }) => id !== ids[0]);
+  if (!a || (ids[1] && !b)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
+  if (b)
+    return el("article", { class: "comparison" }, el("h2", { tabindex: -1 }, "Two versions compared"),
+      (await loadPart("compare")).renderCompare(a, b, await loadModels()));
+  return message(`Compare ${a.name} with`, others.length ? el("ul", { class: "rows" }, others.map((other) => el("li", { class: "row" },
+    el("a", { href: `#/compare/${a.id}/${other.id}` }, el("b", {}, other.name), el("span", { class: "state" }, valuesOf(other))))))
     : el("p", {}, "Choose a second song first; then come back to this one."));
 }
 
@@ -250,7 +235,8 @@ async function show(isNew = false) {
   let content = null;
   try {
     content = await makers[place]?.(...ids);
-  } catch {
+  } catch (error) {
+    console.error(error);
     content = message("This can't be shown", el("p", { class: "trouble", role: "alert" }, "The server can't be reached."),
       el("button", { type: "button", onclick: () => location.reload() }, "Try again"));
   }
@@ -259,7 +245,7 @@ async function show(isNew = false) {
   view.querySelector("audio")?.pause();
   view.replaceChildren(...(content ? [content] : []));
   const heading = view.querySelector("h2");
-  document.title = heading ? `${heading.textContent} – What does my song sound like?` : "What does my song sound like?";
+  document.title = heading ? `${heading.textContent} – ${TITLE}` : TITLE;
   entries.forEach((entry) => entry.row.update());
   if (heading && (hadFocus || isNew)) heading.focus({ preventScroll: true });
   if (heading && isNew && !isInView(heading)) heading.scrollIntoView();
@@ -309,11 +295,8 @@ function listen() {
   $("alarm").addEventListener("click", () => trouble());
   $("clear").addEventListener("click", async () => {
     if (!confirm("Remove all results from this browser?")) return;
+    entries.filter(({ result }) => result).forEach(removeEntry);
     await store.clear();
-    earlier = [];
-    for (const entry of [...entries]) if (entry.result) removeEntry(entry);
-    location.hash = "#";
-    showLists();
   });
   addEventListener("hashchange", () => show(entries.length !== 0 || location.hash.length > 1));
 }
@@ -327,22 +310,16 @@ async function showExamples() {
 
 async function begin() {
   listen();
-  const examples = showExamples();
-  const visit = JSON.parse(store.setting("visit", undefined, "sessionStorage") ?? "[]");
   for (const result of await store.all()) {
-    if (!visit.includes(result.id)) earlier.push(result);
-    else {
-      const entry = { id: result.id, name: result.name, source: {}, state: "done", words: "", share: 0, result };
-      entry.row = row(entry, removeEntry);
-      entries.push(entry);
-      $("songs").querySelector("ul").append(entry.row);
-    }
+    const entry = { id: result.id, name: result.name, source: {}, state: "done", words: "", share: 0, result };
+    addRow(entry);
+    entries.push(entry);
   }
-  $("kept").textContent = (await store.isKept()) ? "" : "This browser keeps nothing: results last as long as this page.";
-  showLists();
-  await show();
-  await examples;
-  setTimeout(() => Promise.all([loadModels(), loadPart("result")]).catch(() => null), 200);
+  $("rows").append(...entries.map(({ row }) => row));
+  $("kept").hidden = await store.isKept();
+  showList();
+  await Promise.all([show(), showExamples()]);
+  setTimeout(() => Promise.all([loadModels(), loadPart("result")]).catch(() => null), 200); // before they are needed
 }
 
 begin();

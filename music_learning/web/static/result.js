@@ -35,7 +35,7 @@ export function renderResult(result, models, { player, isComing }) {
     el("header", {},
       el("h2", { tabindex: -1, dir: "auto" }, result.name),
       quiet(artist && el("bdi", {}, `${artist} · `), clock(result.duration_s), ` · ${day(result.analysed_at)}`),
-      el("p", { class: "mood" }, moodOf(result), " ",
+      el("p", { class: "mood" }, el("b", {}, moodOf(result)), " ",
         isKnown(result.mood_probability) && el("span", {}, `${Math.round(10 * result.mood_probability)} in 10`)),
       result.warnings.map((warning) => el("p", { class: "warning", role: "note" }, warning))),
     body(result, models, player, why), actions(result, models));
@@ -54,7 +54,7 @@ export function renderWaiting(entry, { onCancel, showProgress }) {
   const song = { title: "A song's title", artist: "An artist", year: 2000, closeness: "alike" };
   const likely = { ...some, name: "", duration_s: 30, moods: {}, mood: "happy and excited", mood_probability: 0.8, tempo: 120, key: 0,
     mode: 1, loudness: -8, similar_songs: Array(N_SIMILAR).fill(song), similar_artists: Array(3).fill(song), timeline: [{ start_s: 0, ...some }],
-    drawing: { loudness: [0.5], mood_outlines: [] }, markets: Array(10).fill({ name: "A country", percentile: 50 }) };
+    drawing: { loudness: [0.5], mood_outlines: [] }, markets: Array(10).fill({ name: "A country", chance: 0.1 }) };
   const article = el("article", { class: "result waiting" },
     el("header", {}, el("h2", { tabindex: -1, dir: "auto" }, entry.name), el("p", { class: "quiet" }, state),
       el("p", { class: "mood" }, progress, el("button", { type: "button", onclick: onCancel }, "Cancel"))),
@@ -151,11 +151,11 @@ function similarCard({ similar_songs: songs, similar_artists: artists }, models)
 }
 
 function marketsCard(markets, models) {
-  const { top, share, chance, n_countries } = models?.markets ?? {};
-  return card("Where such songs chart", {}, el("ol", { class: "markets" }, markets.map(({ name, percentile }) => el("li", {},
-    el("span", {}, name), bar(percentile / 100, null, null, null, "market"), el("span", {}, `${Math.round(percentile)}`)))),
+  const { top, share, chance: guess, n_countries } = models?.markets ?? {};
+  return card("Where such songs chart", {}, el("ol", { class: "markets" }, markets.map(({ name, chance }) => el("li", {},
+    el("span", {}, name), bar(chance / markets[0].chance, null, null, null, "market"), el("span", {}, percent(chance))))),
     quiet(top ? `A weak hint: of songs that chart in few countries, ${percent(share)} had theirs among the first ${top} of ${n_countries}; ` +
-      `chance has ${percent(chance)}.` : "A weak hint."));
+      `chance has ${percent(guess)}.` : "A weak hint."));
 }
 
 function soundCard(result) {

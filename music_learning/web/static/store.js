@@ -39,18 +39,15 @@ export async function all() {
   return results.sort((a, b) => b.analysed_at.localeCompare(a.analysed_at));
 }
 
-/** The result of that id, or undefined. */
-export const get = (id) => run("readonly", (results) => results.get(id), () => memory.get(id));
-
 export const remove = (id) => run("readwrite", (results) => results.delete(id), () => memory.delete(id));
 
 export const clear = () => run("readwrite", (results) => results.clear(), () => memory.clear());
 
-/** A small setting of this browser, or of this tab in `sessionStorage`: set with a value, else read; null if unknown. */
-export function setting(name, value, storage = "localStorage") {
+/** A small setting of this browser: set with a value, else read; null if unknown. */
+export function setting(name, value) {
   try {
-    if (value === undefined) return window[storage].getItem(name);
-    window[storage].setItem(name, value);
+    if (value === undefined) return localStorage.getItem(name);
+    localStorage.setItem(name, value);
   } catch {
     // the browser's settings forbid it
   }
