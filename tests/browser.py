@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Download, Page, expect
 
-RESULT = "#view .result"
+RESULT = "#view .result:not(.waiting)"
 
 
 def choose(page: Page, *paths: Path) -> None:

@@ -23,7 +23,7 @@ setInterval(() => {
     const root = document.documentElement, now = performance.now();
     if (!root || watched.isDone) return;
     if (document.querySelector("#songs .row")) watched.chosen ??= now;
-    if (document.querySelector("#view .result")) watched.since ??= now;
+    if (document.querySelector("#view .result:not(.waiting)")) watched.since ??= now;
     if (watched.since === null) return;
     const size = [root.scrollWidth, root.scrollHeight, innerWidth, innerHeight];
     if (String(watched.sizes.at(-1)?.size) !== String(size)) watched.sizes.push({at: now - watched.since, size});

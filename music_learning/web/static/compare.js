@@ -11,30 +11,30 @@ const decibels = (number) => `${number.toFixed(1)} dB`;
  * Compare two results.
  * @param {object} a
  * @param {object} b
- * @param {object} models what the server says of its models: `noise` is by how much the same music in another form (a
+ * @param {?object} models what the server says of its models: `noise` is by how much the same music in another form (a
  *   different codec, rate or level) moves each value, at most in 9 of 10 cases
  * @returns {HTMLElement}
  */
 export function renderCompare(a, b, models) {
-  const name = (letter, { name: title, tags, analysed_at }) => el("p", { class: "version" },
-    el("b", {}, letter), " ", el("bdi", {}, title), tags?.artist && [", ", el("bdi", {}, tags.artist)], " ",
-    el("span", { class: "quiet" }, day(analysed_at)));
-  const legend = el("p", { class: "quiet" }, "A is drawn solid, B dashed; both from their beginnings.");
-  return el("div", { class: "versions" },
-    el("div", { class: "sides" }, name("A", a), name("B", b)),
+  const side = (letter, { name, tags, analysed_at }) => el("p", {}, el("b", {}, letter), " ", el("bdi", {}, name),
+    tags?.artist && [", ", el("bdi", {}, tags.artist)], " ", el("span", { class: "quiet" }, day(analysed_at)));
+  return el("article", { class: "comparison" },
+    el("h2", { tabindex: -1 }, el("bdi", {}, a.name), " and ", el("bdi", {}, b.name)),
+    el("div", { class: "sides" }, side("A", a), side("B", b)),
     a.models !== b.models && el("p", { class: "warning", role: "note" },
       "Different models heard these two, which alone moves the values. Analyse both again to compare them."),
-    el("section", { class: "values", "aria-label": "Values" }, TARGETS.map((target) => value(a, b, target, models))),
-    el("section", {}, el("h3", {}, "Over time"), timeline([a, b]), legend),
-    el("section", {}, el("h3", {}, "Beside each other"), facts(a, b)));
+    el("div", { class: "values" }, TARGETS.map((target) => value(a, b, target, models?.noise?.[target]))),
+    el("section", { class: "card" }, el("h3", {}, "Over time"), timeline([a, b]),
+      el("p", { class: "quiet" }, "A is drawn solid, B dashed; both from their beginnings.")),
+    el("section", { class: "card" }, el("h3", {}, "Beside each other"), facts(a, b)));
 }
 
-function value(a, b, target, { noise }) {
-  const row = (letter, result) => el("div", { class: "version" }, el("b", {}, letter), " ",
+function value(a, b, target, noise) {
+  const row = (letter, result) => el("div", { class: "version" }, el("b", {}, letter),
     el("span", { class: "number" }, fixed2(result[target])),
     bar(result[target], result[`${target}_low`], result[`${target}_high`], null, target));
-  return el("div", { class: `value ${target}` }, el("h3", {}, target), row("A", a), row("B", b),
-    el("p", {}, difference(a[target], b[target], WORDS[target], noise?.[target])));
+  return el("section", { class: `card value ${target}` }, el("h3", {}, target), row("A", a), row("B", b),
+    el("p", {}, difference(a[target], b[target], WORDS[target], noise)));
 }
 
 /** What a difference means, in words: that it counts, that it doesn't, or just how large it is. */
