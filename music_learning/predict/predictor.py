@@ -193,8 +193,8 @@ class Predictor:
             explanation=join(explained, self._edges_hz) if explained else None,
         )
 
-    def explain_waveforms(self, waveforms: Iterable[tuple[Tensor, float]]) -> Explanation:
-        """Only the explanation that `predict_waveforms` would give, for those who show the values first.
+    def explain(self, windows: Iterable[tuple[Tensor | None, float]]) -> Explanation:
+        """Only the explanation that `analyse` would give of these windows, for those who show the values first.
 
         It takes about half a second for each window of 30 s. What the windows' source raises, between two of them, ends
         it.
@@ -203,7 +203,7 @@ class Predictor:
             AudioError: there is no sound; and what the source raises.
         """
         explained, start_s = [], 0.0
-        for spectrogram, duration_s in self.pipeline.windows(waveforms):
+        for spectrogram, duration_s in windows:
             if spectrogram is not None:
                 explained.append(self._explain_window(spectrogram, start_s, duration_s))
             start_s += duration_s

@@ -70,7 +70,7 @@ class Hearing:
                 self._check()
                 yield window
 
-        return self.predictor.analyse(patient(), explain=True).explanation.to_dict()
+        return self.predictor.explain(patient()).to_dict()
 
     def _check(self) -> None:
         if self.stopped.is_set():
