@@ -195,22 +195,21 @@ async function songView(id) {
 
 async function tableView() {
   const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
-  const models = await loadModels(), onOpen = (id) => go(songPlace(id)), drawing = el("section", { class: "card" });
-  let chosen = [], drawn = -1;
-  const compare = el("button", { type: "button", disabled: true, onclick: () => go(`#/compare/${chosen.join("/")}`) }, "Compare two");
-  const table = renderTable(entries, { onOpen, onSelect: (ids) => {
-    chosen = ids;
+  const models = await loadModels(), onOpen = (id) => go(songPlace(id)), parts = el("div", { class: "several" });
+  let picked = [], shown = null;
+  const compare = el("button", { type: "button", onclick: () => go(`#/compare/${picked.join("/")}`) }, "Compare two");
+  const onSelect = (ids) => {
+    picked = ids;
     compare.disabled = ids.length !== 2;
-  } });
+  };
   const article = el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
     el("p", { class: "buttons" }, compare,
-      el("button", { type: "button", onclick: () => download(toCsv(results()), "songs.csv", "text/csv") }, "Save as CSV")),
-    el("div", { class: "card wide", tabindex: 0, role: "region", "aria-label": "Table of all songs" }, table), drawing);
+      el("button", { type: "button", onclick: () => download(toCsv(shown), "songs.csv", "text/csv") }, "Save as CSV")), parts);
   article.update = () => {
-    table.update(entries);
-    const shown = results();
-    if (shown.length !== drawn) drawing.replaceChildren(plane(shown, models?.charts, { onOpen, named: true }));
-    drawn = shown.length;
+    if (shown?.length === results().length) return;
+    shown = results();
+    parts.replaceChildren(el("section", { class: "card", "aria-label": "Table" }, renderTable(shown, { onOpen, onSelect })),
+      el("section", { class: "card", "aria-label": "Mood plane" }, plane(shown, models?.charts, { onOpen, named: true })));
   };
   article.update();
   return article;
