@@ -36,6 +36,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/one_clip.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/occlusion.py
+	$(BIN)/python benchmarks/markets.py
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/long_mix.py
 	$(BIN)/python benchmarks/page_load.py

@@ -42,6 +42,7 @@ def names(n: int) -> Songs:
             f"/srv/music/The Synthetic Artist {number[:5]}/An album/A song by the number {number}.mp3"
             for number in numbers
         ],
+        [str(1950 + n % 75) for n in range(len(numbers))],
     )
     return Songs(dict(zip(OWN_COLUMNS, columns, strict=True)))
 

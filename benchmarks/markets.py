@@ -15,7 +15,7 @@ import numpy as np
 
 from music_learning.errors import run
 from music_learning.paths import ModelPaths
-from music_learning.predict.fit_markets import as_predicted, local_songs, places_of, read_errors
+from music_learning.predict.fit_markets import as_predicted, places_of, read_errors
 from music_learning.predict.markets import CHART_FEATURES, FEATURES, N_MARKETS, WIDTH, Charts, ChartSongs
 
 ROOT = Path(__file__).parents[1]
@@ -33,20 +33,26 @@ WIDTHS = (0.5, 0.7, 1.3, 1.6)
 
 def own_places(songs: ChartSongs, likeness: np.ndarray) -> np.ndarray:
     """The places of the countries where each local song charts, (cases,), always in the same order."""
-    local = local_songs(songs)
-    return places_of(likeness)[local][songs.charted[local]]
+    return places_of(likeness)[songs.is_local][songs.charted[songs.is_local]]
 
 
-def skill(places: list[np.ndarray], n_countries: int) -> str:
-    """The mean percentile and the share of the first ten."""
-    drawn = np.concatenate(places)
-    percentile = 100 * (1 - drawn.mean() / (n_countries - 1))
-    return f"percentile {percentile:4.1f}, among the first {N_MARKETS} {(drawn < N_MARKETS).mean():.1%}"
+def share_of_first(songs: ChartSongs, likeness: list[np.ndarray], top: int = N_MARKETS) -> float:
+    return float(np.mean([own_places(songs, one) < top for one in likeness]))
 
 
-def interval(places: list[np.ndarray], artists: np.ndarray) -> str:
-    """The 95 % interval of the share of the first ten, from a bootstrap over the groups of artists of the cases."""
-    hits = np.mean([one < N_MARKETS for one in places], axis=0)
+def skill(songs: ChartSongs, likeness: list[np.ndarray]) -> str:
+    """The mean percentile of the own country, and how often it is among the first ten."""
+    place = np.mean([own_places(songs, one) for one in likeness])
+    percentile = 100 * (1 - place / (len(songs.countries) - 1))
+    return f"percentile {percentile:4.1f}, among the first {N_MARKETS} {share_of_first(songs, likeness):.1%}"
+
+
+def interval(songs: ChartSongs, likeness: list[np.ndarray]) -> str:
+    """The 95 % interval of the share of the first ten, from a bootstrap over the groups of artists."""
+    artists = np.broadcast_to(songs.artists[:, None], songs.charted.shape)[songs.is_local][
+        songs.charted[songs.is_local]
+    ]
+    hits = np.mean([own_places(songs, one) < N_MARKETS for one in likeness], axis=0)
     names, members = np.unique(artists, return_inverse=True)
     right, n = np.bincount(members, weights=hits), np.bincount(members)
     drawn = np.random.default_rng(0).integers(len(names), size=(N_RESAMPLES, len(names)))
@@ -56,66 +62,77 @@ def interval(places: list[np.ndarray], artists: np.ndarray) -> str:
 
 def compare(songs: ChartSongs, draws: dict[str, list[np.ndarray]]) -> None:
     """Print the skill with other features and other widths, and with densities as they are."""
-    n_countries = len(songs.countries)
     settings = [(title, {"names": names}) for title, names in SETS.items()]
     settings += [(f"used, but width {width}", {"width": width}) for width in WIDTHS]
     for title, options in settings:
         for kind, points in draws.items():
             densities = [songs.densities(one, songs.artists, **options) for one in points]
-            usual = np.mean(densities, axis=(0, 1))
-            print(f"  {title:35} {kind:9} {skill([own_places(songs, one / usual) for one in densities], n_countries)}")
-    for kind, points in draws.items():
-        densities = [songs.densities(one, songs.artists) for one in points]
-        print(f"  {'used, but densities as they are':35} {kind:9}", end=" ")
-        print(skill([own_places(songs, one) for one in densities], n_countries), end="; ")
-        for name, divisor in (("as they are", 1.0), ("used", np.mean(densities, axis=(0, 1)))):
-            listed = [(places_of(one / divisor) < N_MARKETS).mean(axis=0) for one in densities]
-            often = np.mean(listed, axis=0)
-            country = songs.names[int(often.argmax())]
-            print(f"{name}: {country} is among the first {N_MARKETS} of {often.max():.0%} of songs", end="; ")
-        print()
+            likeness = [one / mean_of(densities) for one in densities]
+            print(f"  {title:37} {kind:9} {skill(songs, likeness)}")
+    densities = [songs.densities(one, songs.artists) for one in draws["predicted"]]
+    for title, divisor in (
+        ("densities as they are", 1.0),
+        ("densities over the usual ones (used)", mean_of(densities)),
+    ):
+        likeness = [one / divisor for one in densities]
+        often = np.mean([places_of(one) < N_MARKETS for one in likeness], axis=(0, 1))
+        country = songs.names[int(often.argmax())]
+        print(f"  {title:37} predicted {skill(songs, likeness)}; ", end="")
+        print(f"{country} is among them for {often.max():.0%} of all songs")
+
+
+def mean_of(densities: list[np.ndarray]) -> np.ndarray:
+    """The usual density of each country: of draws (songs, countries) -> (countries,)"""
+    return np.mean(densities, axis=(0, 1))
+
+
+def calibration(charts: Charts, likeness: list[np.ndarray]) -> None:
+    """Print whether the countries that are named chart as often as it is said, by how many local songs they have."""
+    songs = charts.songs
+    charted = songs.charted[songs.is_local]
+    places = [places_of(one)[songs.is_local] for one in likeness]
+    chances = np.concatenate([charts.rates[one] * (songs.n_local + 1) for one in places])
+    named, right = np.concatenate(places) < N_MARKETS, np.concatenate([charted] * len(places))
+    edges = np.quantile(songs.n_local, [1 / 3, 2 / 3])
+    for third, word in enumerate(("few", "some", "many")):
+        inside = np.digitize(songs.n_local, edges) == third
+        n, here = songs.n_local[inside], named & inside
+        said, guess = chances[here].mean(), n.mean() / songs.is_local.sum()
+        print(f"  {word:4} ({n.min():2} to {n.max():2}): said {said:.1%}, ", end="")
+        print(f"right {right[here].mean():.1%}, guess {guess:.1%}")
 
 
 def controls(songs: ChartSongs, points: list[np.ndarray]) -> None:
-    """Print what songs' sounds without their songs would tell, and which countries have most songs of their own."""
-    n_countries, generator = len(songs.countries), np.random.default_rng(0)
+    """Print the skill without the song's own sound."""
+    generator = np.random.default_rng(0)
     densities = [songs.densities(generator.permutation(one), songs.artists) for one in points]
-    usual = np.mean(densities, axis=(0, 1))
-    print(
-        f"  {'each with another song´s features':45} {skill([own_places(songs, one / usual) for one in densities], n_countries)}"
-    )
-    own = (songs.charted & local_songs(songs)[:, None]).astype(float)
+    likeness = [one / mean_of(densities) for one in densities]
+    print(f"  {'by the features of another song':47} {skill(songs, likeness)}")
+    own = (songs.charted & songs.is_local[:, None]).astype(float)
     frequent = (songs.artists[:, None] != songs.artists) @ own
-    print(f"  {'always the countries with most local songs':45} {skill([own_places(songs, frequent)], n_countries)}")
+    print(f"  {'always the countries with the most local songs':47} {skill(songs, [frequent])}")
 
 
 def main() -> None:
     charts, errors = Charts.open(), read_errors(ModelPaths(ROOT / "models"))
     songs = charts.songs
-    local = local_songs(songs)
-    artists = np.broadcast_to(songs.artists[:, None], songs.charted.shape)[local][songs.charted[local]]
     draws = {
         "Spotify's": [songs.features],
         "predicted": [as_predicted(songs, *errors, seed=1000 + seed) for seed in range(N_DRAWS)],
     }
-    print(
-        f"{charts.n_songs:,} songs, {charts.n_countries} countries, {len(np.unique(songs.artists))} groups of artists"
-    )
-    print(f"{local.sum():,} songs chart in one or two countries; errors of {len(errors[0])} songs; width {WIDTH}")
+    n_groups, n_local = len(np.unique(songs.artists)), songs.is_local.sum()
+    print(f"{charts.n_songs:,} songs by {n_groups} groups of artists, {charts.n_countries} countries")
+    print(f"{n_local:,} songs chart in one or two countries; errors of {len(errors[0])} songs; width {WIDTH}")
     for kind, points in draws.items():
         densities = [songs.densities(one, songs.artists) for one in points]
-        places = [own_places(songs, one / np.mean(densities, axis=(0, 1))) for one in densities]
-        print(f"  {kind:9} {skill(places, charts.n_countries)} {interval(places, artists)}", end=" ")
-        print(f"(by chance {charts.guess():.1%})")
-        by_place = np.mean(
-            [[(one == place).sum() / local.sum() for place in range(N_MARKETS)] for one in places], axis=0
-        )
-        print(f"  {'':9} chance at each place, in %: {', '.join(f'{100 * chance:.1f}' for chance in by_place)}")
-    print(
-        f"  as stated: chance, in %: {', '.join(f'{100 * chance:.1f}' for chance in charts.chances[:N_MARKETS])}; ",
-        end="",
-    )
-    print(f"by chance {100 * charts.chances.mean():.1f}; among the first {N_MARKETS} {charts.share():.1%}")
+        likeness = [one / mean_of(densities) for one in densities]
+        print(f"  {kind:9} {skill(songs, likeness)} {interval(songs, likeness)}")
+        first = [f"{top}: {share_of_first(songs, likeness, top):.1%}" for top in (1, 3, 5, 10)]
+        print(f"  {'':9} among the first {', '.join(first)}")
+    first = [f"{top}: {charts.share(top):.1%} ({charts.guess(top):.1%})" for top in (1, 3, 5, 10)]
+    print(f"  as stated among the first {', '.join(first)} (by chance)")
+    print("how often the ten countries that are named chart, by their local songs")
+    calibration(charts, likeness)
     print("what else was tried")
     compare(songs, draws)
     print("controls")

@@ -3,7 +3,7 @@
     python benchmarks/occlusion.py                  the demo's 24 songs; a song takes about 10 s of one core
     python benchmarks/occlusion.py --data data      all test songs of data/
 
-Four tables, a column per target:
+Six tables, a column per target:
 
 1. How alike two maps of a song are (Spearman's rho over its places): those of two networks that differ by their seed,
    and of the model and one with random weights. A map that shows the sound rather than the model is like both
@@ -14,6 +14,10 @@ Four tables, a column per target:
 3. The same where the mel bands of other songs take the places, a replacement that the explanation was not made with;
    the tones are masked as in the explanation.
 4. How well each replacement for what is hidden agrees with the sound of other songs in its place (rho).
+5. What a cell of each group of bands, the lowest first, does on average: what `words.USUAL` has, which is left out of
+   the sentences.
+6. Of the sentences that say something of a target: how many there are, in how many the value moves as they say when all
+   that they name is hidden at once, and by how much; then the same with other songs' sound in its place.
 """
 
 import argparse
@@ -35,8 +39,10 @@ from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import even_edges
-from music_learning.predict.occlusion import mask, occlusion_attributions
+from music_learning.predict.explanation import moment_edges
+from music_learning.predict.occlusion import N_BANDS, mask, occlusion_attributions
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.words import find
 from music_learning.songs.corpus import read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import read_songs
@@ -96,6 +102,31 @@ def highest(maps: Tensor) -> Tensor:
     return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, chosen, True).view_as(maps)
 
 
+def said(clip: Tensor, maps: Tensor, predictor: Predictor, others: list[Tensor]) -> list[tuple[int, float, float]]:
+    """Of each sentence the target's row, and how far its value moves as it says: masked, and with other songs' sound."""
+    models, config = predictor.models, predictor.pipeline.config
+    fill_db = next(iter(models.values())).members[0].band_mean_db
+    edges = moment_edges(0.0, clip.shape[1] / config.frames_per_s, maps.shape[2])
+    found = [
+        (row, finding)
+        for row, target in enumerate(TARGETS)
+        for sign in (1, -1)
+        if (finding := find(target, sign, maps[row], list(pairwise(edges))))
+    ]
+    moves = []
+    for row, finding in found:
+        model = {finding.target: models[finding.target]}
+        cells = torch.zeros(1, *maps.shape[1:], dtype=torch.bool)
+        cells[0, list(finding.bands), finding.first : finding.end] = True
+        value = float(model[finding.target](clip[None]))
+        masked, *replaced = (
+            finding.sign * (value - float(values_without(model, clip, cells, config, fill)[0]))
+            for fill in (fill_db, *others)
+        )
+        moves.append((row, masked, float(np.mean(replaced))))
+    return moves
+
+
 @torch.inference_mode()
 def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants: dict[str, list]) -> dict:
     """All figures of one song, (targets,) each."""
@@ -105,6 +136,7 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
     start = time.thread_time()
     maps = occlusion_attributions(models, clip)
     figures = {"seconds": time.thread_time() - start, "strongest": maps.abs().amax(dim=(1, 2)).numpy()}
+    figures["bands"] = maps.mean(dim=2).numpy()
 
     first, second = (occlusion_attributions(models, clip) for models in variants["networks"])
     figures["seeds"] = agreement(first, second)
@@ -135,6 +167,7 @@ def examine(number: int, *, predictor: Predictor, clips: list[Tensor], variants:
             for choice, chosen in choices.items()
         }
 
+    figures["said"] = said(clip, maps, predictor, others)
     reference = torch.stack([occlusion_attributions(models, clip, other) for other in others]).mean(dim=0)
     figures["replacements"] = {
         "the training songs' mean (used)": agreement(maps, reference),
@@ -203,6 +236,16 @@ def main() -> None:
     print("how well what masks a cell agrees with other songs' sound there")
     for name in figures[0]["replacements"]:
         line(name, column("replacements", name))
+    print("what a cell of each group of bands does")
+    for band in range(N_BANDS):
+        line(str(band), column("bands")[:, :, band], form=".4f")
+    moves = np.array([move for of_song in figures for move in of_song["said"]])  # rows of (target, masked, replaced)
+    print("of the sentences")
+    for row, target in enumerate(TARGETS):
+        of_target = moves[moves[:, 0] == row, 1:]
+        shares, means = (of_target > 0).mean(axis=0), of_target.mean(axis=0)
+        print(f"  {target}: {len(of_target)}; as they say: {shares[0]:.0%}, by {means[0]:.3f};", end=" ")
+        print(f"with other songs' sound: {shares[1]:.0%}, by {means[1]:.3f}")
 
 
 if __name__ == "__main__":

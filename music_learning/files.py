@@ -114,11 +114,11 @@ def check_replaced(path: Path, mark: bytes, what: str) -> None:
             raise UserError(f"{path} is there and is no {what}; name another file")
 
 
-def check_table(path: Path, columns: Iterable[str]) -> None:
-    """As `check_output`, of a table, which takes the place of none but a table with exactly these columns."""
+def check_table(path: Path, *columns: Iterable[str]) -> None:
+    """As `check_output`, of a table, which replaces none but one that has exactly one of these lists of columns."""
     check_output(path)
     with suppress(FileNotFoundError), open(path, "rb") as file:
-        if file.read(MAX_LINE).partition(b"\n")[0].decode("utf-8", "replace") not in ("", ",".join(columns)):
+        if file.read(MAX_LINE).partition(b"\n")[0].decode("utf-8", "replace") not in ("", *map(",".join, columns)):
             raise UserError(f"{path} is there and is another table or no table; name another file")
 
 

@@ -23,9 +23,9 @@ from music_learning.files import check_table, write_table
 from music_learning.library.database import Library
 from music_learning.library.duplicates import Copy, find_duplicates
 from music_learning.library.embeddings import left_out
-from music_learning.predict.analysis import clock
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.similarity import named
+from music_learning.predict.words import clock
 
 TABLE = ("group", *(field.name for field in fields(Copy)))
 

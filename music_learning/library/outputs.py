@@ -125,7 +125,7 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
     if analysis.markets:
         lines.append("charts like it: " + told_markets(analysis.markets[:N_TOLD_MARKETS], predictor.charts))
     if analysis.explanation is not None:
-        several_windows = analysis.duration_s > predictor.pipeline.config.clip_s
-        lines.append("what raised and lowered the values" + (" of its window:" if several_windows else ":"))
-        lines += [f"  {analysis.explanation.sentence(target)}" for target in TARGETS]
+        lines.append("why, as far as it can be told:")
+        for target, sentences in analysis.explanation.sentences.items():
+            lines += [f"  {target}: {sentence}" for sentence in sentences or ["nothing stands out"]]
     return "\n".join(map(printable, lines))

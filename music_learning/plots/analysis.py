@@ -20,9 +20,10 @@ from music_learning.plots.style import (
     save_figure,
     shorten_to_fit,
 )
-from music_learning.predict.analysis import MAX_COLUMNS, Analysis, even_edges, hertz
+from music_learning.predict.analysis import MAX_COLUMNS, Analysis, even_edges
 from music_learning.predict.markets import Charts
 from music_learning.predict.mood import MIDDLE, MOODS
+from music_learning.predict.words import hertz
 
 LEGEND = """Each cell was masked in turn, with the mean level
 of the training songs. Where the value fell, the

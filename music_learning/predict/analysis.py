@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from music_learning.columns import AUDIO_FEATURES, TARGETS
+from music_learning.predict.explanation import Explanation
 from music_learning.predict.markets import Market
 from music_learning.predict.mood import Mood
 from music_learning.predict.similarity import SimilarArtist, SimilarSong
@@ -15,7 +16,6 @@ DECIMALS = 4
 FEATURE_DECIMALS = {"loudness": 3, "tempo": 3}  # as the endpoint has them
 MAX_COLUMNS = 1024
 LEAST_LOST_S = 0.1
-SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
 
 
 @dataclass(frozen=True)
@@ -24,73 +24,6 @@ class Moment:
 
     start_s: float
     values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """How much each cell of the spectrogram raised (above 0) or lowered the values of the window that it is in.
-
-    A window that counts less in a recording's value has attributions that are smaller by as much: a soft intro's for
-    energy, or those of a short last window. A cell is a group of mel bands during one moment of the timeline; see
-    `occlusion.occlusion_attributions`.
-    """
-
-    edges_hz: tuple[float, ...]  # (bands + 1,), between the groups of bands, ascending
-    stretches_s: tuple[tuple[float, float], ...]  # when each moment begins and ends
-    attributions: Tensor  # (targets, bands, moments)
-
-    def cell(self, band: int, moment: int) -> str:
-        """A cell in words, such as `0.9 to 1.7 kHz at 0:15 to 0:19`."""
-        low, high = self.edges_hz[band : band + 2]
-        if band == 0:
-            words = f"what is below {hertz(high)}"
-        elif band == len(self.edges_hz) - 2:
-            words = f"what is above {hertz(low)}"
-        else:
-            unit = f" {hertz(high).split()[1]}"
-            words = f"{hertz(low).removesuffix(unit)} to {hertz(high)}"
-        start_s, end_s = self.stretches_s[moment]
-        return f"{words} at {clock(start_s)} to {clock(end_s)}"
-
-    @property
-    def strongest_attribution(self) -> float:
-        """The largest attribution of any target, up or down, never 0."""
-        return max(float(self.attributions.abs().max()), SMALLEST_ATTRIBUTION)
-
-    def strongest(self, target: str, sign: int) -> tuple[int, int, float] | None:
-        """The band and the moment with the highest (`sign` 1) or the lowest (-1) attribution, and the attribution.
-
-        None where no cell has one of that sign that shows.
-        """
-        attributions = self.attributions[TARGETS.index(target)]
-        band, moment = divmod(int((sign * attributions).argmax()), len(self.stretches_s))
-        attribution = float(attributions[band, moment])
-        return (band, moment, attribution) if sign * attribution >= SMALLEST_ATTRIBUTION else None
-
-    def sentence(self, target: str) -> str:
-        """What raised and what lowered a target's value most, in plain words."""
-        parts = []
-        for word, sign in (("raised", 1), ("lowered", -1)):
-            if strongest := self.strongest(target, sign):
-                band, moment, attribution = strongest
-                parts.append(f"{word} most by {self.cell(band, moment)} ({attribution:+.3f})")
-            else:
-                parts.append(f"{word} nowhere")
-        return f"{target}: {', '.join(parts)}"
-
-    def to_dict(self) -> dict:
-        """As JSON has it: for each moment and target the attribution of each group of bands, the lowest first."""
-        return {
-            "edges_hz": [round(edge) for edge in self.edges_hz],
-            "moments": [
-                {"start_s": round(start_s, 2), "end_s": round(end_s, 2)}
-                | {
-                    target: [round(attribution, DECIMALS) for attribution in self.attributions[row, :, moment].tolist()]
-                    for row, target in enumerate(TARGETS)
-                }
-                for moment, (start_s, end_s) in enumerate(self.stretches_s)
-            ],
-        }
 
 
 @dataclass(frozen=True)
@@ -155,21 +88,9 @@ class Analysis:
         }
 
 
-def clock(seconds: float) -> str:
-    """A length as people write it: 0:07, 3:45, 1:02:03."""
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
 def even_edges(length: int, parts: int) -> list[int]:
     """Where parts of about the same length begin and end: parts + 1 places from 0 to `length`."""
     return [round(length * part / parts) for part in range(parts + 1)]
-
-
-def hertz(frequency_hz: float) -> str:
-    """A frequency in about two digits: 410 Hz, 2.9 kHz."""
-    return f"{round(frequency_hz, -1):.0f} Hz" if frequency_hz < 995 else f"{frequency_hz / 1000:.1f} kHz"
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:

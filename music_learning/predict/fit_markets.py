@@ -1,7 +1,7 @@
 """How well the charts tell a song's country, measured with features that are off by as much as the models are.
 
-Each chart song is looked for in the charts without the songs of its artists (leave-one-artist-out). A song that charts
-in more than LOCAL countries charts for other reasons than its sound, and is not counted.
+Each chart song is looked for in the charts without the songs of its artists (leave-one-artist-out); the local ones
+count. `markets` says what is measured.
 """
 
 import numpy as np
@@ -13,7 +13,6 @@ from music_learning.paths import ModelPaths
 from music_learning.predict.markets import CHART_FEATURES, FEATURES, WIDTH, ChartSongs
 from music_learning.songs.table import read_frame
 
-LOCAL = 2  # countries
 N_NEAREST = 10  # songs whose errors one may have
 N_DRAWS = 20
 PREDICTIONS = "5-fold"
@@ -65,11 +64,6 @@ def as_predicted(songs: ChartSongs, truth: np.ndarray, predicted: np.ndarray, *,
     return (songs.features + errors).clip(LOWEST, HIGHEST)
 
 
-def local_songs(songs: ChartSongs) -> np.ndarray:
-    """(songs,) of bool: those that chart in at most LOCAL countries."""
-    return songs.charted.sum(axis=1) <= LOCAL
-
-
 def places_of(likeness: np.ndarray) -> np.ndarray:
     """The place of each country in the list of each song, 0 for the first: (songs, countries) -> the same"""
     return (-likeness).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
@@ -78,23 +72,34 @@ def places_of(likeness: np.ndarray) -> np.ndarray:
 def fit_markets(songs: ChartSongs, errors: tuple[np.ndarray, np.ndarray]) -> dict:
     """What markets.json has, for the features and the width in use, from N_DRAWS draws of errors.
 
-    The chances fall from place to place in truth, and are made to by isotonic regression.
+    Shares and rates fall from place to place in truth, and are made to by isotonic regression.
     """
     draws = (as_predicted(songs, *errors, seed=seed) for seed in range(N_DRAWS))
     densities = [songs.densities(points, songs.artists) for points in draws]
     usual = np.mean(densities, axis=(0, 1))
-    local, n_countries = local_songs(songs), len(songs.countries)
-    shares = np.zeros(n_countries)
+    n_countries = len(songs.countries)
+    hits, listed = np.zeros(n_countries), np.zeros(n_countries)
     for one in densities:
-        places = places_of(one / usual)[local]
-        shares += np.bincount(places[songs.charted[local]], minlength=n_countries) / local.sum() / N_DRAWS
-    falling = IsotonicRegression(increasing=False).fit_transform(np.arange(n_countries), shares)
+        places = places_of(one / usual)[songs.is_local]
+        hits += np.bincount(places[songs.charted[songs.is_local]], minlength=n_countries)
+        listed += np.bincount(
+            places.ravel(), np.broadcast_to(songs.n_local + 1, places.shape).ravel(), minlength=n_countries
+        )
     return {
         "songs_sha256": songs.sha256,
         "features": [*FEATURES],
         "width": WIDTH,
-        "local_songs": int(local.sum()),
+        "local_songs": int(songs.is_local.sum()),
         "songs_with_errors": len(errors[0]),
-        "usual": [float(f"{density:.6g}") for density in usual],
-        "chances": [round(chance, 6) for chance in falling.tolist()],
+        "usual": _shortened(usual),
+        "shares": _falling(hits / songs.is_local.sum() / N_DRAWS),
+        "rates": _falling(hits / listed),
     }
+
+
+def _falling(numbers: np.ndarray) -> list[float]:
+    return _shortened(IsotonicRegression(increasing=False).fit_transform(np.arange(len(numbers)), numbers))
+
+
+def _shortened(numbers: np.ndarray) -> list[float]:
+    return [float(f"{number:.5g}") for number in numbers]

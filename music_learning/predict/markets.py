@@ -1,18 +1,26 @@
 """What charts where: how a song compares with the songs in the charts of 71 countries, and whose are most like it.
 
-`charts.csv` has a row for each song in the daily top 50 of a country: Spotify's features of it, a number that stands for
-its group of artists, and the countries. `countries.csv` names these, `markets.json` has what `fit_markets` measured.
-All three are made or checked by tools/make_charts.py; no title and no artist's name is in them.
+`charts.csv` has a row for each song in the daily top 50 of a country: Spotify's features of it, a number that stands
+for its group of artists, and the countries; no title and no artist's name. `countries.csv` names the countries, and
+`markets.json` has what `fit_markets` measured. tools/make_charts.py makes the first and the last.
 
 The charts of a country are a cloud of points in the space of FEATURES, each feature in its standard deviations over all
-songs. How dense the cloud is at a song x is estimated with a Gaussian kernel (Parzen, 1962, doi:10.1214/aoms/1177704472):
+songs. How dense the cloud is at a song x is estimated with a Gaussian kernel (Parzen, 1962,
+doi:10.1214/aoms/1177704472):
 
     d_c(x) = mean over the songs s in the charts of c of exp(-|x - s|^2 / (2 WIDTH^2))
 
 A wide cloud is rather dense in most places that are far from the middle: by d_c alone, one country would be among the
-first ten for more than half of all songs. So each is divided by u_c, the mean of d_c over all chart songs, as the models
-would hear them: the first country is that where x is most at home, compared with other songs. That is as often right,
-and tells more. benchmarks/markets.py measures both, and other features and widths.
+first ten of more than half of all songs. So each is divided by u_c, the mean of d_c over all chart songs as the models
+would hear them: first comes the country where x is most at home, compared with other songs. That is right as often, and
+tells more. benchmarks/markets.py measures both, and other features and widths.
+
+How sure that is: local songs, which chart in at most LOCAL countries, are looked for in the charts without the songs of
+their artists. At place p of their lists, their own countries stand s_p times per song. Some countries have many local
+songs in their charts and some hardly any, so it is likelier to be right about the former. With n_c the local songs of
+c, and one more so that none has no chance, the chance of c at place p is
+
+    r_p * (n_c + 1), where r_p = s_p / (mean of n_c + 1 over the countries at place p)
 """
 
 import hashlib
@@ -35,6 +43,7 @@ CHART_FEATURES = (*FEATURES, "tempo")  # that are kept of a song
 CHART_COLUMNS = (*CHART_FEATURES, "artists", "countries")
 COUNTRY_COLUMNS = ("code", "name")
 WIDTH = 1.0  # of the kernel, in standard deviations
+LOCAL = 2  # countries: who charts in more does so for other reasons than its sound
 N_MARKETS = 10
 MADE_BY = "tools/make_charts.py"
 
@@ -43,18 +52,21 @@ MADE_BY = "tools/make_charts.py"
 class Market:
     """A country whose charts are like a song.
 
-    `percentile` is the % of the other countries whose charts are less like it. `chance` is how often a song that charts
-    in one or two countries charts in the one at this place of the list, in [0, 1]: measured on chart songs, their
-    artists' other songs left out, whose features were off by as much as the models are. By guessing it were about 0.016.
+    `percentile` is the % of the other countries whose charts are less like it. `chance` is the chance, in [0, 1], that
+    a song which charts in one or two countries charts in this one, if it is at this place of the song's list, and
+    `guess` the chance for any song. The first is measured on chart songs, the other songs of their artists left out,
+    and with features that are off by as much as the models are.
     """
 
     country: str  # ISO 3166-1 code of two letters
     name: str  # in English
     percentile: float
     chance: float
+    guess: float
 
     def to_dict(self) -> dict:
-        return asdict(self) | {"percentile": round(self.percentile, 1), "chance": round(self.chance, 4)}
+        rounded = {"chance": round(self.chance, 4), "guess": round(self.guess, 4)}
+        return asdict(self) | {"percentile": round(self.percentile, 1)} | rounded
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,16 @@ class ChartSongs:
         charted = np.array([[code in codes for code in countries] for codes in lists])
         named = tuple(names[code] for code in countries)
         return cls(np.stack(features, axis=1), artists.astype(int), charted, countries, named, sha256_of(paths.songs))
+
+    @cached_property
+    def is_local(self) -> np.ndarray:
+        """(songs,) of bool: those that chart in at most LOCAL countries."""
+        return self.charted.sum(axis=1) <= LOCAL
+
+    @cached_property
+    def n_local(self) -> np.ndarray:
+        """(countries,): how many local songs each has in its charts."""
+        return self.charted[self.is_local].sum(axis=0)
 
     def densities(
         self,
@@ -118,7 +140,8 @@ class Charts:
 
     songs: ChartSongs
     usual: np.ndarray  # (countries,), u_c as above
-    chances: np.ndarray  # (countries,), of the country at each place of the list: see `Market`
+    shares: np.ndarray  # (countries,), s_p as above, falling
+    rates: np.ndarray  # (countries,), r_p as above, falling
 
     @classmethod
     def open(cls, paths: ChartPaths = CHARTS) -> Self:
@@ -130,12 +153,12 @@ class Charts:
             WIDTH,
         ]:
             raise damaged(paths.markets, "or of other chart songs or features", MADE_BY)
-        usual, chances = measured.get("usual"), measured.get("chances")
-        for numbers in (usual, chances):
+        columns = [measured.get(name) for name in ("usual", "shares", "rates")]
+        for numbers in columns:
             is_whole = isinstance(numbers, list) and len(numbers) == len(songs.countries)
             if not is_whole or not all(is_number(number) and 0 < number <= 1 for number in numbers):
                 raise damaged(paths.markets, "it needs a number from 0 to 1 for each country", MADE_BY)
-        return cls(songs, np.array(usual, float), np.array(chances, float))
+        return cls(songs, *(np.array(numbers, float) for numbers in columns))
 
     @property
     def n_songs(self) -> int:
@@ -159,8 +182,8 @@ class Charts:
         return 100 * bisect_left(self._ordered[target], value) / self.n_songs
 
     def share(self, top: int = N_MARKETS) -> float:
-        """How often a country where a song charts is among the first `top` of its list, of songs as in `Market`."""
-        return float(self.chances[:top].sum() / self.chances.sum())
+        """How often a country where a local song charts is among the first `top` of its list, in [0, 1]."""
+        return float(self.shares[:top].sum() / self.shares.sum())
 
     def guess(self, top: int = N_MARKETS) -> float:
         """How often it would be by chance."""
@@ -182,8 +205,9 @@ class Charts:
             Market(
                 self.songs.countries[country],
                 self.songs.names[country],
-                100 * (others - place) / others,
-                float(self.chances[place]),
+                percentile=100 * (others - place) / others,
+                chance=min(float(self.rates[place] * (self.songs.n_local[country] + 1)), 1.0),
+                guess=float(self.songs.n_local[country] / self.songs.is_local.sum()),
             )
             for place, country in enumerate(np.argsort(-likeness, kind="stable")[:N_MARKETS])
         )
@@ -191,5 +215,11 @@ class Charts:
     @cached_property
     def sha256(self) -> str:
         """A hash of all that markets follow from."""
-        state = repr((self.songs.sha256, self.songs.names, self.usual.tolist(), self.chances.tolist()))
+        state = repr(
+            (
+                self.songs.sha256,
+                self.songs.names,
+                *(column.tolist() for column in (self.usual, self.shares, self.rates)),
+            )
+        )
         return hashlib.sha256(state.encode()).hexdigest()

@@ -45,7 +45,7 @@ def occlusion_attributions(models: dict[str, Ensemble], spectrogram: Tensor, fil
     fill_db = fill_db.expand(n_mels, frames)
     starts = segment_starts(frames, segment_frames)
     segment_frames = min(frames, segment_frames)
-    bands, times = (list(pairwise(even_edges(n, parts))) for n, parts in ((n_mels, N_BANDS), (frames, len(starts))))
+    bands, times = grid(n_mels, frames, len(starts))
 
     segments, features = cut(spectrogram[None], segment_frames), clip_features(spectrogram[None], features_config)
     by_networks = {target: x[None] for target, x in _by_networks(models, segments).items()}
@@ -66,6 +66,28 @@ def occlusion_attributions(models: dict[str, Ensemble], spectrogram: Tensor, fil
             result[row, :, time] = values[target] - model.mix(changed, model.kernel(features)).mean(dim=1)
         masked[:, :, start:end] = spectrogram[:, start:end]
     return result
+
+
+def grid(n_mels: int, frames: int, n_times: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Where the groups of mel bands and the stretches of time begin and end that make up the cells of a clip."""
+    bands, times = (even_edges(n, parts) for n, parts in ((n_mels, N_BANDS), (frames, n_times)))
+    return list(pairwise(bands)), list(pairwise(times))
+
+
+def above_usual(models: dict[str, Ensemble], spectrogram: Tensor, n_times: int) -> Tensor:
+    """By how many dB each cell of a clip is louder than the training songs are in its bands, which it is masked by.
+
+    Args:
+        models, spectrogram: as for `occlusion_attributions`.
+        n_times: how many stretches of time there are.
+
+    Returns:
+        (bands, times)
+    """
+    usual_db = next(iter(models.values())).members[0].band_mean_db
+    above = spectrogram[: len(usual_db)] - usual_db
+    bands, times = grid(*above.shape, n_times)
+    return torch.stack([torch.stack([above[slice(*b), slice(*t)].mean() for t in times]) for b in bands])
 
 
 def mask(clip: Tensor, bands: slice, frames: slice, config: PipelineConfig, fill_db: Tensor) -> None:

@@ -8,10 +8,10 @@ print(analysis.values["energy"], analysis.mood, analysis.similar_songs[0].title)
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -32,23 +32,24 @@ from music_learning.model.ensemble import Ensemble, Prediction, load_model
 from music_learning.paths import RELEASED_MODELS, ModelPaths
 from music_learning.predict.analysis import (
     Analysis,
-    Explanation,
     Moment,
     Overview,
     even_edges,
     warnings_about,
     warnings_of_losses,
 )
+from music_learning.predict.explanation import ExplainedWindow, Explanation, join, moment_edges
 from music_learning.predict.markets import Charts
 from music_learning.predict.mood import Mood
 from music_learning.predict.no_music import TENSORS, NoMusicDetector
-from music_learning.predict.occlusion import N_BANDS, occlusion_attributions
+from music_learning.predict.occlusion import N_BANDS, above_usual, occlusion_attributions
 from music_learning.predict.pooling import level_db, pool
-from music_learning.predict.similarity import LABELLED_COLUMNS, SongIndex, by_artist
+from music_learning.predict.similarity import LABELLED_COLUMNS, YEAR, SongIndex, by_artist
 
 N_SIMILAR_SONGS = 10
 N_SIMILAR_ARTISTS = 5
 OF_MUSIC = ("key", "mode", "tempo", "time_signature")
+SILENT = "silent from beginning to end"
 N_SEARCHED = 50  # songs, among which to find the artists
 
 
@@ -66,13 +67,11 @@ class WindowPrediction:
     )
     no_music: str | None  # what it is instead
     ranks: Tensor | None  # (1, PREDICTED) of acousticness and the like, if there is a model of them
-    attributions: Tensor | None  # (targets, bands, segments), if an explanation was asked for
 
     @property
     def edges_s(self) -> list[float]:
         """Where the segments of the timeline begin, and where the last one ends."""
-        n = self.prediction.timeline.shape[1]
-        return [self.start_s + segment * self.duration_s / n for segment in range(n + 1)]
+        return moment_edges(self.start_s, self.duration_s, self.prediction.timeline.shape[1])
 
 
 class Predictor:
@@ -166,27 +165,68 @@ class Predictor:
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""
         config = self.pipeline.config
-        overview, start_s, predicted, measured = Overview(config.n_mels), 0.0, [], None
+        overview, start_s, predicted, explained, measured = Overview(config.n_mels), 0.0, [], [], None
         for spectrogram, duration_s in windows:
             if spectrogram is None:
                 overview.add(torch.full((config.n_mels, round(duration_s * config.frames_per_s)), config.floor_db))
             else:
                 overview.add(spectrogram[: config.n_mels])
-                predicted.append(self._predict_window(spectrogram, start_s, duration_s, explain=explain))
+                predicted.append(self._predict_window(spectrogram, start_s, duration_s))
+                if explain:
+                    explained.append(self._explain_window(spectrogram, start_s, duration_s))
                 here = Measurement.of(spectrogram, self.features)
                 measured = here if measured is None else measured + here
             start_s += duration_s
         if measured is None:
-            raise AudioError("silent from beginning to end")
+            raise AudioError(SILENT)
         analysis = self._analysis(predicted, overview.columns, start_s)
         other_features = self.audio_features.features(measured, self.features)
         if analysis.warnings:  # noise and speech have neither
             other_features |= dict.fromkeys(OF_MUSIC)
         values, intervals = self._predicted_features(predicted)
         other_features |= values
-        markets = () if analysis.warnings else self.charts.markets(analysis.values | other_features)
-        intervals = analysis.intervals | intervals
-        return replace(analysis, other_features=other_features, intervals=intervals, markets=markets)
+        return replace(
+            analysis,
+            other_features=other_features,
+            intervals=analysis.intervals | intervals,
+            markets=() if analysis.warnings else self.charts.markets(analysis.values | other_features),
+            explanation=join(explained, self._edges_hz) if explained else None,
+        )
+
+    def explain(self, windows: Iterable[tuple[Tensor | None, float]]) -> Explanation:
+        """Only the explanation that `analyse` would give of these windows, for those who show the values first.
+
+        It takes about half a second for each window of 30 s. What the windows' source raises, between two of them, ends
+        it.
+
+        Raises:
+            AudioError: there is no sound; and what the source raises.
+        """
+        explained, start_s = [], 0.0
+        for spectrogram, duration_s in windows:
+            if spectrogram is not None:
+                explained.append(self._explain_window(spectrogram, start_s, duration_s))
+            start_s += duration_s
+        if not explained:
+            raise AudioError(SILENT)
+        return join(explained, self._edges_hz)
+
+    @torch.inference_mode()
+    def _explain_window(self, spectrogram: Tensor, start_s: float, duration_s: float) -> ExplainedWindow:
+        attributions = occlusion_attributions(self.models, spectrogram)
+        return ExplainedWindow(
+            start_s,
+            duration_s,
+            level_db=level_db(spectrogram[: self.pipeline.config.n_mels]),
+            attributions=attributions,
+            above_usual_db=above_usual(self.models, spectrogram, attributions.shape[2]),
+        )
+
+    @property
+    def _edges_hz(self) -> list[float]:
+        """Between the groups of mel bands of an explanation."""
+        config = self.pipeline.config
+        return [config.hz_at(band) for band in even_edges(config.n_mels, N_BANDS)]
 
     def _predicted_features(
         self, windows: list[WindowPrediction]
@@ -209,9 +249,7 @@ class Predictor:
         return values, intervals
 
     @torch.inference_mode()
-    def _predict_window(
-        self, spectrogram: Tensor, start_s: float, duration_s: float, *, explain: bool
-    ) -> WindowPrediction:
+    def _predict_window(self, spectrogram: Tensor, start_s: float, duration_s: float) -> WindowPrediction:
         features = clip_features(spectrogram[None], self.features)
         return WindowPrediction(
             start_s,
@@ -222,7 +260,6 @@ class Predictor:
             prediction=predict_clip(self.models, spectrogram, features),
             no_music=self.no_music.kind(features),
             ranks=None if (model := self.audio_features.predicted) is None else model(features),
-            attributions=occlusion_attributions(self.models, spectrogram) if explain else None,
         )
 
     @torch.inference_mode()
@@ -264,35 +301,11 @@ class Predictor:
             similar_artists=tuple(by_artist(songs, N_SIMILAR_ARTISTS)),
             spectrogram=spectrogram,
             embedding=self.training_songs.project(mean),
-            explanation=self._explanation(windows, pooled.weights),
         )
-
-    def _explanation(self, windows: list[WindowPrediction], weights: Tensor) -> Explanation | None:
-        """One explanation of all windows, if they have attributions.
-
-        A cell moves its own window's value, which counts more or less in the recording's. All are put on the scale of
-        the window that counts most, so that attributions are alike where they do as much to the recording.
-
-        Args:
-            windows: of the recording.
-            weights: (targets, windows), how much each counts.
-        """
-        config = self.pipeline.config
-        edges_hz = tuple(config.hz_at(band) for band in even_edges(config.n_mels, N_BANDS))
-        shares = weights / weights.amax(dim=1, keepdim=True)
-        scaled = [
-            share[:, None, None] * window.attributions
-            for share, window in zip(shares.T, windows, strict=True)
-            if window.attributions is not None
-        ]
-        if not scaled:
-            return None
-        stretches_s = tuple(stretch for window in windows for stretch in pairwise(window.edges_s))
-        return Explanation(edges_hz, stretches_s, torch.cat(scaled, dim=2))
 
     @cached_property
     def version(self) -> str:
-        """What all of an analysis follows from, but the recording: the program, the models, the charts and the index."""
+        """What an analysis follows from, but the recording: the program, the models, the charts and the index."""
         index = hashlib.sha256((self.models_version + self.charts.sha256 + _state_of(self.index)).encode())
         return f"{__version__}-{index.hexdigest()[:12]}"
 
@@ -306,15 +319,17 @@ class Predictor:
             state.update(tensor.numpy().tobytes())
         others = self.audio_features
         state.update(repr((others.to_dict(), others.sha256, sorted(self.rank_intervals.items()))).encode())
-        state.update(_state_of(self.training_songs).encode())
+        state.update(_state_of(self.training_songs, left_out=(YEAR,)).encode())
         state.update(self.charts.songs.sha256.encode())  # the percentiles
         return state.hexdigest()[:12]
 
 
-def _state_of(index: SongIndex) -> str:
+def _state_of(index: SongIndex, left_out: Sequence[str] = ()) -> str:
+    """A hash of an index, but for the columns of its songs that are left out."""
     state = hashlib.sha256()
     for row, song in enumerate(index.songs):  # one by one: there may be a million
-        state.update((", " if row else "[").encode() + json.dumps(song).encode())
+        known = {name: text for name, text in song.items() if name not in left_out}
+        state.update((", " if row else "[").encode() + json.dumps(known).encode())
     state.update(b"]")
     state.update(index.components.contiguous().numpy())
     return state.hexdigest()

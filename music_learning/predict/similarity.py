@@ -4,12 +4,14 @@ The networks' last hidden layers describe a song in some hundreds of numbers, ma
 keeps their principal components, each scaled to the same variance, and compares songs by Euclidean distance.
 
 A folder with two files: `songs.csv` names the songs, `embeddings.safetensors` has their components in the same order.
-The index of the training songs has their labels as well; one of a library's songs has the paths of their files.
+The index of the training songs has their labels as well; one of a library's songs has the paths of their files. Both
+have the years in which the songs came out, as far as they are known; older ones lack that column.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,12 +27,15 @@ from music_learning.songs.spectrograms import SpectrogramSet
 from music_learning.songs.table import label_of
 
 NAMES = ("song_id", "title", "artist")
+YEAR = "release_year"
 LABELLED_COLUMNS = (*NAMES, *TARGETS)
-OWN_COLUMNS = (*NAMES, "path")
+OWN_COLUMNS = (*NAMES, "path", YEAR)
 TENSORS = ("components", "mean", "basis")
 N_COMPONENTS = 64
 MIN_VARIANCE = 1e-6  # of a component, as a share of the first one's
 N_PAIRS = 20_000  # of songs, drawn to tell how far apart songs usually are
+# How near a song is in words, and from which similarity percentile on (benchmarks/similar.py --audio).
+GRADES = ((99.9, "very alike"), (99.0, "alike"), (90.0, "somewhat alike"), (0.0, "not very alike"))
 N_CHOSEN_PER_SONG = 2
 RANK_OFFSET = 5  # the larger, the more it counts to be near throughout, and the less to be the nearest to a part
 MADE_BY = "music-learning index"
@@ -48,6 +53,7 @@ class SimilarSong:
     artist: str  # empty where nobody knows
     similarity_percentile: float
     path: str | None = None  # of a song of one's own, to play it
+    year: int | None = None  # in which it came out, or what it is on did
 
     @property
     def name(self) -> str:
@@ -55,11 +61,19 @@ class SimilarSong:
 
     @property
     def closeness(self) -> str:
-        """How near it is, in words."""
-        return f"more alike than {min(self.similarity_percentile, 99.99):.4g} % of song pairs"
+        """How near it is, in words: one of GRADES."""
+        return next(words for least, words in GRADES if self.similarity_percentile >= least)
 
     def to_dict(self) -> dict:
-        return asdict(self) | {"similarity_percentile": round(self.similarity_percentile, 2)}
+        return {
+            "song_id": self.song_id,
+            "title": self.title,
+            "artist": self.artist,
+            "year": self.year,
+            "similarity_percentile": round(self.similarity_percentile, 2),
+            "closeness": self.closeness,
+            "path": self.path,
+        }
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ class SimilarArtist:
             "artist": self.artist,
             "song": self.song.title,
             "similarity_percentile": round(self.song.similarity_percentile, 2),
+            "closeness": self.song.closeness,
         }
 
 
@@ -165,7 +180,8 @@ class SongIndex:
     def _similar_song(self, row: int, distance: float) -> SimilarSong:
         song = self.songs[row]
         names = (song[name] for name in NAMES)
-        return SimilarSong(*names, self._similarity_percentile(distance), song.get("path"))
+        year = year_of(song.get(YEAR))
+        return SimilarSong(*names, self._similarity_percentile(distance), song.get("path"), year)
 
     def _similarity_percentile(self, distance: float) -> float:
         nearer = int(torch.searchsorted(self.pair_distances, distance))
@@ -237,7 +253,7 @@ def build_index(
     variances, directions = variances.flip(0)[:N_COMPONENTS], directions.flip(1)[:, :N_COMPONENTS]
     kept = variances > MIN_VARIANCE * variances[0]
     basis = (directions[:, kept] / variances[kept].sqrt()).float()
-    songs = [{name: song[name] for name in LABELLED_COLUMNS} for song in songs]
+    songs = [{name: song[name] for name in LABELLED_COLUMNS} | {YEAR: song.get(YEAR, "")} for song in songs]
     return SongIndex(songs, (embeddings - mean) @ basis, mean, basis)
 
 
@@ -263,10 +279,17 @@ def named(title: str, artist: str) -> str:
     return f"{title} by {artist}" if artist else title
 
 
-def check_place(folder: Path, columns: Iterable[str]) -> None:
+def year_of(text: str | None) -> int | None:
+    """The year that a date begins with, such as 1987 or 2003-05-12; None where it begins with none."""
+    found = re.match(r"[0-9]{4}", text or "")
+    return int(found[0]) or None if found else None
+
+
+def check_place(folder: Path, columns: Sequence[str]) -> None:
     """Raise UserError unless an index of songs with these columns can be saved there: a new one, or in place of one."""
     if folder.is_dir():
-        check_table(_paths(folder)[0], columns)
+        older = [name for name in columns if name != YEAR]
+        check_table(_paths(folder)[0], columns, older)
     elif os.path.lexists(folder):
         raise UserError(f"{folder} is no folder; name another")
 

@@ -1,8 +1,9 @@
-"""The HTTP interface: the page, and what it and programs ask for."""
+"""The HTTP interface, which the page uses, too."""
 
+from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -11,97 +12,97 @@ from starlette.exceptions import HTTPException
 from music_learning import __version__
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
+from music_learning.predict.markets import N_MARKETS
 from music_learning.predict.predictor import Predictor
 from music_learning.web.desk import Desk, problem
-from music_learning.web.hearing import MAX_LENGTH_S, SCHEMA
-from music_learning.web.uploads import MAX_FILE_MB
+from music_learning.web.hearing import MAX_LENGTH_S
+from music_learning.web.schema import BODY, described
+from music_learning.web.uploads import AT_ONCE, MAX_FILE_MB
 
 STATIC = Path(__file__).parent / "static"
-
-router = APIRouter()
-
-
-def desk(request: Request) -> Desk:
-    return request.app.state.desk
+ABOUT = "`curl -F file=@song.mp3 http://127.0.0.1:7860/api/analyses` is the whole manual."
+NO_TELEMETRY = dict.fromkeys(("auto_configure", "tracing", "metrics", "logs"), False)  # a variable could turn it on
 
 
-@router.post("/api/analyses")
-async def analyse(request: Request, name: str | None = None, explain: bool = False) -> Response:
-    return await desk(request).upload(request, name=name, explain=explain)
+def make_app(desk: Desk) -> FastAPI:
+    """The interface to a desk, and the page."""
+    app = FastAPI(
+        title="Music-Learning",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=NO_TELEMETRY,
+    )
+    app.mount("/static", StaticFiles(directory=STATIC))
+    for path, name in (("/", "index.html"), ("/docs", "docs.html")):
+        app.add_route(path, lambda _, name=name: FileResponse(STATIC / name))
+    about_models = facts(desk.predictor)
 
+    @app.post("/api/analyses", **described("What a recording sounds like", BODY))
+    async def analyse(request: Request, name: str | None = None, explain: bool = False) -> Response:
+        """The recording is a form's field `file`, or the body itself, which `name` gives a name. It may take 300 MB, and
+        last 3 seconds to 2 hours. With `explain`, the analysis says what raised and what lowered its values."""
+        return await desk.upload(request, name=name, explain=explain)
 
-@router.get("/api/examples")
-async def examples(request: Request) -> list[dict]:
-    return [
-        {
-            "id": song["song_id"],
-            "title": song["title"],
-            "artist": song["artist"],
-            "year": int(song["release_year"]) if song.get("release_year") else None,
-        }
-        for song in desk(request).songs.values()
-    ]
+    @app.post("/api/examples/{song_id}", **described("What an example sounds like, beside Spotify's values"))
+    async def analyse_example(request: Request, song_id: str, explain: bool = False) -> Response:
+        return await desk.example(request, song_id, explain=explain)
 
+    @app.get("/api/examples", summary="Songs that the models never heard, to try")
+    async def examples() -> list[dict]:
+        return [
+            {"id": song_id, "title": song["title"], "artist": song["artist"], "year": year_of(song)}
+            for song_id, song in desk.examples.items()
+        ]
 
-@router.post("/api/examples/{song_id}")
-async def analyse_example(request: Request, song_id: str, explain: bool = False) -> Response:
-    return await desk(request).example(request, song_id, explain=explain)
+    @app.get("/api/health", summary="How many recordings are heard, and wait")
+    async def health() -> dict:
+        analysing = min(len(desk.line), AT_ONCE)
+        return {"status": "ok", "analysing": analysing, "waiting": len(desk.line) - analysing}
 
-
-@router.get("/api/health")
-async def health(request: Request) -> dict:
-    line = desk(request).line
-    return {"status": "ok", "analysing": line.analysing, "waiting": line.waiting}
-
-
-@router.get("/api/models")
-async def models(request: Request) -> Response:
-    return JSONResponse(facts(desk(request).predictor), headers={"Cache-Control": "private, max-age=600"})
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> Response:
-    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
-
-
-def facts(predictor: Predictor) -> dict:
-    """What is said beside a result."""
-    songs = predictor.training_songs.songs
-    errors = {t: predictor.descriptions[t].get("metrics", {}).get("test", {}).get("mae") for t in TARGETS}
-    return {
-        "schema": SCHEMA,
-        "program": __version__,
-        "models": predictor.version,
-        "limits": {"file_mb": MAX_FILE_MB, "length_s": MAX_LENGTH_S, "least_s": predictor.pipeline.config.min_s},
-        "mean_errors": errors,
-        "n_training_songs": len(songs),
-        "n_index_songs": len(predictor.index.songs),
-        "noise": {"energy": 0.05, "danceability": 0.05, "valence": 0.05},
-        "charts": {
-            "n_songs": len(songs),
-            "n_countries": 0,
-            **{target: [round(float(song[target]), 3) for song in songs] for target in TARGETS},
-        },
-        "markets": None,
-    }
-
-
-def make_app(the_desk: Desk) -> FastAPI:
-    app = FastAPI(title="Music-Learning", version=__version__, docs_url=None, redoc_url=None)
-    app.state.desk = the_desk
-    app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    @app.get("/api/models", summary="How sure the values are, and what songs they are compared with")
+    async def models() -> Response:
+        return JSONResponse(about_models, headers={"Cache-Control": "private, max-age=600"})
 
     @app.exception_handler(HTTPException)
     @app.exception_handler(UserError)
     @app.exception_handler(Exception)
     async def say_why(_: Request, error: Exception) -> JSONResponse:
         status, sentence = problem(error)
+        if sentence == HTTPStatus(status).phrase:  # of what FastAPI refuses
+            sentence += "; see /docs"
         return JSONResponse({"error": sentence}, status, getattr(error, "headers", None))
 
     @app.exception_handler(RequestValidationError)
     async def say_what_is_wrong(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}."}, 400)
+        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}; see /docs"}, 400)
 
     return app
+
+
+def year_of(song: dict[str, str]) -> int | None:
+    return int(song["release_year"]) if song.get("release_year", "").isdigit() else None
+
+
+def facts(predictor: Predictor) -> dict:
+    """What is said beside a result."""
+    charts, descriptions = predictor.charts, predictor.descriptions
+    return {
+        "schema": 1,
+        "program": __version__,
+        "models": predictor.version,
+        "limits": {"file_mb": MAX_FILE_MB, "length_s": MAX_LENGTH_S, "least_s": predictor.pipeline.config.min_s},
+        "mean_errors": {t: descriptions[t].get("metrics", {}).get("test", {}).get("mae") for t in TARGETS},
+        "n_training_songs": len(predictor.training_songs.songs),
+        "n_index_songs": len(predictor.index.songs),
+        "noise": {"energy": 0.05, "danceability": 0.05, "valence": 0.05},
+        "charts": {"n_songs": charts.n_songs, "n_countries": charts.n_countries, **charts.values},
+        "markets": {
+            "top": N_MARKETS,
+            "share": round(charts.share(), 3),
+            "chance": round(charts.guess(), 3),
+            "n_countries": charts.n_countries,
+        },
+    }

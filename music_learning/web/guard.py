@@ -1,71 +1,99 @@
-"""Who may ask, and what a browser may do with an answer."""
+"""Who may ask, how long it may take, and what a browser may do with an answer."""
 
 import asyncio
 import ipaddress
+import json
 import re
 
+import h11
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+HEADERS_S = 10  # for a request's headers; and for what comes of a body behind its answer
 MAX_REQUEST_S = 3600
-
 HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
 }
 
 
 class Guard:
-    """Turns away requests that a page of another site makes in somebody's browser; sends headers with every answer.
-
-    A name of another site that leads to this machine (DNS rebinding) is none of this server's names.
-    """
+    """Turns away what other sites' pages send from somebody's browser; their names are none of this server's, even
+    where they lead to this machine (DNS rebinding). Each answer gets the headers above."""
 
     def __init__(self, app: ASGIApp, names: set[str], *, any_address: bool) -> None:
-        """
-        Args:
-            app: what the others get to.
-            names: the server's, as requests have them in `Host`.
-            any_address: it may be called by any address as well, as all of this machine's networks reach it.
-        """
+        """`names` are the server's own, as `Host` has them without the port; `any_address`: so are all addresses."""
         self.app, self.names, self.any_address = app, names, any_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = message | {"headers": [*message.get("headers", []), *own]}
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
-        reason = self.refusal(scope["method"], scope["headers"])
-        refusal = None if reason is None else JSONResponse({"error": reason}, 403)
+        reason = self.refusal(scope["method"], Headers(scope=scope))
+        app = self.app if reason is None else JSONResponse({"error": reason}, 403)
         async with asyncio.timeout(MAX_REQUEST_S):
-            await (refusal or self.app)(scope, receive, send_with_headers)
+            await app(scope, receive, send_with_headers)
 
-    def refusal(self, method: str, headers: list[tuple[bytes, bytes]]) -> str | None:
+    def refusal(self, method: str, headers: Headers) -> str | None:
         """Why a request is turned away, or None."""
-        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-        host = found.get("host", "")
+        host, origin = headers.get("host", "").lower(), headers.get("origin")
         if not self.is_own(host):
-            return f"This server isn't called so; start it with --public-host and its name: {host[:100]!r}."
-        if method not in ("GET", "HEAD"):
-            origin = found.get("origin")
-            if origin is not None and origin.partition("://")[2].lower() != host.lower():
-                return "Only this server's own page may send songs."
-            if found.get("sec-fetch-site") == "cross-site":
-                return "Only this server's own page may send songs."
+            return f"this server is not called {host[:100]!r}; if it should be, start it with --public-host"
+        is_foreign = origin is not None and origin.lower().partition("://")[2] != host
+        if method not in ("GET", "HEAD") and (is_foreign or headers.get("sec-fetch-site") == "cross-site"):
+            return "only this server's own page and programs may send songs, no page of another site"
         return None
 
     def is_own(self, host: str) -> bool:
-        name = re.sub(r":\d*$", "", host.lower())
-        if name in self.names:
-            return True
+        name = re.sub(r":\d+$", "", host)
         try:
-            return self.any_address and bool(ipaddress.ip_address(name.strip("[]")))
+            return name in self.names or (self.any_address and bool(ipaddress.ip_address(name.strip("[]"))))
         except ValueError:
             return False
+
+
+class Connection(H11Protocol):
+    """A connection that ends where no whole headers come, which uvicorn itself would wait for without end."""
+
+    patience = None
+
+    def connection_made(self, transport) -> None:
+        super().connection_made(transport)
+        self.expect_request()
+
+    def on_response_complete(self) -> None:
+        self.expect_request()
+        super().on_response_complete()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.patience.cancel()
+        super().connection_lost(error)
+
+    def expect_request(self) -> None:
+        if self.patience is not None:
+            self.patience.cancel()
+        self.patience = self.loop.call_later(HEADERS_S, self.end_without_request)
+
+    def end_without_request(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()
+
+    def send_400_response(self, reason: str) -> None:
+        """What is no HTTP gets a sentence, unless an answer has begun."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = json.dumps({"error": reason}).encode()
+            headers = [("Content-Type", "application/json"), ("Connection", "close")]
+            answer = h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()
+            self.transport.writelines([self.conn.send(part) for part in answer])
+        self.transport.close()

@@ -1,8 +1,5 @@
 """What a recording is turned into: the JSON of its analysis, and of the explanation that may follow."""
 
-import ctypes
-import gc
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +12,7 @@ from torch import Tensor
 
 from music_learning import __version__
 from music_learning.audio import Losses
-from music_learning.columns import TAGS, TARGETS
+from music_learning.columns import TAGS
 from music_learning.decoder import length_s
 from music_learning.errors import AudioError
 from music_learning.library.tags import read_tags
@@ -23,14 +20,13 @@ from music_learning.predict.analysis import Analysis, clock, warnings_of_losses
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of
 
-SCHEMA = 1
 MAX_LENGTH_S = 2 * 3600
 MAX_WORK_S = 60  # for one recording: no file may occupy the server for longer
 MAX_EXPLAINED_S = 600
 N_LOUDNESS = 200  # points of the drawing
-OUTLINES = (0.9, 0.5)  # of Spotify's own values, how many in ten lie within
+OUTLINES = (0.9, 0.5)  # of Spotify's own values, the share that lies within
 
-Windows = list[tuple[Tensor | None, float]]
+Windows = Iterable[tuple[Tensor | None, float]]  # spectrograms and their length in seconds, as the predictor takes them
 
 
 class Stopped(Exception):
@@ -38,94 +34,70 @@ class Stopped(Exception):
 
 
 class Hearing:
-    """One recording's way through the models, in a thread that another one can stop."""
+    """One recording's way through the models, in a thread that another one can stop between two windows."""
 
     def __init__(self, predictor: Predictor, *, explain: bool, progress: Callable[[float, float | None], None]) -> None:
-        """
-        Args:
-            predictor: the models.
-            explain: keep what an explanation needs.
-            progress: is told, in the thread, the seconds that were heard, and of how many if that is known.
-        """
+        """`progress` is told, in the thread, the seconds that were heard, and of how many if that is known."""
         self.predictor, self.explain, self.progress = predictor, explain, progress
         self.stopped = threading.Event()
-        self.kept: Windows = []
+        self.kept: list[tuple[Tensor | None, float]] = []  # what an explanation looks at again
 
     def file(self, path: Path, name: str) -> dict:
         """The JSON of a file's analysis. Raises AudioError where it can't be used."""
-        losses, pipeline = Losses(), self.predictor.pipeline
-        tags, duration_s = read_tags(path), length_s(path)
-        waveforms = self._bounded(pipeline.waveforms(path, losses), duration_s)
-        analysis = self.predictor.analyse(self._keeping(pipeline.windows(waveforms)))
+        losses, pipeline, tags = Losses(), self.predictor.pipeline, read_tags(path)
+        windows = pipeline.windows(pipeline.waveforms(path, losses))
+        analysis = self.predictor.analyse(self._watched(windows, length_s(path)))
         cut = (f"Only the first {clock(MAX_LENGTH_S)} hours were analysed.",) * (analysis.duration_s >= MAX_LENGTH_S)
         warnings = (*analysis.warnings, *warnings_of_losses(losses.lost_s), *cut)
         analysis = replace(analysis, lost_s=losses.lost_s, warnings=warnings)
-        return self._json(analysis, name=tags["title"] or Path(name).stem, file=name, tags=tags)
+        return self._json(analysis, tags, name=tags["title"] or Path(name).stem, file=name)
 
     def example(self, saved: SavedSongs, song: dict[str, str]) -> dict:
         """The same of a saved song, with Spotify's values beside."""
-        windows = [saved.window(song)]
-        analysis = self.predictor.analyse(self._keeping(windows))
+        analysis = self.predictor.analyse(self._watched([saved.window(song)], None))
         tags = dict.fromkeys(TAGS) | {"title": song["title"], "artist": song["artist"] or None}
-        json = self._json(analysis, name=song["title"], file=None, tags=tags)
-        return json | {"spotify": labels_of(song)}
+        return self._json(analysis, tags, name=song["title"], file=None) | {"spotify": labels_of(song)}
 
     def explanation(self, may_go_on: Callable[[], bool]) -> dict:
-        """The JSON of the explanation of what was heard, whose windows are looked at while `may_go_on` says so."""
+        """The JSON of the explanation of what was heard. Between two windows it waits until it may go on."""
         if not self.kept:
-            reason = f"Only recordings of up to {MAX_EXPLAINED_S // 60} minutes are explained."
-            return {"sentences": None, "reason": reason}
+            return no_explanation(f"Only recordings of up to {MAX_EXPLAINED_S // 60} minutes are explained.")
 
         def patient() -> Iterator[tuple[Tensor | None, float]]:
             for window in self.kept:
-                while not may_go_on() and not self.stopped.is_set():
+                while not (self.stopped.is_set() or may_go_on()):
                     time.sleep(0.05)
-                self._go_on()
+                self._check()
                 yield window
 
-        explanation = self.predictor.analyse(patient(), explain=True).explanation
-        self.kept = []
-        sentences = {target: [explanation.sentence(target)] for target in TARGETS}
-        return {"sentences": sentences} | explanation.to_dict()
+        return self.predictor.explain(patient()).to_dict()
 
-    def _go_on(self) -> None:
+    def _check(self) -> None:
         if self.stopped.is_set():
             raise Stopped
 
-    def _bounded(
-        self, windows: Iterable[tuple[Tensor, float]], duration_s: float | None
-    ) -> Iterator[tuple[Tensor, float]]:
+    def _watched(self, windows: Windows, duration_s: float | None) -> Iterator[tuple[Tensor | None, float]]:
         """The windows of a recording, up to what is analysed. Raises AudioError where that takes too long."""
         start, heard_s = time.monotonic(), 0.0
-        for waveform, window_s in windows:
-            self._go_on()
+        for window in windows:
+            self._check()
             if time.monotonic() - start > MAX_WORK_S:
                 raise AudioError(f"it takes longer than {MAX_WORK_S} s to analyse; cut it or save it as mp3")
-            yield waveform, window_s
-            heard_s += window_s
-            self.progress(heard_s, duration_s)
+            heard_s += window[1]
+            self.kept = [*self.kept, window] if self.explain and heard_s <= MAX_EXPLAINED_S else []
+            yield window
+            self.progress(round(heard_s, 2), duration_s)
             if heard_s >= MAX_LENGTH_S:
                 return
 
-    def _keeping(self, windows: Iterable[tuple[Tensor | None, float]]) -> Iterator[tuple[Tensor | None, float]]:
-        """The same windows, kept for an explanation unless they are too many."""
-        kept_s, keep = 0.0, self.explain
-        for window in windows:
-            kept_s += window[1]
-            if keep and (keep := kept_s <= MAX_EXPLAINED_S):
-                self.kept.append(window)
-            else:
-                self.kept = []
-            yield window
-
-    def _json(self, analysis: Analysis, *, name: str, file: str | None, tags: dict[str, str | None]) -> dict:
+    def _json(self, analysis: Analysis, tags: dict[str, str | None], *, name: str, file: str | None) -> dict:
         mood = analysis.mood
         outlines = [mood.outline(share).round(4).tolist() for share in OUTLINES] if mood.has_intervals else []
         return {
-            "schema": SCHEMA,
+            "schema": 1,
             "name": name,
             "file": file,
-            "analysed_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "analysed_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "program": __version__,
             "models": self.predictor.version,
             "tags": tags,
@@ -134,17 +106,12 @@ class Hearing:
         }
 
 
+def no_explanation(reason: str) -> dict:
+    return {"sentences": None, "reason": reason}
+
+
 def loudness(spectrogram: Tensor) -> list[float]:
     """How loud a recording is over its length, as amplitude from 0 to 1, its loudest: (n_mels, frames) in dB."""
-    power = (10 ** (spectrogram / 10)).sum(dim=0)
-    amplitude = torch.nn.functional.interpolate(
-        torch.nn.functional.adaptive_max_pool1d(power[None, None], min(N_LOUDNESS, power.numel())), N_LOUDNESS
-    )[0, 0].sqrt()
+    power = (10 ** (spectrogram / 10)).sum(dim=0, keepdim=True)
+    amplitude = torch.nn.functional.adaptive_max_pool1d(power, N_LOUDNESS)[0].sqrt()
     return [round(value, 3) for value in (amplitude / amplitude.max()).tolist()]
-
-
-def give_back_memory() -> None:
-    """Return to the system what analysing a recording has left behind, which glibc keeps for later."""
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)

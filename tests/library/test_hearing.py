@@ -12,7 +12,7 @@ from music_learning.library.rows import AudioFile, Listener
 from music_learning.library.tables import CSV, JSON_LIST, Table
 
 VALUES = {"duration_s": 3.0, "energy": 0.1, "danceability": 0.2, "valence": 0.3, "mood": "calm", "lost_s": 0.0}
-VALUES |= {"warnings": [], "similar_songs": [], "similar_artists": [], "timeline": []}
+VALUES |= {"warnings": [], "similar_songs": [], "similar_artists": [], "markets": [], "timeline": []}
 
 
 class FakePredictor:

@@ -14,7 +14,13 @@ from music_learning.library.scan import LocalFiles, count_outdated, library_row,
 from music_learning.library.schema import COLUMNS
 
 VALUES = {"duration_s": 3.0, "energy": 0.1, "danceability": 0.2, "valence": 0.3, "mood": "calm", "lost_s": 0.0}
-VALUES |= {"moods": {"calm": 0.9}, "warnings": ["one.", "two."], "similar_songs": [], "similar_artists": []}
+VALUES |= {
+    "moods": {"calm": 0.9},
+    "warnings": ["one.", "two."],
+    "similar_songs": [],
+    "similar_artists": [],
+    "markets": [],
+}
 VALUES |= {"timeline": []}
 
 

@@ -17,7 +17,7 @@ from music_learning.library.tagging import opened
 
 RATE_HZ = 48_000
 VALUES = {"duration_s": 0.5, "energy": 0.7, "danceability": 0.5, "valence": 0.3, "mood": "calm", "lost_s": 0.0}
-VALUES |= {"moods": {}, "warnings": [], "similar_songs": [], "similar_artists": [], "timeline": []}
+VALUES |= {"moods": {}, "warnings": [], "similar_songs": [], "similar_artists": [], "markets": [], "timeline": []}
 HEARD = SimpleNamespace(to_dict=lambda: VALUES, explanation=None, embedding=torch.zeros(3))
 PREDICTOR = SimpleNamespace(version="0-abc", models_version="m1", predict=lambda *_, **__: HEARD)
 MOODS = ("Rock", "Jazz", "Folk", "Soul")

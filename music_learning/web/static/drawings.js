@@ -5,7 +5,7 @@ import { TARGETS, clock, el, fixed2, moodOf, percent, svg } from "./dom.js";
 const WIDTH = 600, HEIGHT = 160, PLANE = 200, STEP_S = 5;
 const QUARTERS = [
   ["happy and excited", 196, 12, "end"], ["tense and angry", 4, 12, "start"],
-  ["calm and content", 196, 182, "end"], ["sad and gloomy", 4, 182, "start"],
+  ["calm and content", 196, 194, "end"], ["sad and gloomy", 4, 194, "start"],
 ];
 
 /** A value in [0, 1] as a bar with its interval as a line, and the true value, if it is known, as a notch. */
@@ -105,21 +105,33 @@ function makeSlider(plot, length_s, position, seek) {
   });
 }
 
+/** Where a name has room beside its dot; null where it has none. What is `taken` are boxes [left, top, right, bottom]. */
+function placeOf(name, x, y, taken) {
+  const width = 5.6 * name.length; // of the letters' usual width
+  for (const [dx, dy, anchor] of [[8, 3, 0], [-8, 3, 1], [0, -9, 0.5], [0, 15, 0.5]]) {
+    const left = x + dx - anchor * width, box = [left, y + dy - 9, left + width, y + dy + 2];
+    const isFree = taken.every(([l, t, r, b]) => box[2] < l || box[0] > r || box[3] < t || box[1] > b);
+    if (isFree && left > 0 && left + width < PLANE && taken.push(box))
+      return { x: x + dx, y: y + dy, "text-anchor": ["start", "middle", "end"][2 * anchor] };
+  }
+  return null;
+}
+
 /**
  * The plane of valence and energy: the chart songs as small dots, each result as a large one.
- * With `onOpen` each is a link that calls it with the result's id; `named` writes the names beside the dots.
+ * With `onOpen` each is a link that calls it with the result's id; `named` writes the names that have room beside them.
  */
 export function plane(results, charts, { onOpen, named } = {}) {
-  const at = ([valence, energy]) => `${(PLANE * valence).toFixed(1)} ${(PLANE * (1 - energy)).toFixed(1)}`;
-  const dots = (charts?.valence ?? []).map((valence, i) => `M${at([valence, charts.energy[i]])}h0`).join("");
+  const at = (valence, energy) => [PLANE * valence, PLANE * (1 - energy)].map((place) => Number(place.toFixed(1)));
+  const dots = (charts?.valence ?? []).map((valence, i) => `M${at(valence, charts.energy[i]).join(" ")}h0`).join("");
   const outlines = results.length > 2 ? [] : results.flatMap(({ drawing }) => drawing.mood_outlines);
-  const alone = results.length === 1 ? results[0] : null;
-  const song = (result) => {
-    const [x, y] = at([result.valence, result.energy]).split(" ");
+  const alone = results.length === 1 ? results[0] : null, points = results.map((r) => at(r.valence, r.energy));
+  const taken = [...points.map(([x, y]) => [x - 5, y - 5, x + 5, y + 5]), [0, 0, 96, 14], [104, 0, 200, 14], [0, 184, 96, 200], [104, 184, 200, 200]];
+  const song = (result, i) => {
+    const [x, y] = points[i], name = result.name.length > 24 ? `${result.name.slice(0, 23)}…` : result.name;
+    const place = named && placeOf(name, x, y, taken);
     const label = `${result.name}: ${moodOf(result)}, energy ${fixed2(result.energy)}, valence ${fixed2(result.valence)}`;
-    const parts = [svg("title", {}, label), svg("circle", { class: "here", cx: x, cy: y, r: 5 }),
-      named && svg("text", { class: "name", x, y: y - 8, "text-anchor": ["start", "middle", "end"][Math.floor(2.99 * x / PLANE)] },
-        result.name.length > 24 ? `${result.name.slice(0, 23)}…` : result.name)];
+    const parts = [svg("title", {}, label), svg("circle", { class: "here", cx: x, cy: y, r: 5 }), place && svg("text", place, name)];
     if (!onOpen) return svg("g", {}, parts);
     return svg("a", { href: `#/song/${result.id}`, "aria-label": label, onclick: (event) => {
       event.preventDefault();
@@ -130,9 +142,9 @@ export function plane(results, charts, { onOpen, named } = {}) {
   return svg("svg", { class: "plane", viewBox: "-16 -4 222 222", role: onOpen ? "group" : "img", "aria-label": label },
     svg("rect", { class: "frame", width: PLANE, height: PLANE }), svg("path", { class: "dots", d: dots }),
     svg("path", { class: "frame", d: `M${PLANE / 2} 0V${PLANE}M0 ${PLANE / 2}H${PLANE}` }),
-    outlines.map((points) => svg("path", { class: "region", d: `M${points.map(at).join("L")}Z` })),
+    outlines.map((outline) => svg("path", { class: "region", d: `M${outline.map((point) => at(...point).join(" ")).join("L")}Z` })),
     QUARTERS.map(([word, x, y, anchor]) => svg("text",
-      { x, y, "text-anchor": anchor, class: alone?.mood === word ? "likeliest" : null }, word,
+      { x, y: alone && y > 100 ? y - 11 : y, "text-anchor": anchor, class: alone?.mood === word ? "likeliest" : null }, word,
       alone?.moods[word] > 0.005 && svg("tspan", { x, dy: 11 }, percent(alone.moods[word])))),
     svg("text", { x: 100, y: 213, "text-anchor": "middle" }, "valence: how positive →"),
     svg("text", { x: -6, y: 100, "text-anchor": "middle", transform: "rotate(-90 -6 100)" }, "energy →"),

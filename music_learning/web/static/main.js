@@ -7,6 +7,7 @@ import * as store from "./store.js";
 // Places, by the address: `#/song/<id>`, `#/songs`, `#/compare/<id>` or `#/compare/<id>/<id>`, else the start.
 
 const AT_ONCE = 2; // requests; further songs wait here, and the one chosen last goes first
+const N_EXAMPLES = 8; // at first
 const TITLE = document.title;
 const $ = (id) => document.getElementById(id);
 const entries = []; // songs, the one chosen last first: {id, name, source, state, words, share, result}
@@ -302,10 +303,16 @@ function listen() {
 }
 
 async function showExamples() {
-  const songs = await getJson("examples").catch(() => []);
+  const songs = await getJson("examples").catch(() => []), list = $("examples").querySelector("ul");
   $("examples").hidden = !songs.length;
-  $("examples").querySelector("ul").replaceChildren(...songs.map(({ id, title, artist }) => el("li", {},
+  list.replaceChildren(...songs.map(({ id, title, artist }, i) => el("li", { hidden: i >= N_EXAMPLES },
     el("button", { type: "button", onclick: () => choose([{ example: id, name: title }]) }, title, el("span", {}, artist)))));
+  const more = el("button", { type: "button", class: "plain", hidden: songs.length <= N_EXAMPLES, onclick: () => {
+    more.remove();
+    list.querySelectorAll("[hidden]").forEach((item) => (item.hidden = false));
+    list.children[N_EXAMPLES].firstChild.focus();
+  } }, `All ${songs.length}`);
+  list.after(more);
 }
 
 async function begin() {
