@@ -18,8 +18,7 @@ const decibels = (number) => `${number.toFixed(1)} dB`;
 export function renderCompare(a, b, models) {
   const side = (letter, { name, tags, analysed_at }) => el("p", {}, el("b", {}, letter), " ", el("bdi", {}, name),
     tags?.artist && [", ", el("bdi", {}, tags.artist)], " ", el("span", { class: "quiet" }, day(analysed_at)));
-  return el("article", { class: "comparison" },
-    el("h2", { tabindex: -1 }, el("bdi", {}, a.name), " and ", el("bdi", {}, b.name)),
+  return el("div", { class: "versions" },
     el("div", { class: "sides" }, side("A", a), side("B", b)),
     a.models !== b.models && el("p", { class: "warning", role: "note" },
       "Different models heard these two, which alone moves the values. Analyse both again to compare them."),

@@ -10,7 +10,6 @@ const COLUMNS = [
   numbers("tempo", (tempo) => `${Math.round(tempo)} bpm`),
   { title: "key", of: keyOf, show: String },
 ];
-let sorted = { column: null, sign: 1 }, picked = []; // in the table that was shown last
 const ORDER = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 const FORMULA = /^[=+\-@\t\r]/u; // what a spreadsheet takes for a formula
 
@@ -22,51 +21,63 @@ export function keyOf({ key, mode }) {
 }
 
 /**
- * A table of songs, sorted and picked as the last one was: it is made anew whenever a song has come to it.
- * @param {object[]} results
+ * A table of songs.
+ * @param {{id: string, name: string, words: string, result: ?object}[]} entries - `words` stand for a missing result
  * @param {{onOpen: function(string), onSelect: function(string[])}} on - what is called with the id that is opened, and
- *   with those that are picked, now and whenever that changes: at most two, in the order of picking
- * @returns {HTMLElement}
+ *   whenever it changes with those that are picked, in the order of picking: at most two
+ * @returns {HTMLElement} with `update()`, to be called when the entries have changed
  */
-export function renderTable(results, { onOpen, onSelect }) {
-  const rows = results.map((result) => ({ result, row: renderRow(result, onOpen) }));
-  const body = el("tbody", {}, rows.map(({ row }) => row)), boxes = [...body.querySelectorAll("input")];
+export function renderTable(entries, { onOpen, onSelect }) {
+  const body = el("tbody"), rows = new Map();
+  let picked = [], sorted = null;
   const showPicked = () => {
-    picked = picked.filter((id) => boxes.some((box) => box.value === id)).slice(-2);
-    boxes.forEach((box) => (box.checked = picked.includes(box.value)));
-    onSelect(picked);
+    picked = picked.filter((box) => box.isConnected && box.checked);
+    if (picked.length > 2) picked.shift().checked = false;
+    onSelect(picked.map((box) => box.value));
   };
-  body.addEventListener("change", ({ target: { checked, value } }) => {
-    picked = checked ? [...picked, value] : picked.filter((id) => id !== value);
+  body.addEventListener("change", ({ target }) => {
+    picked.push(target);
     showPicked();
   });
   const headers = COLUMNS.map((column) => el("th", { scope: "col", class: column.isNumber && "number" },
-    el("button", { type: "button", onclick: () => {
-      sorted = { column, sign: sorted.column === column ? -sorted.sign : 1 };
-      sort();
-    } }, column.title)));
-  const sort = () => {
-    const { column, sign } = sorted;
-    headers[COLUMNS.indexOf(column)]?.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
-    headers.filter((_, place) => COLUMNS[place] !== column).forEach((header) => header.removeAttribute("aria-sort"));
-    if (column) rows.sort((a, b) => compared(column.of(a.result), column.of(b.result), sign));
-    body.append(...rows.map(({ row }) => row));
+    el("button", { type: "button", onclick: (event) => sortBy(column, event.target.closest("th")) }, column.title)));
+  const sortBy = (column, header) => {
+    const sign = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    headers.forEach((other) => other.removeAttribute("aria-sort"));
+    header.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+    sorted = (a, b) => compared(a.result && column.of(a.result), b.result && column.of(b.result), sign);
+    arrange();
   };
-  sort();
-  showPicked();
-  return el("table", { class: "songs-table" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "compare"), headers)), body);
+  const arrange = () => (sorted ? entries.toSorted(sorted) : entries).forEach(({ id }, place) => {
+    const [is, shall] = [body.children[place], rows.get(id).row];
+    if (is !== shall) body.insertBefore(shall, is ?? null); // only where it has to be, since the focus would leave it
+  });
+  const update = () => {
+    for (const entry of entries) {
+      const shown = rows.get(entry.id), words = entry.result ? null : entry.words;
+      if (shown && shown.words === words) continue;
+      rows.set(entry.id, { words, row: renderRow(entry, onOpen) });
+      shown?.row.remove();
+    }
+    arrange();
+    while (body.children.length > entries.length) body.lastChild.remove();
+    if (picked.some((box) => !box.isConnected)) showPicked();
+  };
+  update();
+  return Object.assign(el("table", { class: "songs-table" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "compare"), headers)), body), { update });
 }
 
-function renderRow(result, onOpen) {
-  const { id, name } = result;
+function renderRow({ id, name, words, result }, onOpen) {
+  const head = (child) => el("th", { scope: "row" }, child);
+  if (!result) return el("tr", {}, el("td"), head(el("bdi", {}, name)), el("td", { colspan: COLUMNS.length - 1 }, words));
   const box = el("input", { type: "checkbox", value: id, "aria-label": `Compare ${name}` });
   const open = el("button", { type: "button", dir: "auto", onclick: () => onOpen(id) }, name);
   const cells = COLUMNS.slice(1).map(({ title, of, show, isNumber }) => {
     const value = of(result), classes = [isNumber && "number", TARGETS.includes(title) && title].filter(Boolean);
     return el("td", { class: classes.join(" "), "data-title": title }, isMissing(value) ? "–" : show(value));
   });
-  return el("tr", {}, el("td", {}, el("label", {}, box)), el("th", { scope: "row" }, open), cells);
+  return el("tr", {}, el("td", {}, el("label", {}, box)), head(open), cells);
 }
 
 const isMissing = (value) => value === null || value === undefined || value === "";
