@@ -37,6 +37,8 @@ function newId() { // randomUUID exists on https alone
 const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}` },
   el("abbr", { title: target }, target[0].toUpperCase()), " ", fixed2(result[target])));
 
+const dayOf = ({ analysed_at }) => new Date(analysed_at).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+
 /** Give a song its row in the list; `row.update()` shows what has become of it. */
 function addRow(entry) {
   const name = el("b", { dir: "auto" }), state = el("span", { class: "state" });
@@ -45,7 +47,7 @@ function addRow(entry) {
   entry.row = el("li", { class: "row" }, link, remove, progress);
   entry.row.update = () => {
     name.textContent = entry.name;
-    state.replaceChildren(...(entry.result ? [...valuesOf(entry.result), day(entry.result.analysed_at)] : [entry.words]));
+    state.replaceChildren(...(entry.result ? [...valuesOf(entry.result), dayOf(entry.result)] : [entry.words]));
     showProgress(progress, entry);
     remove.setAttribute("aria-label", `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`);
     entry.row.classList.toggle("failed", entry.state === "failed");
@@ -195,21 +197,24 @@ async function songView(id) {
 
 async function tableView() {
   const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
-  const models = await loadModels(), onOpen = (id) => go(songPlace(id)), parts = el("div", { class: "several" });
-  let picked = [], shown = null;
+  const models = await loadModels(), onOpen = (id) => go(songPlace(id));
+  const drawing = el("section", { class: "card", "aria-label": "Mood plane" });
+  let picked = [], drawn = null;
   const compare = el("button", { type: "button", onclick: () => go(`#/compare/${picked.join("/")}`) }, "Compare two");
-  const onSelect = (ids) => {
+  const table = renderTable(entries, { onOpen, onSelect: (ids) => {
     picked = ids;
     compare.disabled = ids.length !== 2;
-  };
+  } });
   const article = el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
     el("p", { class: "buttons" }, compare,
-      el("button", { type: "button", onclick: () => download(toCsv(shown), "songs.csv", "text/csv") }, "Save as CSV")), parts);
+      el("button", { type: "button", onclick: () => download(toCsv(results()), "songs.csv", "text/csv") }, "Save as CSV")),
+    el("section", { class: "card", "aria-label": "Table" }, table), drawing);
+  compare.disabled = true;
   article.update = () => {
-    if (shown?.length === results().length) return;
-    shown = results();
-    parts.replaceChildren(el("section", { class: "card", "aria-label": "Table" }, renderTable(shown, { onOpen, onSelect })),
-      el("section", { class: "card", "aria-label": "Mood plane" }, plane(shown, models?.charts, { onOpen, named: true })));
+    table.update();
+    if (drawn?.length === results().length) return;
+    drawn = results();
+    drawing.replaceChildren(plane(drawn, models?.charts, { onOpen, named: true }));
   };
   article.update();
   return article;

@@ -114,7 +114,9 @@ function whyCard(explanation, isComing) {
   const words = el("div", { class: "words", tabindex: isComing ? 0 : null });
   const section = card("Why", { class: isComing ? "why coming" : "why" }, words);
   section.set = ({ sentences, reason }) => words.replaceChildren(...(sentences
-    ? TARGETS.map((target) => el("div", { class: target }, el("h4", {}, target), sentences[target].map((s) => el("p", {}, s))))
+    ? TARGETS.map((target) => el("div", { class: target }, el("h4", {}, target),
+      sentences[target].map((words) => el("p", {}, words)),
+      sentences[target].length ? null : quiet("Nothing stands out.")))
     : [quiet(reason ?? "Nothing was explained here.")]));
   if (explanation) section.set(explanation);
   else words.append(quiet(isComing ? "Finding out what made it so …" : "Nothing is explained here."));
@@ -154,8 +156,8 @@ function marketsCard(markets, models) {
   const { top, share, chance: guess, n_countries } = models?.markets ?? {};
   return card("Where such songs chart", {}, el("ol", { class: "markets" }, markets.map(({ name, chance }) => el("li", {},
     el("span", {}, name), bar(chance / markets[0].chance, null, null, null, "market"), el("span", {}, percent(chance))))),
-    quiet(top ? `A weak hint: of songs that chart in few countries, ${percent(share)} had theirs among the first ${top} of ${n_countries}; ` +
-      `chance has ${percent(guess)}.` : "A weak hint."));
+    quiet("How likely a song that charts in one or two countries charts there. ", top && `A weak hint: their own country is among ` +
+      `the first ${top} of ${n_countries} for ${percent(share)} of songs, and for ${percent(guess)} by chance.`));
 }
 
 function soundCard(result) {
