@@ -1,12 +1,13 @@
 """A real browser for the page's tests, which are skipped where Chromium or Playwright is missing: `make page-test`."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import chord, write_audio, write_with_ffmpeg
+from conftest import chord, start, write_audio, write_with_ffmpeg
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
@@ -31,9 +32,19 @@ def browser(tmp_path_factory) -> Iterator:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def page_address(loaded) -> Iterator[str]:
+    """The address of a page with the released models, which alone have all that a result shows."""
+    with start("app.py", "--data", loaded, "--port", 0) as process:
+        try:
+            yield re.search(r"http://\S+", process.stdout.readline())[0]
+        finally:
+            process.terminate()
+
+
 @pytest.fixture
-def visit(browser, address) -> Iterator[Callable]:
-    """A function that opens the page in a browser of its own, and what comes of it in the end: no error, no request out.
+def visit(browser, page_address) -> Iterator[Callable]:
+    """A function that opens the page in a browser of its own. In the end there was no error, and no request elsewhere.
 
     Its page has `requested`, the addresses of all requests so far; `errors` are emptied by who expects some.
     """
@@ -54,7 +65,7 @@ def visit(browser, address) -> Iterator[Callable]:
         page = contexts[-1].new_page()
         if script:
             page.add_init_script(script)
-        page.goto(address + path)
+        page.goto(page_address + path)
         return page
 
     yield open_it
@@ -63,14 +74,16 @@ def visit(browser, address) -> Iterator[Callable]:
     for context in contexts:
         context.close()
     assert errors == []
-    assert [url for url in requested if not url.startswith((f"{address}/", "data:", "blob:"))] == []
+    assert [url for url in requested if not url.startswith((f"{page_address}/", "data:", "blob:"))] == []
 
 
-def music(seconds: float) -> np.ndarray:
-    """Chords that swell and fade with some noise, half a minute soft and half a minute loud. (samples,)"""
-    samples = chord(seconds=seconds, rate_hz=RATE_HZ)
-    samples += 0.01 * np.random.default_rng(0).standard_normal(len(samples))
-    return samples * np.where(np.arange(len(samples)) // (30 * RATE_HZ) % 2, 1, 0.3)
+def music(seconds: float, *, gain: float = 1.0) -> np.ndarray:
+    """A beat, and chords over it, 20 seconds loud and 20 seconds soft. (samples,)"""
+    beat = 2 * np.arange(round(seconds * RATE_HZ)) / RATE_HZ  # 120 a minute
+    drum = np.random.default_rng(0).standard_normal(len(beat)) * np.exp(-12 * (beat % 1))
+    root_hz = 220 * 2 ** (np.array([0, -3, 5, 7])[(beat // 4).astype(int) % 4] / 12)
+    chords = sum(np.sin(np.pi * root_hz * 2 ** (step / 12) * beat) for step in (0, 4, 7, 12))
+    return gain * np.where(beat // 40 % 2, 0.06, 0.15) * (drum + 0.6 * chords)
 
 
 @pytest.fixture(scope="session")
@@ -92,4 +105,24 @@ def five_minutes(tmp_path_factory) -> Path:
 def hour(tmp_path_factory) -> Path:
     """A recording that is still heard while something else is done."""
     path = tmp_path_factory.mktemp("song") / "An Hour.flac"
-    return write_audio(path, np.tile(music(60), 60), RATE_HZ)
+    return write_audio(path, np.tile(music(80), 45), RATE_HZ)
+
+
+@pytest.fixture(scope="session")
+def album(tmp_path_factory) -> list[Path]:
+    """Three songs of different loudness and length; one is named as a formula of a spreadsheet."""
+    folder = tmp_path_factory.mktemp("album")
+    for name, seconds, gain in (("Beta 10", 6, 1.0), ('alpha, "2"', 12, 0.1), ("=1+1", 8, 0.5)):
+        path, tags = folder / f"{seconds:02}.mp3", {"title": name, "artist": "@artist"}
+        write_with_ffmpeg(path, music(seconds, gain=gain), RATE_HZ, codec="libmp3lame", tags=tags)
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory) -> list[Path]:
+    """The same music twice, softer and without loss in the second."""
+    folder = tmp_path_factory.mktemp("copies")
+    return [
+        write_audio(folder / "one.mp3", music(30), RATE_HZ),
+        write_audio(folder / "two.flac", music(30, gain=0.9), RATE_HZ),
+    ]

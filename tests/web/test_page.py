@@ -20,7 +20,7 @@ FIVE = "Five <i>Minutes</i>"
 HALF = "My Song &amp; ${1+1} {{1+1}} <b>x"
 
 
-def analysing(address) -> int:
+def analysing(page_address) -> int:
     with urlopen(f"{address}/api/health") as answer:
         return json.load(answer)["analysing"]
 
@@ -132,29 +132,29 @@ def test_the_song_chosen_last_is_the_one_shown(visit, half_minute, hour):
     shown(page, "An Hour")
 
 
-def test_x_stops_the_work(visit, hour, address):
+def test_x_stops_the_work(visit, hour, page_address):
     page = visit()
     choose(page, hour)
     expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
-    assert analysing(address) == 1
+    assert analysing(page_address) == 1
     page.get_by_role("button", name="Cancel An Hour").click()
     expect(row(page, "An Hour")).to_contain_text("Stopped")
     deadline = time.monotonic() + 2
-    while analysing(address) and time.monotonic() < deadline:
+    while analysing(page_address) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert analysing(address) == 0
+    assert analysing(page_address) == 0
     assert kept(page) == []
 
 
-def test_leaving_the_page_stops_the_work(visit, hour, address):
+def test_leaving_the_page_stops_the_work(visit, hour, page_address):
     page = visit()
     choose(page, hour)
     expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
     page.goto("about:blank")
     deadline = time.monotonic() + 2
-    while analysing(address) and time.monotonic() < deadline:
+    while analysing(page_address) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert analysing(address) == 0
+    assert analysing(page_address) == 0
 
 
 def test_back_and_forward(visit, half_minute, five_minutes):
@@ -308,14 +308,14 @@ def test_print_has_the_result_alone(visit, half_minute):
 # --- what it loads ---
 
 
-def test_usable_after_eight_requests_none_of_them_elsewhere(visit, address):
+def test_usable_after_eight_requests_none_of_them_elsewhere(visit, page_address):
     page = visit()
     page.locator("#examples button").first.wait_for()
     page.wait_for_load_state("networkidle")
     needed = page.evaluate("""performance.getEntriesByType('resource').filter(({startTime}) =>
         startTime < performance.getEntriesByName('usable')[0]?.startTime ?? Infinity).length""")
     print(len(page.requested), needed, page.requested)
-    assert all(url.startswith((f"{address}/", "data:")) for url in page.requested)
+    assert all(url.startswith((f"{page_address}/", "data:")) for url in page.requested)
     at_once = [url for url in page.requested if not re.search(r"result\.js|drawings\.js|api/models|data:", url)]
     assert len(at_once) <= 8
 
