@@ -16,9 +16,10 @@ from music_learning.columns import TAGS
 from music_learning.decoder import length_s
 from music_learning.errors import AudioError
 from music_learning.library.tags import read_tags
-from music_learning.predict.analysis import Analysis, clock, warnings_of_losses
+from music_learning.predict.analysis import Analysis, warnings_of_losses
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of
+from music_learning.predict.words import clock
 
 MAX_LENGTH_S = 2 * 3600
 MAX_WORK_S = 60  # for one recording: no file may occupy the server for longer
