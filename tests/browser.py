@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,14 @@ RESULT = "#view .result:not(.waiting)"
 def choose(page: Page, *paths: Path) -> None:
     """Choose songs as the file dialog gives them."""
     page.locator("#files").set_input_files(paths)
+
+
+def until(page: Page, expression: str, patience_s: float = 60) -> None:
+    """Wait until an expression is true, by questions from outside: the page's CSP forbids Playwright's own."""
+    deadline = time.monotonic() + patience_s
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, f"never {expression}"
+        page.wait_for_timeout(50)
 
 
 def heading(page: Page):

@@ -33,9 +33,9 @@ def browser(tmp_path_factory) -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def page_address(loaded) -> Iterator[str]:
-    """The address of a page with the released models, which alone have all that a result shows."""
-    with start("app.py", "--data", loaded, "--port", 0) as process:
+def page_address() -> Iterator[str]:
+    """The address of a page with the released models and examples, which have all that a result shows."""
+    with start("app.py", "--port", 0) as process:
         try:
             yield re.search(r"http://\S+", process.stdout.readline())[0]
         finally:
