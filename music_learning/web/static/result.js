@@ -161,10 +161,13 @@ function marketsCard(markets, models) {
 }
 
 function soundCard(result) {
-  const facts = [["tempo", isKnown(result.tempo) && `${Math.round(result.tempo)} bpm`], ["key", keyOf(result)],
-    ["beats in a bar", result.time_signature], ["loudness", isKnown(result.loudness) && `${result.loudness.toFixed(1)} dB`],
+  const { tempo, time_signature, loudness } = result;
+  const facts = [["tempo", tempo && `${Math.round(tempo)} bpm`], ["key", keyOf(result)], ["beats in a bar", time_signature],
+    ["loudness", isKnown(loudness) && `${loudness.toFixed(1)} dB`],
     ...["acousticness", "instrumentalness", "speechiness"].map((name) => [name, isKnown(result[name]) && fixed2(result[name])])];
-  return card("Its sound", {}, el("dl", {}, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value || "–"))))));
+  const known = facts.filter(([, words]) => words);
+  return known.length ? card("Its sound", {}, el("dl", {},
+    known.map(([name, words]) => el("div", {}, el("dt", {}, name), el("dd", {}, words))))) : null;
 }
 
 function howSure(models) {
