@@ -77,12 +77,15 @@ def visit(browser, page_address) -> Iterator[Callable]:
     assert [url for url in requested if not url.startswith((f"{page_address}/", "data:", "blob:"))] == []
 
 
-def music(seconds: float, *, gain: float = 1.0) -> np.ndarray:
-    """A beat, and chords over it, 20 seconds loud and 20 seconds soft. (samples,)"""
+def music(seconds: float, *, gain: float = 1.0, overtones: int = 1) -> np.ndarray:
+    """A beat, and chords over it, 20 seconds loud and 20 seconds soft; sad with four overtones. (samples,)"""
     beat = 2 * np.arange(round(seconds * RATE_HZ)) / RATE_HZ  # 120 a minute
     drum = np.random.default_rng(0).standard_normal(len(beat)) * np.exp(-12 * (beat % 1))
     root_hz = 220 * 2 ** (np.array([0, -3, 5, 7])[(beat // 4).astype(int) % 4] / 12)
-    chords = sum(np.sin(np.pi * root_hz * 2 ** (step / 12) * beat) for step in (0, 4, 7, 12))
+    chords = np.zeros_like(beat)
+    for step in (0, 3, 7, 12):
+        for overtone in range(1, overtones + 1):
+            chords += np.sin(np.pi * overtone * root_hz * 2 ** (step / 12) * beat) / overtone
     return gain * np.where(beat // 40 % 2, 0.06, 0.15) * (drum + 0.6 * chords)
 
 
@@ -98,7 +101,7 @@ def five_minutes(tmp_path_factory) -> Path:
     """A song of 5 minutes with tags."""
     tags = {"title": "Five <i>Minutes</i>", "artist": "أغنية الصباح", "album": "An Album", "date": "1999"}
     path = tmp_path_factory.mktemp("song") / "track 05.mp3"
-    return write_with_ffmpeg(path, music(300), RATE_HZ, codec="libmp3lame", tags=tags)
+    return write_with_ffmpeg(path, music(300, overtones=4), RATE_HZ, codec="libmp3lame", tags=tags)
 
 
 @pytest.fixture(scope="session")

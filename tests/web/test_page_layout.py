@@ -51,6 +51,7 @@ def test_nothing_moves_after_a_result_or_while_waiting(visit, request, song):
     for width, page in pages.items():
         until(page, "watched.isDone")
         watched = page.evaluate("watched")
+        page.close()  # which ends its work for others
         waiting = [s for s in watched["shifts"] if watched["chosen"] + 500 < s["at"] < watched["since"] - 100]
         after = [s for s in watched["shifts"] if s["at"] > watched["since"] + 100]
         if waiting or after or len(watched["sizes"]) != 1 or watched["sizes"][0]["size"][0] > width:
