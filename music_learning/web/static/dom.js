@@ -4,14 +4,15 @@ export const TARGETS = ["energy", "danceability", "valence"];
 
 const ADVERBS = [[0.95, "almost surely"], [0.65, "probably"], [0, "perhaps"]];
 
-/** Fill an element: attributes named `on*` become listeners, strings become text; null, undefined and false are skipped. */
+export const isKnown = (value) => value !== null && value !== undefined;
+
+/** Fill an element: attributes `on*` become listeners, strings become text; null, undefined and false are skipped. */
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+    else if (isKnown(value) && value !== false) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => isKnown(child) && child !== false));
   return element;
 }
 

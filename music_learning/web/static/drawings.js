@@ -1,6 +1,6 @@
 /** What is drawn of results, as SVG that takes its colours from the page. */
 
-import { TARGETS, clock, el, fixed2, moodOf, percent, svg } from "./dom.js";
+import { TARGETS, clock, el, fixed2, isKnown, moodOf, percent, svg } from "./dom.js";
 
 const WIDTH = 600, HEIGHT = 160, PLANE = 200, STEP_S = 5;
 const QUARTERS = [
@@ -10,12 +10,12 @@ const QUARTERS = [
 
 /** A value in [0, 1] as a bar with its interval as a line, and the true value, if it is known, as a notch. */
 export function bar(value, low, high, truth, target) {
-  const known = (number) => number !== null && number !== undefined;
-  return svg("svg", { class: `bar ${target}`, viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" },
-    svg("rect", { class: "track", width: 100, height: 12 }),
-    svg("rect", { class: "fill", width: 100 * value, height: 12 }),
-    known(low) && svg("rect", { class: "interval", x: 100 * low, y: 4.5, width: 100 * (high - low), height: 3 }),
-    known(truth) && svg("rect", { class: "truth", x: 100 * truth - 0.6, width: 1.2, height: 12 }));
+  const box = (name, x, width, y = 0, height = 12) =>
+    svg("rect", { class: name, x: 100 * x, width: 100 * width, y, height });
+  return svg("svg",
+    { class: `bar ${target}`, viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" },
+    box("track", 0, 1), box("fill", 0, value), isKnown(low) && box("interval", low, high - low, 4.5, 3),
+    isKnown(truth) && box("truth", truth - 0.006, 0.012));
 }
 
 /** The moment of a result's timeline that a place lies in. */
@@ -23,7 +23,8 @@ const momentAt = ({ timeline }, seconds) => timeline.findLast(({ start_s }) => s
 
 function loudnessPath({ drawing, duration_s }, length_s) {
   const { loudness } = drawing, step = (WIDTH * duration_s) / length_s / Math.max(loudness.length - 1, 1);
-  const side = (sign) => loudness.map((h, i) => `${(i * step).toFixed(1)} ${((1 + sign * h) * HEIGHT / 2).toFixed(1)}`);
+  const y = (amplitude) => ((1 + amplitude) * HEIGHT / 2).toFixed(1);
+  const side = (sign) => loudness.map((amplitude, i) => `${(i * step).toFixed(1)} ${y(sign * amplitude)}`);
   return `M${[...side(-1), ...side(1).reverse()].join("L")}Z`;
 }
 
@@ -48,8 +49,9 @@ export function timeline(results, { onSeek } = {}) {
     return `${target} ${fixed2(Math.min(...values))} to ${fixed2(Math.max(...values))}`;
   };
   const text = results.map((r) => `${r.name}, ${clock(r.duration_s)}: ${TARGETS.map((t) => span(r, t)).join(", ")}`);
+  const image = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": text.join("; ") };
   const plot = el("div", { class: "plot" },
-    svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${text.join("; ")}.` },
+    svg("svg", image,
       results.map((result) => svg("path", { class: "loudness", d: loudnessPath(result, length_s) })),
       [0, 80, 160].map((y) => svg("path", { class: "grid", d: `M0 ${y}H${WIDTH}` })),
       results.map((result, i) => TARGETS.map((target) =>
@@ -85,8 +87,9 @@ export function timeline(results, { onSeek } = {}) {
 
 function makeSlider(plot, length_s, position, seek) {
   plot.firstChild.setAttribute("aria-hidden", "true"); // the slider's own words say it
-  for (const [name, value] of Object.entries({ role: "slider", tabindex: 0, "aria-label": "Place in the song",
-    "aria-valuemin": 0, "aria-valuemax": Math.round(length_s) })) plot.setAttribute(name, value);
+  const slider = { role: "slider", tabindex: 0, "aria-valuemin": 0, "aria-valuemax": Math.round(length_s) };
+  for (const [name, value] of Object.entries(slider)) plot.setAttribute(name, value);
+  plot.setAttribute("aria-label", "Place in the song");
   const place = (event) => {
     const { left, width } = plot.getBoundingClientRect();
     seek(length_s * (event.clientX - left) / width);
@@ -105,7 +108,7 @@ function makeSlider(plot, length_s, position, seek) {
   });
 }
 
-/** Where a name has room beside its dot; null where it has none. What is `taken` are boxes [left, top, right, bottom]. */
+/** Where a name has room beside its dot, null where it has none; `taken` are boxes of [left, top, right, bottom]. */
 function placeOf(name, x, y, taken) {
   const width = 5.6 * name.length; // of the letters' usual width
   for (const [dx, dy, anchor] of [[8, 3, 0], [-8, 3, 1], [0, -9, 0.5], [0, 15, 0.5]]) {
@@ -126,26 +129,30 @@ export function plane(results, charts, { onOpen, named } = {}) {
   const dots = (charts?.valence ?? []).map((valence, i) => `M${at(valence, charts.energy[i]).join(" ")}h0`).join("");
   const outlines = results.length > 2 ? [] : results.flatMap(({ drawing }) => drawing.mood_outlines);
   const alone = results.length === 1 ? results[0] : null, points = results.map((r) => at(r.valence, r.energy));
-  const taken = [...points.map(([x, y]) => [x - 5, y - 5, x + 5, y + 5]), [0, 0, 96, 14], [104, 0, 200, 14], [0, 184, 96, 200], [104, 184, 200, 200]];
+  const taken = [...points.map(([x, y]) => [x - 5, y - 5, x + 5, y + 5]),
+    ...[[0, 0], [104, 0], [0, 184], [104, 184]].map(([x, y]) => [x, y, x + 96, y + 15])]; // by dots and moods
   const song = (result, i) => {
     const [x, y] = points[i], name = result.name.length > 24 ? `${result.name.slice(0, 23)}…` : result.name;
     const place = named && placeOf(name, x, y, taken);
-    const label = `${result.name}: ${moodOf(result)}, energy ${fixed2(result.energy)}, valence ${fixed2(result.valence)}`;
-    const parts = [svg("title", {}, label), svg("circle", { class: "here", cx: x, cy: y, r: 5 }), place && svg("text", place, name)];
+    const values = `energy ${fixed2(result.energy)}, valence ${fixed2(result.valence)}`;
+    const label = `${result.name}: ${moodOf(result)}, ${values}`;
+    const parts = [svg("title", {}, label), svg("circle", { class: "here", cx: x, cy: y, r: 5 }),
+      place && svg("text", place, name)];
     if (!onOpen) return svg("g", {}, parts);
     return svg("a", { href: `#/song/${result.id}`, "aria-label": label, onclick: (event) => {
       event.preventDefault();
       onOpen(result.id);
     } }, parts);
   };
-  const label = alone ? `On the plane of valence and energy: ${moodOf(alone)}.` : "Songs on the plane of valence and energy";
+  const label = `The plane of valence and energy: ${alone ? moodOf(alone) : `${results.length} songs`}`;
+  const pathOf = (outline) => `M${outline.map((point) => at(...point).join(" ")).join("L")}Z`;
   return svg("svg", { class: "plane", viewBox: "-16 -4 222 222", role: onOpen ? "group" : "img", "aria-label": label },
     svg("rect", { class: "frame", width: PLANE, height: PLANE }), svg("path", { class: "dots", d: dots }),
     svg("path", { class: "frame", d: `M${PLANE / 2} 0V${PLANE}M0 ${PLANE / 2}H${PLANE}` }),
-    outlines.map((outline) => svg("path", { class: "region", d: `M${outline.map((point) => at(...point).join(" ")).join("L")}Z` })),
-    QUARTERS.map(([word, x, y, anchor]) => svg("text",
-      { x, y: alone && y > 100 ? y - 11 : y, "text-anchor": anchor, class: alone?.mood === word ? "likeliest" : null }, word,
-      alone?.moods[word] > 0.005 && svg("tspan", { x, dy: 11 }, percent(alone.moods[word])))),
+    outlines.map((outline) => svg("path", { class: "region", d: pathOf(outline) })),
+    QUARTERS.map(([word, x, y, anchor]) => svg("text", { x, y: alone && y > 100 ? y - 11 : y, "text-anchor": anchor,
+      class: alone?.mood === word ? "likeliest" : null }, word,
+    alone?.moods[word] > 0.005 && svg("tspan", { x, dy: 11 }, percent(alone.moods[word])))),
     svg("text", { x: 100, y: 213, "text-anchor": "middle" }, "valence: how positive →"),
     svg("text", { x: -6, y: 100, "text-anchor": "middle", transform: "rotate(-90 -6 100)" }, "energy →"),
     results.map(song));

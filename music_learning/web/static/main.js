@@ -7,7 +7,7 @@ import * as store from "./store.js";
 // Places, by the address: `#/song/<id>`, `#/songs`, `#/compare/<id>` or `#/compare/<id>/<id>`, else the start.
 
 const AT_ONCE = 2; // requests; further songs wait here, and the one chosen last goes first
-const N_EXAMPLES = 8; // at first
+const SPOKEN_S = 60; // from which length on half of a song is worth a word
 const TITLE = document.title;
 const $ = (id) => document.getElementById(id);
 const entries = []; // songs, the one chosen last first: {id, name, source, state, words, share, result}
@@ -37,7 +37,7 @@ function newId() { // randomUUID exists on https alone
 const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}` },
   el("abbr", { title: target }, target[0].toUpperCase()), " ", fixed2(result[target])));
 
-const dayOf = ({ analysed_at }) => new Date(analysed_at).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 /** Give a song its row in the list; `row.update()` shows what has become of it. */
 function addRow(entry) {
@@ -47,7 +47,8 @@ function addRow(entry) {
   entry.row = el("li", { class: "row" }, link, remove, progress);
   entry.row.update = () => {
     name.textContent = entry.name;
-    state.replaceChildren(...(entry.result ? [...valuesOf(entry.result), dayOf(entry.result)] : [entry.words]));
+    const { result } = entry, day = result && DAY.format(new Date(result.analysed_at));
+    state.replaceChildren(...(result ? [...valuesOf(result), day] : [entry.words]));
     showProgress(progress, entry);
     remove.setAttribute("aria-label", `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`);
     entry.row.classList.toggle("failed", entry.state === "failed");
@@ -91,50 +92,55 @@ function choose(sources) {
   startNext();
 }
 
+const atWork = () => entries.filter(({ job }) => job);
+
 async function startNext() {
   const { limits } = (await loadModels()) ?? {};
   for (const entry of entries.filter(({ state }) => state === "ready")) {
     const { file } = entry.source;
-    if (limits && file?.size > limits.file_mb * 1e6)
-      fail(entry, new Error(`This file has ${Math.ceil(file.size / 1e6)} MB; at most ${limits.file_mb} are possible.`), true);
-    else if (entries.filter(({ job }) => job).length < AT_ONCE) start(entry);
+    if (limits && file?.size > limits.file_mb * 1e6) {
+      const size_mb = Math.ceil(file.size / 1e6);
+      fail(entry, `This file has ${size_mb} MB; at most ${limits.file_mb} are possible. Save it as mp3.`, true);
+    } else if (atWork().length < AT_ONCE) start(entry);
   }
-  const before = entries.filter(({ job }) => job).length;
-  entries.filter(({ state }) => state === "ready").forEach((entry, i) => update(entry, { words: `Waiting behind ${before + i}` }));
+  entries.filter(({ state }) => state === "ready").forEach((entry, i) => {
+    update(entry, { words: `Waiting behind ${atWork().length + i}` });
+  });
 }
 
 function start(entry) {
-  let half = false;
+  let isHalf = false;
   entry.job = analyse(entry.source, {
     onUpload: (share) => update(entry, { share, words: share < 1 ? `Uploading ${percent(share)}` : "Uploaded" }),
     onWaiting: ({ ahead }) => update(entry, { share: null, words: ahead ? `Waiting behind ${ahead}` : "Hearing it" }),
     onProgress: ({ heard_s, duration_s }) => {
-      const of = duration_s ? ` of ${clock(duration_s)}` : "";
-      update(entry, { share: duration_s ? Math.min(heard_s / duration_s, 1) : null, words: `Heard ${clock(heard_s)}${of}` });
-      if (isShown(entry) && !half && duration_s >= 60 && heard_s >= duration_s / 2) say("Half of it is heard.");
-      half ||= heard_s >= duration_s / 2;
+      const share = duration_s ? Math.min(heard_s / duration_s, 1) : null;
+      update(entry, { share, words: `Heard ${clock(heard_s)}${duration_s ? ` of ${clock(duration_s)}` : ""}` });
+      if (isHalf || share === null || share < 0.5) return;
+      isHalf = true;
+      if (isShown(entry) && duration_s >= SPOKEN_S) say("Half of it is heard.");
     },
     onResult: (result) => finish(entry, result),
     onExplanation: (explanation) => explain(entry, explanation),
   });
   update(entry, { state: "running", share: 0, words: "Uploading" });
-  entry.job.promise.catch((error) => error && fail(entry, error, error.isLasting)).then(() => {
+  entry.job.promise.catch((error) => error && fail(entry, error.message, error.isLasting)).then(() => {
     entry.job = null;
-    if (entry.result && !entry.result.explanation) explain(entry, { sentences: null, reason: "The explanation didn't come." });
+    if (entry.result && !entry.result.explanation) explain(entry, { reason: "The explanation didn't come." });
     startNext();
   });
 }
 
-function fail(entry, error, isLasting) {
-  if (entry.result) return;
-  update(entry, { state: "failed", words: error.message, isLasting });
+function fail(entry, words, isLasting = false) {
+  if (entry.result) return; // it was the explanation that failed
+  update(entry, { state: "failed", words, isLasting });
   if (isShown(entry)) show();
-  else say(`${entry.name}: ${error.message}`);
+  else say(`${entry.name}: ${words}`);
 }
 
 function finish(entry, result) {
   update(entry, { state: "done", name: result.name, result: { ...result, id: entry.id } });
-  store.put(entry.result).catch(() => trouble("This browser has no room for the result; it lasts as long as this page."));
+  store.put(entry.result).catch(() => trouble("This browser has no room for the result: it goes with the page."));
   if (isShown(entry)) {
     show();
     say(`${result.name}: ${moodOf(result)}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
@@ -158,8 +164,7 @@ function again(entry) {
 function removeEntry(entry) {
   entry.job?.cancel();
   if (isAtWork(entry)) {
-    update(entry, { state: "failed", words: "Stopped.", isLasting: false });
-    if (isShown(entry)) show();
+    fail(entry, "Stopped.");
     return startNext();
   }
   entries.splice(entries.indexOf(entry), 1);
@@ -173,41 +178,48 @@ function removeEntry(entry) {
 function showList() {
   $("songs").hidden = !entries.length;
   $("all").hidden = entries.length < 2;
-  $("clear").hidden = !entries.some(({ result }) => result);
+  $("clear").hidden = entries.every(isAtWork);
+  if (location.hash === "#/songs") $("view").firstChild?.update?.();
 }
 
 // --- what is shown ---
 
-const message = (name, ...children) => el("article", { class: "message card" }, el("h2", { tabindex: -1 }, name), children);
+const heading = (words) => el("h2", { tabindex: -1, dir: "auto" }, words);
+const message = (title, ...children) => el("article", { class: "message card" }, heading(title), children);
 
 async function songView(id) {
-  const entry = entryOf(id), { result, state, words } = entry ?? {};
-  if (!entry)
-    return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded anew, " +
-      "or its result was removed. Choose it again."));
-  if (state === "failed")
-    return message(entry.name, el("p", { class: "trouble", role: "alert" }, words),
+  const entry = entryOf(id);
+  if (!entry) {
+    return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded " +
+      "anew, or its result was removed. Choose it again."));
+  }
+  if (entry.state === "failed") {
+    return message(entry.name, el("p", { class: "trouble", role: "alert" }, entry.words),
       !entry.isLasting && el("button", { type: "button", onclick: () => again(entry) }, "Try again"));
-  const { renderResult, renderWaiting } = await loadPart("result");
-  if (!entry.result) return renderWaiting(entry, { onCancel: () => removeEntry(entry), showProgress });
-  const { file } = entry.source, player = file ? { url: (entry.url ??= URL.createObjectURL(file)) } : {
-    note: entry.result.spotify ? "No sound is kept of the examples." : "Only numbers are kept. Choose the file again to hear it." };
-  return renderResult(entry.result, await loadModels(), { player, isComing: Boolean(entry.job && !entry.result.explanation) });
+  }
+  const { renderResult, renderWaiting } = await loadPart("result"), { file } = entry.source, { result } = entry;
+  if (!result) return renderWaiting(entry, { onCancel: () => removeEntry(entry), showProgress });
+  if (file) entry.url ??= URL.createObjectURL(file);
+  const note = result.spotify ? "No sound is kept of the examples." :
+    "Only the numbers are kept. Choose the file again to hear it.";
+  const player = file ? { url: entry.url } : { note }, isComing = Boolean(entry.job && !result.explanation);
+  return renderResult(result, await loadModels(), { player, isComing });
 }
 
 async function tableView() {
   const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
   const models = await loadModels(), onOpen = (id) => go(songPlace(id));
   const drawing = el("section", { class: "card", "aria-label": "Mood plane" });
+  const save = () => download(toCsv(results()), "songs.csv", "text/csv");
   let picked = [], drawn = null;
   const compare = el("button", { type: "button", onclick: () => go(`#/compare/${picked.join("/")}`) }, "Compare two");
   const table = renderTable(entries, { onOpen, onSelect: (ids) => {
     picked = ids;
     compare.disabled = ids.length !== 2;
   } });
-  const article = el("article", { class: "several" }, el("h2", { tabindex: -1 }, "All songs"),
+  const article = el("article", { class: "several" }, heading("All songs"),
     el("p", { class: "buttons" }, compare,
-      el("button", { type: "button", onclick: () => download(toCsv(results()), "songs.csv", "text/csv") }, "Save as CSV")),
+      el("button", { type: "button", onclick: save }, "Save as CSV")),
     el("section", { class: "card", "aria-label": "Table" }, table), drawing);
   compare.disabled = true;
   article.update = () => {
@@ -223,53 +235,45 @@ async function tableView() {
 async function compareView(...ids) {
   const [a, b] = ids.map((id) => entryOf(id)?.result), others = results().filter(({ id }) => id !== ids[0]);
   if (!a || (ids[1] && !b)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
-  if (b)
-    return el("article", { class: "comparison" }, el("h2", { tabindex: -1 }, "Two versions compared"),
-      (await loadPart("compare")).renderCompare(a, b, await loadModels()));
-  return message(`Compare ${a.name} with`, others.length ? el("ul", { class: "rows" }, others.map((other) => el("li", { class: "row" },
-    el("a", { href: `#/compare/${a.id}/${other.id}` }, el("b", {}, other.name), el("span", { class: "state" }, valuesOf(other))))))
-    : el("p", {}, "Choose a second song first; then come back to this one."));
+  if (b) {
+    const { renderCompare } = await loadPart("compare");
+    const parts = renderCompare(a, b, await loadModels());
+    return el("article", { class: "comparison" }, heading("Two versions compared"), parts);
+  }
+  const choices = others.map((other) => el("li", { class: "row" }, el("a", { href: `#/compare/${a.id}/${other.id}` },
+    el("b", { dir: "auto" }, other.name), el("span", { class: "state" }, valuesOf(other)))));
+  return message(`Compare ${a.name} with`, choices.length ? el("ul", { class: "rows" }, choices) :
+    el("p", {}, "Choose a second song first; then come back to this one."));
 }
 
-/** Show what the address asks for. With `isNew` it was just asked for: its heading comes into view and has the focus. */
+/** Show what the address asks for. If that `isNew`, its heading comes into view and has the focus. */
 async function show(isNew = false) {
-  const mine = ++ticket, view = $("view"), [, place = "", ...ids] = location.hash.split("/");
-  const makers = { song: songView, songs: tableView, compare: compareView };
-  document.body.dataset.place = place in makers ? place : "start";
-  view.hidden = !(place in makers);
+  const mine = ++ticket, view = $("view"), [, place, ...ids] = location.hash.split("/");
+  const make = new Map([["song", songView], ["songs", tableView], ["compare", compareView]]).get(place);
+  document.body.dataset.place = make ? place : "start";
+  view.hidden = !make;
   let content = null;
   try {
-    content = await makers[place]?.(...ids);
+    content = await make?.(...ids);
   } catch (error) {
     console.error(error);
-    content = message("This can't be shown", el("p", { class: "trouble", role: "alert" }, "The server can't be reached."),
+    content = message("The server can't be reached", el("p", {}, "It is needed to show this. Is it still running?"),
       el("button", { type: "button", onclick: () => location.reload() }, "Try again"));
   }
   if (mine !== ticket) return;
   const hadFocus = view.contains(document.activeElement);
   view.querySelector("audio")?.pause();
   view.replaceChildren(...(content ? [content] : []));
-  const heading = view.querySelector("h2");
-  document.title = heading ? `${heading.textContent} – ${TITLE}` : TITLE;
   entries.forEach((entry) => entry.row.update());
-  if (heading && (hadFocus || isNew)) heading.focus({ preventScroll: true });
-  if (heading && isNew && !isInView(heading)) heading.scrollIntoView();
-}
-
-function isInView(element) {
-  const { top, bottom } = element.getBoundingClientRect();
-  return top >= 0 && bottom <= innerHeight;
+  const title = content?.querySelector("h2");
+  document.title = title ? `${title.textContent} – ${TITLE}` : TITLE;
+  if (!title) return;
+  if (hadFocus || isNew) title.focus({ preventScroll: true });
+  const { top, bottom } = title.getBoundingClientRect();
+  if (isNew && (top < 0 || bottom > innerHeight)) title.scrollIntoView();
 }
 
 // --- what people do ---
-
-async function filesIn(item) {
-  if (item.isFile) return [await new Promise((take, refuse) => item.file(take, refuse))];
-  const reader = item.createReader(), found = [];
-  for (let some; (some = await new Promise((take, refuse) => reader.readEntries(take, refuse))).length;) found.push(...some);
-  const files = (await Promise.all(found.map(filesIn))).flat();
-  return files.filter(({ type }) => type.startsWith("audio/")); // beside the songs of a folder lies its cover
-}
 
 function listen() {
   $("pick").addEventListener("click", () => $("files").click());
@@ -288,40 +292,36 @@ function listen() {
     drag(true);
   });
   addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || drag(false));
-  addEventListener("drop", async (event) => {
+  addEventListener("drop", (event) => {
     event.preventDefault();
     drag(false);
-    const { files, items } = event.dataTransfer, folders = Array.from(items, (item) => item.webkitGetAsEntry?.());
-    const isPlain = !folders.some((item) => item?.isDirectory);
-    const found = isPlain ? [...files] : (await Promise.all(folders.filter(Boolean).map(filesIn))).flat();
-    if (found.length) chooseFiles(found);
-    else trouble("No song came with this. Drop files, or a folder with songs.");
+    const { files } = event.dataTransfer;
+    if (files.length) chooseFiles(files);
+    else trouble("No song came with this: drop files.");
   });
   $("alarm").addEventListener("click", () => trouble());
   $("clear").addEventListener("click", async () => {
     if (!confirm("Remove all results from this browser?")) return;
-    entries.filter(({ result }) => result).forEach(removeEntry);
+    go("#");
+    entries.filter((entry) => !isAtWork(entry)).forEach(removeEntry);
     await store.clear();
   });
   addEventListener("hashchange", () => show(entries.length !== 0 || location.hash.length > 1));
 }
 
 async function showExamples() {
-  const songs = await getJson("examples").catch(() => []), list = $("examples").querySelector("ul");
+  const songs = await getJson("examples").catch(() => []);
+  $("examples").querySelector("ul").replaceChildren(...songs.map(({ id, title, artist }) => {
+    const onclick = () => choose([{ example: id, name: title }]);
+    return el("li", {}, el("button", { type: "button", onclick }, title, el("span", {}, artist)));
+  }));
   $("examples").hidden = !songs.length;
-  list.replaceChildren(...songs.map(({ id, title, artist }, i) => el("li", { hidden: i >= N_EXAMPLES },
-    el("button", { type: "button", onclick: () => choose([{ example: id, name: title }]) }, title, el("span", {}, artist)))));
-  const more = el("button", { type: "button", class: "plain", hidden: songs.length <= N_EXAMPLES, onclick: () => {
-    more.remove();
-    list.querySelectorAll("[hidden]").forEach((item) => (item.hidden = false));
-    list.children[N_EXAMPLES].firstChild.focus();
-  } }, `All ${songs.length}`);
-  list.after(more);
+  $("about").hidden = false;
 }
 
 async function begin() {
   listen();
-  for (const result of await store.all()) {
+  for (const result of await store.all().catch(() => [])) {
     const entry = { id: result.id, name: result.name, source: {}, state: "done", words: "", share: 0, result };
     addRow(entry);
     entries.push(entry);

@@ -1,18 +1,30 @@
 /** One song's result, and what stands in its place while it is being heard. */
 
-import { TARGETS, clock, day, download, el, fixed2, moodOf, percent } from "./dom.js";
+import { TARGETS, clock, day, download, el, fixed2, isKnown, moodOf, percent } from "./dom.js";
 import { bar, plane, timeline } from "./drawings.js";
 import { setting } from "./store.js";
 import { keyOf } from "./table.js";
 
-const MEANING = { energy: ["calm", "intense"], danceability: ["hardly", "made to dance"], valence: ["sad or angry", "happy"] };
+const ENDS = {
+  energy: ["calm", "intense"], danceability: ["hardly", "made to dance"], valence: ["sad or angry", "happy"],
+};
 const MORE = { energy: "energetic", danceability: "danceable", valence: "positive" };
 const SERVICES = {
   Spotify: "https://open.spotify.com/search/", YouTube: "https://www.youtube.com/results?search_query=",
   Deezer: "https://www.deezer.com/search/", "Apple Music": "https://music.apple.com/search?term=",
   Bandcamp: "https://bandcamp.com/search?q=", SoundCloud: "https://soundcloud.com/search?q=",
 };
+const OTHERS = ["acousticness", "instrumentalness", "speechiness"];
 const N_SIMILAR = 5;
+const SONG = { title: "A song's title", artist: "An artist", year: 2000, closeness: "alike" };
+const LIKELY = { // a result as large as most
+  ...Object.fromEntries(TARGETS.flatMap((target) => ["", "_low", "_high", "_percentile"].map((end) => [target + end, 0.5]))),
+  name: "", duration_s: 30, moods: {}, mood: "happy and excited", mood_probability: 0.8, tempo: 120, key: 0, mode: 1,
+  time_signature: 4, loudness: -8, acousticness: 0.1, instrumentalness: 0.1, speechiness: 0.1,
+  similar_songs: Array(N_SIMILAR).fill(SONG), similar_artists: Array(5).fill(SONG),
+  timeline: [{ start_s: 0, energy: 0, danceability: 0, valence: 0 }], drawing: { loudness: [0], mood_outlines: [] },
+  markets: Array(10).fill({ name: "Country", chance: 0.1 }),
+};
 
 const card = (title, attributes, ...children) => {
   const name = title.toLowerCase().replace(/\W+/g, "-");
@@ -20,7 +32,6 @@ const card = (title, attributes, ...children) => {
     el("h3", { id: name }, title), children);
 };
 const quiet = (...words) => el("p", { class: "quiet" }, words);
-const isKnown = (value) => value !== null && value !== undefined;
 
 /**
  * A result.
@@ -49,16 +60,11 @@ export function renderResult(result, models, { player, isComing }) {
  * @returns {HTMLElement} with `update()`, to be called when that has changed
  */
 export function renderWaiting(entry, { onCancel, showProgress }) {
-  const state = el("span", {}), progress = el("progress", { "aria-label": "Progress" });
-  const some = Object.fromEntries(TARGETS.flatMap((t) => [[t, 0.5], [`${t}_low`, 0.4], [`${t}_high`, 0.6], [`${t}_percentile`, 50]]));
-  const song = { title: "A song's title", artist: "An artist", year: 2000, closeness: "alike" };
-  const likely = { ...some, name: "", duration_s: 30, moods: {}, mood: "happy and excited", mood_probability: 0.8, tempo: 120, key: 0,
-    mode: 1, loudness: -8, similar_songs: Array(N_SIMILAR).fill(song), similar_artists: Array(3).fill(song), timeline: [{ start_s: 0, ...some }],
-    drawing: { loudness: [0.5], mood_outlines: [] }, markets: Array(10).fill({ name: "A country", chance: 0.1 }) };
+  const state = el("p", { class: "quiet" }), progress = el("progress");
   const article = el("article", { class: "result waiting" },
-    el("header", {}, el("h2", { tabindex: -1, dir: "auto" }, entry.name), el("p", { class: "quiet" }, state),
+    el("header", {}, el("h2", { tabindex: -1, dir: "auto" }, entry.name), state,
       el("p", { class: "mood" }, progress, el("button", { type: "button", onclick: onCancel }, "Cancel"))),
-    el("div", { inert: true, "aria-hidden": "true" }, body(likely, null, {}, whyCard(null, true))));
+    el("div", { inert: true, "aria-hidden": "true" }, body(LIKELY, null, {}, whyCard(null, true))));
   article.update = () => {
     state.textContent = entry.words || "Waiting";
     showProgress(progress, entry);
@@ -69,16 +75,17 @@ export function renderWaiting(entry, { onCancel, showProgress }) {
 
 const body = (result, models, player, why) => [
   el("div", { class: "values" }, TARGETS.map((target) => valueCard(result, target, models))),
-  overTime(result, player), why, el("div", { class: "two" }, moodCard(result, models), similarCard(result, models)),
-  el("div", { class: "two" }, result.markets?.length ? marketsCard(result.markets, models) : null, soundCard(result)),
-  howSure(models)];
+  overTime(result, player), why,
+  el("div", { class: "two" }, moodCard(result, models), similarCard(result, models)),
+  el("div", { class: "two" }, marketsCard(result, models), soundCard(result)), howSure(models),
+];
 
 function valueCard(result, target, models) {
   const [low, high, truth] = [result[`${target}_low`], result[`${target}_high`], result.spotify?.[target]];
   const among = models ? `what charts in ${models.charts.n_countries} countries` : "chart songs";
   return card(target, { class: `value ${target}` },
     el("p", { class: "number" }, fixed2(result[target])), bar(result[target], low, high, truth, target),
-    el("p", { class: "ends", "aria-hidden": "true" }, MEANING[target].map((word) => el("span", {}, word))),
+    el("p", { class: "ends", "aria-hidden": "true" }, ENDS[target].map((word) => el("span", {}, word))),
     el("p", {}, `More ${MORE[target]} than ${Math.round(result[`${target}_percentile`])}\u00a0% of ${among}.`),
     isKnown(low) && quiet(`For 9 of 10 songs, Spotify's value is within ${fixed2(low)} to ${fixed2(high)}.`),
     isKnown(truth) && quiet(`Spotify says ${fixed2(truth)} (the notch).`));
@@ -113,78 +120,80 @@ function overTime(result, { url, note }) {
 function whyCard(explanation, isComing) {
   const words = el("div", { class: "words", tabindex: isComing ? 0 : null });
   const section = card("Why", { class: isComing ? "why coming" : "why" }, words);
-  section.set = ({ sentences, reason }) => words.replaceChildren(...(sentences
-    ? TARGETS.map((target) => el("div", { class: target }, el("h4", {}, target),
-      sentences[target].map((words) => el("p", {}, words)),
-      sentences[target].length ? null : quiet("Nothing stands out.")))
-    : [quiet(reason ?? "Nothing was explained here.")]));
-  if (explanation) section.set(explanation);
-  else words.append(quiet(isComing ? "Finding out what made it so …" : "Nothing is explained here."));
+  const of = (target, sentences) => el("div", { class: target }, el("h4", {}, target),
+    sentences.map((sentence) => el("p", {}, sentence)), sentences.length ? null : quiet("Nothing stands out."));
+  section.set = ({ sentences, reason }) => words.replaceChildren(
+    ...(sentences ? TARGETS.map((target) => of(target, sentences[target])) : [quiet(reason)]));
+  section.set(explanation ?? { reason: isComing ? "Finding out what made it so …" : "Nothing is explained here." });
   return section;
 }
 
 function moodCard(result, models) {
-  const lies = result.drawing.mood_outlines.length ? "Spotify's own values lie within the inner outline for 5 of 10 songs, within the outer for 9. " : "";
-  const dots = models ? `Each small dot is one of ${models.charts.n_songs.toLocaleString("en")} chart songs.` : "";
-  return card("Its mood", {}, plane([result], models?.charts), quiet(lies, dots));
+  const lies = "Spotify's own values lie within the inner outline for 5 of 10 songs, within the outer for 9 of 10. ";
+  return card("Its mood", {}, plane([result], models?.charts), quiet(result.drawing.mood_outlines.length > 0 && lies,
+    models && `Each small dot is one of ${models.charts.n_songs.toLocaleString("en")} chart songs.`));
 }
 
 function similarCard({ similar_songs: songs, similar_artists: artists }, models) {
-  const links = [];
+  const links = [], chosen = setting("service"), n = models?.n_index_songs.toLocaleString("en") ?? "the";
   const link = (words, query) => {
     const element = el("a", { target: "_blank", rel: "noreferrer noopener" }, words);
-    links.push([element, query]);
+    links.push(() => (element.href = SERVICES[select.value] + encodeURIComponent(query)));
     return element;
   };
-  const chosen = setting("service"), select = el("select", { onchange: () => {
+  const select = el("select", { onchange: () => {
     setting("service", select.value);
-    point();
+    links.forEach((point) => point());
   } }, Object.keys(SERVICES).map((name) => el("option", { selected: name === chosen }, name)));
-  const point = () => links.forEach(([element, query]) => (element.href = SERVICES[select.value] + encodeURIComponent(query)));
-  const list = el("ol", { class: "songs" }, songs.slice(0, N_SIMILAR).map(({ title, artist, year, closeness, path }) => el("li", {},
-    path ? el("b", {}, title) : link(title, `${title} ${artist}`), el("span", {}, [artist, year, closeness].filter(Boolean).join(" · ")),
-    path && el("span", { class: "path" }, path))));
-  const names = artists.flatMap(({ artist }, i) => [i ? ", " : "", link(artist, artist)]);
-  const section = card("Similar songs", {}, list, artists.length ? el("p", {}, "Similar artists: ", names, ".") : null,
+  const list = songs.slice(0, N_SIMILAR).map(({ title, artist, year, closeness, path }) => el("li", {},
+    path ? el("b", {}, title) : link(title, `${title} ${artist}`), path && el("span", {}, path),
+    el("span", {}, [artist, year, closeness].filter(Boolean).join(" · "))));
+  const names = artists.flatMap(({ artist }, i) => [i ? ", " : "Similar artists: ", link(artist, artist)]);
+  links.forEach((point) => point());
+  return card("Similar songs", {}, el("ol", { class: "songs" }, list), el("p", {}, names),
     links.length ? el("p", {}, el("label", {}, "Look them up at ", select)) : null,
-    quiet(`Found among ${models ? models.n_index_songs.toLocaleString("en") : "the"} songs by how they sound, not by who listens to them.`));
-  point();
-  return section;
+    quiet(`Found among ${n} songs by how they sound, not by who listens to them.`));
 }
 
-function marketsCard(markets, models) {
-  const { top, share, chance: guess, n_countries } = models?.markets ?? {};
-  return card("Where such songs chart", {}, el("ol", { class: "markets" }, markets.map(({ name, chance }) => el("li", {},
-    el("span", {}, name), bar(chance / markets[0].chance, null, null, null, "market"), el("span", {}, percent(chance))))),
-    quiet("How likely a song that charts in one or two countries charts there. ", top && `A weak hint: their own country is among ` +
-      `the first ${top} of ${n_countries} for ${percent(share)} of songs, and for ${percent(guess)} by chance.`));
+function marketsCard({ markets }, models) {
+  if (!markets?.length) return null;
+  const { top, share, chance: guess, n_countries: n } = models?.markets ?? {};
+  const most = Math.max(...markets.map(({ chance }) => chance));
+  const list = markets.map(({ name, chance }) => el("li", {}, el("span", {}, name),
+    bar(chance / most, null, null, null, "market"), el("span", {}, percent(chance))));
+  return card("Where such songs chart", {}, el("ol", { class: "markets" }, list),
+    quiet("How likely a song that charts in one or two countries charts there. "),
+    top ? quiet(`A weak hint: their own country is among the first ${top} of ${n} for ${percent(share)} of such songs, ` +
+      `and for ${percent(guess)} by chance.`) : null);
 }
 
-function soundCard(result) {
-  const { tempo, time_signature, loudness } = result;
-  const facts = [["tempo", tempo && `${Math.round(tempo)} bpm`], ["key", keyOf(result)], ["beats in a bar", time_signature],
+function soundCard({ tempo, time_signature: beats, loudness, ...result }) {
+  const facts = [["tempo", tempo && `${Math.round(tempo)} bpm`], ["key", keyOf(result)], ["beats in a bar", beats],
     ["loudness", isKnown(loudness) && `${loudness.toFixed(1)} dB`],
-    ...["acousticness", "instrumentalness", "speechiness"].map((name) => [name, isKnown(result[name]) && fixed2(result[name])])];
+    ...OTHERS.map((name) => [name, isKnown(result[name]) && fixed2(result[name])])];
   const known = facts.filter(([, words]) => words);
   return known.length ? card("Its sound", {}, el("dl", {},
     known.map(([name, words]) => el("div", {}, el("dt", {}, name), el("dd", {}, words))))) : null;
 }
 
 function howSure(models) {
-  const off = TARGETS.map((target) => models && `${fixed2(models.mean_errors[target])} (${target})`);
-  return card("How sure is this?", { class: "sure" }, el("p", {}, "For artists that they never heard, the models are off by ",
-    models ? `${off[0]}, ${off[1]} and ${off[2]}` : "some hundredths", " on average. Very low and very high values come out less extreme than Spotify's."));
+  const known = TARGETS.filter((target) => isKnown(models?.mean_errors[target]));
+  const off = known.map((target) => `${fixed2(models.mean_errors[target])} (${target})`).join(", ") || "about 0.1";
+  return card("How sure is this?", {}, el("p", {}, `For artists that they never heard, the models are off by ${off} ` +
+    "on average. Very low and very high values come out less extreme than Spotify's."));
 }
 
 function actions(result, models) {
   const { id, ...json } = result, file = result.name.replace(/[^\p{L}\p{N} _-]+/gu, "_").slice(0, 60) || "song";
+  const save = () => download(JSON.stringify(json, null, 2), `${file}.json`, "application/json");
   const share = async () => {
     const { sharePicture } = await import("./share.js");
     const picture = new File([await sharePicture(result, models)], `${file}.png`, { type: "image/png" });
     if (navigator.canShare?.({ files: [picture] })) await navigator.share({ files: [picture] }).catch(() => null);
     else download(picture, picture.name, picture.type);
   };
-  return el("p", { class: "buttons" }, el("button", { type: "button", class: "main", onclick: share }, "Share a picture"),
-    el("button", { type: "button", onclick: () => download(JSON.stringify(json, null, 2), `${file}.json`, "application/json") }, "Save as JSON"),
+  return el("p", { class: "buttons" },
+    el("button", { type: "button", class: "main", onclick: share }, "Share a picture"),
+    el("button", { type: "button", onclick: save }, "Save as JSON"),
     el("a", { class: "button", href: `#/compare/${id}` }, "Compare"));
 }
