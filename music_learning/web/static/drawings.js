@@ -49,7 +49,8 @@ export function timeline(results, { onSeek } = {}) {
     return `${target} ${fixed2(Math.min(...values))} to ${fixed2(Math.max(...values))}`;
   };
   const text = results.map((r) => `${r.name}, ${clock(r.duration_s)}: ${TARGETS.map((t) => span(r, t)).join(", ")}`);
-  const image = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": text.join("; ") };
+  const image = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img",
+    "aria-label": text.join("; ") };
   const plot = el("div", { class: "plot" },
     svg("svg", image,
       results.map((result) => svg("path", { class: "loudness", d: loudnessPath(result, length_s) })),

@@ -18,7 +18,7 @@ const OTHERS = ["acousticness", "instrumentalness", "speechiness"];
 const N_SIMILAR = 5;
 const SONG = { title: "A song's title", artist: "An artist", year: 2000, closeness: "alike" };
 const LIKELY = { // a result as large as most
-  ...Object.fromEntries(TARGETS.flatMap((target) => ["", "_low", "_high", "_percentile"].map((end) => [target + end, 0.5]))),
+  ...Object.fromEntries(TARGETS.flatMap((t) => ["", "_low", "_high", "_percentile"].map((end) => [t + end, 0.5]))),
   name: "", duration_s: 30, moods: {}, mood: "happy and excited", mood_probability: 0.8, tempo: 120, key: 0, mode: 1,
   time_signature: 4, loudness: -8, acousticness: 0.1, instrumentalness: 0.1, speechiness: 0.1,
   similar_songs: Array(N_SIMILAR).fill(SONG), similar_artists: Array(5).fill(SONG),
@@ -163,8 +163,8 @@ function marketsCard({ markets }, models) {
     bar(chance / most, null, null, null, "market"), el("span", {}, percent(chance))));
   return card("Where such songs chart", {}, el("ol", { class: "markets" }, list),
     quiet("How likely a song that charts in one or two countries charts there. "),
-    top ? quiet(`A weak hint: their own country is among the first ${top} of ${n} for ${percent(share)} of such songs, ` +
-      `and for ${percent(guess)} by chance.`) : null);
+    top ? quiet(`A weak hint: their own country is among the first ${top} of ${n} for ${percent(share)} of such ` +
+      `songs, and for ${percent(guess)} by chance.`) : null);
 }
 
 function soundCard({ tempo, time_signature: beats, loudness, ...result }) {
