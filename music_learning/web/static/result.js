@@ -47,7 +47,7 @@ export function renderResult(result, models, { player, isComing }) {
       el("h2", { tabindex: -1, dir: "auto" }, result.name),
       quiet(artist && el("bdi", {}, `${artist} · `), clock(result.duration_s), ` · ${day(result.analysed_at)}`),
       el("p", { class: "mood" }, el("b", {}, moodOf(result)), " ",
-        isKnown(result.mood_probability) && el("span", {}, `${Math.round(10 * result.mood_probability)} in 10`)),
+        result.mood && isKnown(result.mood_probability) && el("span", {}, `${Math.round(10 * result.mood_probability)} in 10`)),
       result.warnings.map((warning) => el("p", { class: "warning", role: "note" }, warning))),
     body(result, models, player, why), actions(result, models));
   article.setExplanation = why.set;
