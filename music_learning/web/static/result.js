@@ -41,13 +41,13 @@ const quiet = (...words) => el("p", { class: "quiet" }, words);
  * @returns {HTMLElement} with `setExplanation(explanation)`, for one that comes later
  */
 export function renderResult(result, models, { player, isComing }) {
-  const artist = result.tags?.artist, why = whyCard(result.explanation, isComing);
+  const artist = result.tags?.artist, chance = result.mood_probability, why = whyCard(result.explanation, isComing);
   const article = el("article", { class: "result" },
     el("header", {},
       el("h2", { tabindex: -1, dir: "auto" }, result.name),
       quiet(artist && el("bdi", {}, `${artist} · `), clock(result.duration_s), ` · ${day(result.analysed_at)}`),
-      el("p", { class: "mood" }, el("b", {}, moodOf(result)), " ",
-        result.mood && isKnown(result.mood_probability) && el("span", {}, `${Math.round(10 * result.mood_probability)} in 10`)),
+      el("p", { class: "mood" }, el("b", {}, moodOf(result)),
+        result.mood && isKnown(chance) && el("span", {}, ` ${Math.round(10 * chance)} in 10`)),
       result.warnings.map((warning) => el("p", { class: "warning", role: "note" }, warning))),
     body(result, models, player, why), actions(result, models));
   article.setExplanation = why.set;
