@@ -33,6 +33,9 @@ const card = (title, attributes, ...children) => {
 };
 const quiet = (...words) => el("p", { class: "quiet" }, words);
 
+/** A probability as people say it: `7 in 10`, never all. */
+const inTen = (chance) => (chance < 0.95 ? `${Math.round(10 * chance)} in 10` : "more than 9 in 10");
+
 /**
  * A result.
  * @param {object} result
@@ -47,7 +50,7 @@ export function renderResult(result, models, { player, isComing }) {
       el("h2", { tabindex: -1, dir: "auto" }, result.name),
       quiet(artist && el("bdi", {}, `${artist} · `), clock(result.duration_s), ` · ${day(result.analysed_at)}`),
       el("p", { class: "mood" }, el("b", {}, moodOf(result)),
-        result.mood && isKnown(chance) && el("span", {}, ` ${Math.round(10 * chance)} in 10`)),
+        result.mood && isKnown(chance) && el("span", {}, ` ${inTen(chance)}`)),
       result.warnings.map((warning) => el("p", { class: "warning", role: "note" }, warning))),
     body(result, models, player, why), actions(result, models));
   article.setExplanation = why.set;
