@@ -103,7 +103,7 @@ def highest(maps: Tensor) -> Tensor:
 
 
 def said(clip: Tensor, maps: Tensor, predictor: Predictor, others: list[Tensor]) -> list[tuple[int, float, float]]:
-    """Of each sentence the target's row, and how far its value moves as it says: masked, and with other songs' sound."""
+    """Of each sentence the target's row, and how far its value moves as it says: masked, with other songs' sound."""
     models, config = predictor.models, predictor.pipeline.config
     fill_db = next(iter(models.values())).members[0].band_mean_db
     edges = moment_edges(0.0, clip.shape[1] / config.frames_per_s, maps.shape[2])
@@ -185,6 +185,17 @@ def line(name: str, values: np.ndarray, *, form: str = ".2f") -> None:
     print(f"  {name:46}" + "".join(f"{m:+10{form}} ±{h:{form}}" for m, h in zip(means, halves, strict=True)))
 
 
+def print_said(moves: list[tuple[int, float, float]]) -> None:
+    """Print what `said` found in all songs."""
+    of_all = np.array(moves)
+    print("of the sentences")
+    for row, target in enumerate(TARGETS):
+        of_target = of_all[of_all[:, 0] == row, 1:]
+        shares, means = (of_target > 0).mean(axis=0), of_target.mean(axis=0)
+        print(f"  {target}: {len(of_target)}; as they say: {shares[0]:.0%}, by {means[0]:.3f};", end=" ")
+        print(f"with other songs' sound: {shares[1]:.0%}, by {means[1]:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder to read (default: data/demo)")
@@ -239,13 +250,7 @@ def main() -> None:
     print("what a cell of each group of bands does")
     for band in range(N_BANDS):
         line(str(band), column("bands")[:, :, band], form=".4f")
-    moves = np.array([move for of_song in figures for move in of_song["said"]])  # rows of (target, masked, replaced)
-    print("of the sentences")
-    for row, target in enumerate(TARGETS):
-        of_target = moves[moves[:, 0] == row, 1:]
-        shares, means = (of_target > 0).mean(axis=0), of_target.mean(axis=0)
-        print(f"  {target}: {len(of_target)}; as they say: {shares[0]:.0%}, by {means[0]:.3f};", end=" ")
-        print(f"with other songs' sound: {shares[1]:.0%}, by {means[1]:.3f}")
+    print_said([move for of_song in figures for move in of_song["said"]])
 
 
 if __name__ == "__main__":

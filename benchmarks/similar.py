@@ -1,21 +1,29 @@
 """Whether similar songs are: how often the nearest of the test songs is by the same artist, beside chance.
 
-python benchmarks/similar.py
+python benchmarks/similar.py                      reads data/ and models/
+python benchmarks/similar.py --audio FOLDER       how near the songs of the index are to those of a folder
 
-Compares the index's distances with those in the three predicted numbers alone. The test songs' artists are in no other
-split, so each is compared with the other test songs. Reads data/ and models/.
+The first compares the index's distances with those in the three predicted numbers alone. The test songs' artists are in
+no other split, so each is compared with the other test songs.
+
+The second says what the words of `similarity.GRADES` mean: for how many of the files, but for those named as a song of
+the index, the nearest song is at least that near, and the tenth; then the same of each song of the index and those by
+other artists.
 """
 
+import argparse
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from music_learning.errors import AudioError
 from music_learning.features.clip import clip_features
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
-from music_learning.predict.predictor import Predictor, predict_clip
+from music_learning.predict.predictor import N_SIMILAR_SONGS, Predictor, predict_clip
+from music_learning.predict.similarity import GRADES
 from music_learning.songs.artists import artist_groups
 from music_learning.songs.corpus import read_corpus
 from music_learning.songs.spectrograms import SpectrogramSet
@@ -32,7 +40,37 @@ def describe(song_id: str, *, predictor: Predictor, spectrograms: SpectrogramSet
     return predictor.index.project(predicted.embedding.flatten()), predicted.values
 
 
+def grades(predictor: Predictor, folder: Path) -> None:
+    """Print how many songs find another one that each grade fits, or ten of them."""
+    index = predictor.index
+    known = {song["song_id"] for song in index.songs}
+    unheard, ranks = [], [0, N_SIMILAR_SONGS - 1]
+    for path in sorted(folder.iterdir()):
+        if path.stem not in known:
+            try:
+                songs = predictor.predict(path).similar_songs
+            except AudioError:
+                continue
+            unheard.append([songs[rank].similarity_percentile for rank in ranks])
+    artists = np.array([song["artist"].casefold() for song in index.songs])
+    distances = torch.cdist(index.components, index.components, compute_mode="donot_use_mm_for_euclid_dist")
+    distances[torch.from_numpy(artists[:, None] == artists[None])] = torch.inf
+    nearest = distances.sort(dim=1).values[:, ranks].contiguous()
+    learned = 100 * (1 - torch.searchsorted(index.pair_distances, nearest) / len(index.pair_distances))
+    for name, percentiles in (("unheard songs", np.array(unheard)), ("songs of the index", learned.numpy())):
+        print(f"{len(percentiles)} {name}: share whose nearest is at least so near, and whose tenth is")
+        for least, words in GRADES:
+            shares = (percentiles >= least).mean(axis=0)
+            print(f"  {words:18}{least:6}  {shares[0]:4.0%}  {shares[1]:4.0%}")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", type=Path, help="a folder of songs that the models never heard")
+    arguments = parser.parse_args()
+    if arguments.audio is not None:
+        grades(Predictor.load(ROOT / "models"), arguments.audio)
+        return
     corpus = read_corpus(DataPaths(ROOT / "data"))
     songs = corpus.test
     names = artist_groups(songs).to_numpy()

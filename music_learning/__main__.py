@@ -6,6 +6,8 @@
     music-learning album/ --csv moods.csv --json moods.json
     music-learning                             in a checkout: one of the songs in data/demo/, beside Spotify's values
 
+    music-learning serve                       the same on a web page, and for programs by HTTP
+
 And for a whole music collection, each with its own --help:
 
     music-learning scan music/                 hear all of it into a library, moods.sqlite
@@ -34,7 +36,7 @@ from importlib import import_module
 
 from music_learning.errors import run
 
-COMMANDS = ("scan", "gather", "export", "playlist", "tag", "index", "duplicates")  # a file called so is ./scan
+COMMANDS = ("serve", "scan", "gather", "export", "playlist", "tag", "index", "duplicates")  # a file called so is ./scan
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TextIO
 
 from music_learning.errors import UserError
-from music_learning.paths import RELEASED_MODELS, RESTORE_MODELS
+from music_learning.paths import CHARTS, RELEASED_MODELS, RESTORE_CHARTS, RESTORE_MODELS
 from music_learning.pipeline_config import PipelineConfig
 
 MAX_JSON_BYTES = 2_000_000
@@ -141,9 +141,12 @@ def csv_line(row: dict, columns: Sequence[str]) -> str:
 
 
 def remedy(path: Path, otherwise: str) -> str:
-    """What to do about a file that is missing or damaged: a released model is restored, anything else made again."""
-    released = Path(os.path.realpath(RELEASED_MODELS))
-    return RESTORE_MODELS if Path(os.path.realpath(path)).is_relative_to(released) else otherwise
+    """What to do about a file that is missing or damaged: what we come with is restored, anything else made again."""
+    place = Path(os.path.realpath(path))
+    for folder, restore in ((RELEASED_MODELS, RESTORE_MODELS), (CHARTS.root, RESTORE_CHARTS)):
+        if place.is_relative_to(os.path.realpath(folder)):
+            return restore
+    return otherwise
 
 
 def require_file(path: Path, made_by: str) -> None:

@@ -8,7 +8,7 @@ import sys
 
 OLDEST = (3, 11)
 PACKAGES = {"sklearn": "scikit-learn"}  # those that pip calls otherwise
-OF_THE_PAGE = ("gradio", "fastapi", "jinja2", "starlette", "uvicorn")
+OF_THE_PAGE = ("fastapi", "fastapi_offline", "python_multipart", "starlette", "uvicorn")
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 

@@ -130,3 +130,4 @@ class ChartPaths:
 
 
 CHARTS = ChartPaths(Path(__file__).parent / "predict")  # of the package
+RESTORE_CHARTS = RESTORE_MODELS.replace("checkout models", "checkout music_learning")

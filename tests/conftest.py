@@ -194,6 +194,7 @@ def library_song(number: int) -> dict[str, str]:
         "song_id": f"song{number:02}",
         "title": f"Title {number}",
         "artist": f"Artist {artist}",
+        "release_year": f"{1990 + number}",
         "energy": f"{(number * 7 % 18) / 18:.3f}",
         "danceability": f"{(number * 5 % 18) / 18:.3f}",
         "valence": f"{(number * 11 % 18) / 18:.3f}",
@@ -298,11 +299,11 @@ def some_weights_differ(one, other):
     return any(not torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(trained, loaded):
     """The address of a page in a process of its own."""
     with start("app.py", "--models", trained, "--data", loaded, "--port", 0) as process:
         try:
-            yield re.search(r"http://\S+", process.stdout.readline())[0]
+            yield re.search(r"http://\S+\d", process.stdout.readline())[0]
         finally:
             process.terminate()

@@ -117,6 +117,8 @@ def test_table_takes_the_place_of_its_like_alone(tmp_path):
         path.write_bytes(other)
         with pytest.raises(UserError, match=r"a\.csv is there and is another table or no table; name another file"):
             check_table(path, ["id", "title"])
+    path.write_bytes(b"id,title,more\n")
+    check_table(path, ["id", "title"], ["id", "title", "more"])
     path.write_bytes(b"")
     check_table(path, ["id", "title"])
     with pytest.raises(UserError, match="it is a folder"):

@@ -34,8 +34,8 @@ COLUMNS = [
     *("key", "loudness", "mode", "speechiness", "acousticness", "instrumentalness", "liveness", "tempo"),
     *("duration_ms", "time_signature", "acousticness_low", "acousticness_high", "speechiness_low", "speechiness_high"),
     *("instrumentalness_low", "instrumentalness_high"),
-    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "timeline"),
-    *("title", "artist", "album", "date", "isrc", "bytes", "modified", "sha256", "model"),
+    *("lost_s", "mood", "mood_probability", "moods", "warnings", "similar_songs", "similar_artists", "markets"),
+    *("timeline", "title", "artist", "album", "date", "isrc", "bytes", "modified", "sha256", "model"),
 ]
 
 
@@ -131,9 +131,10 @@ def test_csv_has_exactly_these_columns(trained, album):
         assert json.loads(line["timeline"]) == row["timeline"]
         assert line["similar_songs"].split("; ")[0] == "{title} by {artist}".format(**row["similar_songs"][0])
         assert line["similar_artists"].split("; ") == [artist["artist"] for artist in row["similar_artists"]]
+        assert line["markets"] == "; ".join(market["name"] for market in row["markets"])
         assert line["warnings"] == " ".join(row["warnings"])
         assert line["moods"] == "" and row["moods"] == {}  # without intervals
-        lists = {"moods", "timeline", "similar_songs", "similar_artists", "warnings"}
+        lists = {"moods", "timeline", "similar_songs", "similar_artists", "markets", "warnings"}
         assert all(line[name] == ("" if row[name] is None else str(row[name])) for name in COLUMNS if name not in lists)
 
 
@@ -151,9 +152,9 @@ def test_single_file_is_told_of_and_drawn(trained, album, tmp_path, capsys):
     assert status == 0
     assert out.splitlines()[0] == "b"
     for target in TARGETS:
-        assert re.search(rf"^{target} +{row[target]:.2f} +higher than \d+ % of 14 songs$", out, re.MULTILINE)
+        assert re.search(rf"^{target} +{row[target]:.2f} +higher than \d+ % of 1,801 chart songs$", out, re.MULTILINE)
     assert f"mood: {row['mood']} (how likely is not known)" in out
-    assert "  {title} by {artist} (more alike than ".format(**row["similar_songs"][0]) in out
+    assert "  {title} by {artist}, {year} ({closeness})\n".format(**row["similar_songs"][0]) in out
     assert imread(tmp_path / "b.png").shape[1] > 1000
     assert not (tmp_path / "demo.png").exists()
 
@@ -178,7 +179,7 @@ def test_own_index_is_searched(trained, album, tmp_path, capsys):
     assert by_own["similar_artists"] == []
     capsys.readouterr()
     assert call_main(model_demo, album / "b.wav", "--models", trained, "--index", tmp_path / "index") == 0
-    assert f"  {nearest['title']} (more alike than " in (out := capsys.readouterr().out)
+    assert f"  {nearest['title']} ({nearest['closeness']})\n" in (out := capsys.readouterr().out)
     assert f"\n    {nearest['path']}\n" in out
     assert "similar artists" not in out
 

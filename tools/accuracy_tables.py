@@ -1,4 +1,5 @@
-"""Write the tables of accuracy into the documents, from what was measured: models/results.csv and intervals.json.
+"""Write the tables of accuracy into the documents, from what was measured: models/results.csv and intervals.json, and
+markets.json beside the chart songs.
 
     python tools/accuracy_tables.py            rewrites the tables
     python tools/accuracy_tables.py --check    says which are not what was measured; exit status 1 if any
@@ -17,6 +18,7 @@ from music_learning.errors import UserError, run
 from music_learning.evaluation.report import RESULT_DTYPES
 from music_learning.files import atomic, read_json
 from music_learning.paths import ModelPaths
+from music_learning.predict.markets import Charts
 from music_learning.songs.table import read_frame
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +94,15 @@ def song_interval_table(paths: ModelPaths) -> str:
     return "\n".join(lines)
 
 
+def market_table(_: ModelPaths) -> str:
+    """How often a chart song's own country is among the first of its list."""
+    charts, tops = Charts.open(), (1, 3, 5, 10)
+    rows = {"the song's own country": charts.share, f"by chance, of {charts.n_countries}": charts.guess}
+    lines = [f"| among the first | {' | '.join(map(str, tops))} |", "|---" * (len(tops) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(f'{100 * part(top):.1f} %' for top in tops)} |" for name, part in rows.items()]
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[ModelPaths], str]] = {
     "5-fold": lambda paths: accuracy_table(paths, "5-fold"),
     "test": lambda paths: accuracy_table(paths, "test"),
@@ -99,6 +110,7 @@ TABLES: dict[str, Callable[[ModelPaths], str]] = {
     "whole songs": lambda paths: accuracy_table(paths, "whole songs"),
     "song intervals": song_interval_table,
     "error": error_sentence,
+    "markets": market_table,
 }
 
 

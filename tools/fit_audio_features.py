@@ -2,7 +2,7 @@
 
     python tools/fit_audio_features.py --data data --models models
 
-Reads songs.csv, splits.csv and spectrograms/ of the data folder; takes three minutes. What too few songs have
+Reads songs.csv, splits.csv and spectrograms/ of the data folder; takes two minutes. What too few songs have
 a label of is left out. The predictions, predictions/audio_features_5-fold.csv, are of each song by models that were
 fitted to other artists' songs; benchmarks/audio_features.py says how near such come.
 """

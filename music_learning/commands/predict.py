@@ -128,7 +128,7 @@ def parse_arguments(description: str) -> argparse.Namespace:
     picture = parser.add_mutually_exclusive_group()
     picture.add_argument("--picture", type=Path, help="where to draw a single song (default: demo.png)")
     picture.add_argument("--no-picture", action="store_true", help="draw nothing")
-    parser.add_argument("--explain", action="store_true", help="show what raised or lowered a single song's values")
+    parser.add_argument("--explain", action="store_true", help="say and show what in a single song makes it so")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     own = parser.add_argument_group("your own files")
     own.add_argument("--csv", metavar="FILE", help="write a table with all values; - is standard output")

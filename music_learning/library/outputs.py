@@ -98,9 +98,11 @@ def measured(features: dict[str, float | int | None]) -> str:
 def told_markets(markets: Sequence[Market], charts: Charts) -> str:
     """The countries in words, and how far to trust them."""
     top = len(markets)
-    share, guess = (f"in {100 * part:.0f} % of cases" for part in (charts.share(top), charts.guess(top)))
+    share, guess = (f"{100 * part:.0f} %" for part in (charts.share(top), charts.guess(top)))
     names = ", ".join(market.name for market in markets)
-    return f"{names} (a hint: a song's own country is among the first {top} {share}, by guessing {guess})"
+    return (
+        f"{names} (a hint: a song's own country is among the first {top} in {share} of cases, by guessing in {guess})"
+    )
 
 
 def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str, float] | None = None) -> str:
@@ -119,7 +121,8 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
         lines.append(f"heard: {heard}")
     lines += [f"mood: {analysis.mood}", *(f"warning: {warning}" for warning in analysis.warnings), "similar songs:"]
     for song in analysis.similar_songs[:5]:
-        lines += [f"  {song.name} ({song.closeness})", *([f"    {song.path}"] if song.path else ())]
+        year = f", {song.year}" if song.year else ""
+        lines += [f"  {song.name}{year} ({song.closeness})", *([f"    {song.path}"] if song.path else ())]
     if analysis.similar_artists:
         lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))
     if analysis.markets:

@@ -15,6 +15,7 @@ from music_learning.songs.table import read_frame
 
 N_NEAREST = 10  # songs whose errors one may have
 N_DRAWS = 20
+LEAST_DENSITY = 1e-9  # so that nothing is divided by 0, of a handful of songs
 PREDICTIONS = "5-fold"
 _UNBOUNDED = [name in ("loudness", "tempo") for name in CHART_FEATURES]
 LOWEST, HIGHEST = np.where(_UNBOUNDED, -np.inf, 0.0), np.where(_UNBOUNDED, np.inf, 1.0)
@@ -76,7 +77,7 @@ def fit_markets(songs: ChartSongs, errors: tuple[np.ndarray, np.ndarray]) -> dic
     """
     draws = (as_predicted(songs, *errors, seed=seed) for seed in range(N_DRAWS))
     densities = [songs.densities(points, songs.artists) for points in draws]
-    usual = np.mean(densities, axis=(0, 1))
+    usual = np.mean(densities, axis=(0, 1)).clip(LEAST_DENSITY)
     n_countries = len(songs.countries)
     hits, listed = np.zeros(n_countries), np.zeros(n_countries)
     for one in densities:

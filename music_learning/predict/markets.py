@@ -156,8 +156,10 @@ class Charts:
         columns = [measured.get(name) for name in ("usual", "shares", "rates")]
         for numbers in columns:
             is_whole = isinstance(numbers, list) and len(numbers) == len(songs.countries)
-            if not is_whole or not all(is_number(number) and 0 < number <= 1 for number in numbers):
+            if not is_whole or not all(is_number(number) and 0 <= number <= 1 for number in numbers):
                 raise damaged(paths.markets, "it needs a number from 0 to 1 for each country", MADE_BY)
+        if not all(columns[0]) or not any(columns[1]):
+            raise damaged(paths.markets, "it has zeros to divide by", MADE_BY)
         return cls(songs, *(np.array(numbers, float) for numbers in columns))
 
     @property

@@ -34,7 +34,9 @@ TENSORS = ("components", "mean", "basis")
 N_COMPONENTS = 64
 MIN_VARIANCE = 1e-6  # of a component, as a share of the first one's
 N_PAIRS = 20_000  # of songs, drawn to tell how far apart songs usually are
-# How near a song is in words, and from which similarity percentile on (benchmarks/similar.py --audio).
+# How near a song is in words, and from which similarity percentile on. Of 94 songs that the models never heard, 27 %
+# find one in the released index that is very alike, 61 % one that is at least alike, 88 % one at least somewhat alike;
+# all ten nearest are for 3, 36 and 68 % (benchmarks/similar.py --audio FOLDER).
 GRADES = ((99.9, "very alike"), (99.0, "alike"), (90.0, "somewhat alike"), (0.0, "not very alike"))
 N_CHOSEN_PER_SONG = 2
 RANK_OFFSET = 5  # the larger, the more it counts to be near throughout, and the less to be the nearest to a part

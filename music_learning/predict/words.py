@@ -153,19 +153,20 @@ def stretch_words(first: int, end: int, stretches_s: Sequence[tuple[float, float
         return "throughout"
     is_half = 0.4 <= (end_s - start_s) / length_s <= 0.6
     if first == 0 and begin_s < 1:
-        return "in the first half" if is_half else f"in the first {seconds_words(end_s)}"
+        return "in the first half" if is_half else from_an_end(end_s, "in the first", f"up to {clock(end_s)}")
     if end == len(stretches_s):
-        return "in the second half" if is_half else f"in the last {seconds_words(length_s - start_s)}"
+        on = f"from {clock(start_s)} on"
+        return "in the second half" if is_half else from_an_end(length_s - start_s, "in the last", on)
     if end_s - start_s <= MOMENT_S:
         return f"around {clock((start_s + end_s) / 2)}"
     return f"from {clock(start_s)} to {clock(end_s)}"
 
 
-def seconds_words(seconds: float) -> str:
-    """A length as people say it: `11 seconds`, `half-minute`, `2:40 minutes`."""
-    if 27 <= seconds <= 33:
-        return "half-minute"
-    return f"{seconds:.0f} seconds" if seconds < 59.5 else "minute" if seconds < 65 else f"{clock(seconds)} minutes"
+def from_an_end(seconds: float, before: str, otherwise: str) -> str:
+    """A length from an end of a recording as people say it: `in the last half-minute`; `otherwise` if it is long."""
+    if abs(seconds - 30) <= 3:
+        return f"{before} half-minute"
+    return f"{before} {seconds:.0f} seconds" if seconds < 59.5 else otherwise
 
 
 def clock(seconds: float) -> str:

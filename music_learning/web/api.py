@@ -1,6 +1,6 @@
 """The HTTP interface, which the page uses, too."""
 
-from http import HTTPStatus
+from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +14,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.predict.markets import N_MARKETS
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.versions import NOISE
 from music_learning.web.desk import Desk, problem
 from music_learning.web.hearing import MAX_LENGTH_S
 from music_learning.web.schema import BODY, described
@@ -34,14 +35,15 @@ def make_app(desk: Desk) -> FastAPI:
         redoc_url=None,
         telemetry=NO_TELEMETRY,
     )
+    app.mount("/static/swagger", StaticFiles(directory=str(files("fastapi_offline") / "static")))
     app.mount("/static", StaticFiles(directory=STATIC))
     for path, name in (("/", "index.html"), ("/docs", "docs.html")):
         app.add_route(path, lambda _, name=name: FileResponse(STATIC / name))
     about_models = facts(desk.predictor)
 
     @app.post("/api/analyses", **described("What a recording sounds like", BODY))
-    async def analyse(request: Request, name: str | None = None, explain: bool = False) -> Response:
-        """The recording is a form's field `file`, or the body itself, which `name` gives a name. It may take 300 MB, and
+    async def analyse(request: Request, name: str = "", explain: bool = False) -> Response:
+        """The recording is a form's field `file`, or the body itself, which `name` names. It may take 300 MB, and
         last 3 seconds to 2 hours. With `explain`, the analysis says what raised and what lowered its values."""
         return await desk.upload(request, name=name, explain=explain)
 
@@ -70,7 +72,7 @@ def make_app(desk: Desk) -> FastAPI:
     @app.exception_handler(Exception)
     async def say_why(_: Request, error: Exception) -> JSONResponse:
         status, sentence = problem(error)
-        if sentence == HTTPStatus(status).phrase:  # of what FastAPI refuses
+        if sentence in ("Not Found", "Method Not Allowed"):  # FastAPI's own words
             sentence += "; see /docs"
         return JSONResponse({"error": sentence}, status, getattr(error, "headers", None))
 
@@ -97,7 +99,7 @@ def facts(predictor: Predictor) -> dict:
         "mean_errors": {t: descriptions[t].get("metrics", {}).get("test", {}).get("mae") for t in TARGETS},
         "n_training_songs": len(predictor.training_songs.songs),
         "n_index_songs": len(predictor.index.songs),
-        "noise": {"energy": 0.05, "danceability": 0.05, "valence": 0.05},
+        "noise": NOISE,
         "charts": {"n_songs": charts.n_songs, "n_countries": charts.n_countries, **charts.values},
         "markets": {
             "top": N_MARKETS,

@@ -2,10 +2,8 @@
 
 import asyncio
 import ipaddress
-import json
 import re
 
-import h11
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -88,12 +86,3 @@ class Connection(H11Protocol):
     def end_without_request(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.abort()
-
-    def send_400_response(self, reason: str) -> None:
-        """What is no HTTP gets a sentence, unless an answer has begun."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = json.dumps({"error": reason}).encode()
-            headers = [("Content-Type", "application/json"), ("Connection", "close")]
-            answer = h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()
-            self.transport.writelines([self.conn.send(part) for part in answer])
-        self.transport.close()

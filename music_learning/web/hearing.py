@@ -37,8 +37,8 @@ class Stopped(Exception):
 class Hearing:
     """One recording's way through the models, in a thread that another one can stop between two windows."""
 
-    def __init__(self, predictor: Predictor, *, explain: bool, progress: Callable[[float, float | None], None]) -> None:
-        """`progress` is told, in the thread, the seconds that were heard, and of how many if that is known."""
+    def __init__(self, predictor: Predictor, *, explain: bool, progress: Callable[[dict], None]) -> None:
+        """`progress` is told in the thread how much was heard, and of how much if that is known."""
         self.predictor, self.explain, self.progress = predictor, explain, progress
         self.stopped = threading.Event()
         self.kept: list[tuple[Tensor | None, float]] = []  # what an explanation looks at again
@@ -87,7 +87,7 @@ class Hearing:
             heard_s += window[1]
             self.kept = [*self.kept, window] if self.explain and heard_s <= MAX_EXPLAINED_S else []
             yield window
-            self.progress(round(heard_s, 2), duration_s)
+            self.progress({"heard_s": round(heard_s, 2), "duration_s": duration_s})
             if heard_s >= MAX_LENGTH_S:
                 return
 

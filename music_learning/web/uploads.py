@@ -21,7 +21,7 @@ MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s
 MAX_ALL_MB = 3000  # of all uploads together
 FORM_BYTES = 100_000  # what a form may have around its file
 LEAST_BYTES_S = 20_000  # less than a phone has where reception is poor
-PATIENCE_S, IMPATIENCE_S = 10, 1  # with what comes more slowly; where somebody else needs the place
+PATIENCE_S, IMPATIENCE_S = 10, 2  # with what comes more slowly; where somebody else needs the place
 MAX_UPLOAD_S = 900
 RETRY_S = 15
 CLIENT_GONE = 499  # nobody reads it
@@ -52,8 +52,7 @@ class Uploads:
         Raises HTTPException: 413 where the length that the headers tell is too much, 503 where there is no place.
         """
         self._check(length, length)
-        if len(self.held) >= AT_ONCE + MAX_WAITING and not self._drop_the_slowest():
-            raise busy("Too many songs are waiting to be heard")
+        await self._make_room()
         with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
             upload = Upload(Path(folder))
             self.held.add(upload)
@@ -62,32 +61,40 @@ class Uploads:
             finally:
                 self.held.discard(upload)
 
-    async def receive(self, request: Request, upload: Upload, name: str | None) -> None:
+    async def receive(self, request: Request, upload: Upload, name: str) -> None:
         """Write a request's body, or the file in its form, into the upload's. Raises HTTPException."""
         kind, options = parse_options_header(request.headers.get("content-type"))
-        clock = asyncio.get_running_loop().time
+        is_form, names = kind == b"multipart/form-data", []
         try:
             with open(upload.path, "wb") as file:
-                form = Form(file, options.get(b"boundary", b"")) if kind == b"multipart/form-data" else None
+                write = form_parser(options.get(b"boundary", b""), file, names).write if is_form else file.write
                 async with asyncio.timeout(PATIENCE_S) as upload.limit:
-                    end = clock() + MAX_UPLOAD_S
-                    async for chunk in request.stream():
-                        upload.bytes += len(chunk)
-                        self._check(upload.bytes)
-                        await asyncio.to_thread(form.parser.write if form else file.write, chunk)
-                        earned = upload.limit.when() + len(chunk) / LEAST_BYTES_S
-                        upload.limit.reschedule(min(earned, clock() + PATIENCE_S, end))
-                upload.name = label(form.finished_name() if form else name or "")
+                    async for chunk in self._chunks(request, upload):
+                        await asyncio.to_thread(write, chunk)
+            if is_form:
+                (name,) = names
         except TimeoutError:
+            if upload not in self.held:
+                raise busy("Others wait, and the song came too slowly") from None
             raise HTTPException(408, "The song came too slowly; try again with a better connection.") from None
-        except FormParserError as error:
-            raise HTTPException(400, f"Send the song as the field `file` of a form ({error}).") from None
-        except OSError as error:
-            raise busy(f"The song can't be kept ({error.strerror})") from None
+        except ValueError:  # of a form
+            raise HTTPException(400, "Send one song, as the field `file` of a form.") from None
         except ClientDisconnect:
             raise HTTPException(CLIENT_GONE) from None
         finally:
             upload.limit = None
+        upload.name = printable(re.split(r"[/\\]", name)[-1]).strip()[:MAX_NAME] or "song"  # never part of a path
+
+    async def _chunks(self, request: Request, upload: Upload) -> AsyncIterator[bytes]:
+        """A request's body as it comes, counted and timed: what comes faster than it must lends a few seconds."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + MAX_UPLOAD_S
+        async for chunk in request.stream():
+            upload.bytes += len(chunk)
+            self._check(upload.bytes)
+            yield chunk
+            earned = upload.limit.when() + len(chunk) / LEAST_BYTES_S
+            upload.limit.reschedule(min(earned, clock() + PATIENCE_S, end))
 
     def _check(self, length: int, more: int = 0) -> None:
         if length > MAX_FILE_MB * 1e6 + FORM_BYTES:
@@ -95,65 +102,49 @@ class Uploads:
         if sum(upload.bytes for upload in self.held) + more > MAX_ALL_MB * 1e6:
             raise busy("The songs that are waiting to be heard take all space")
 
-    def _drop_the_slowest(self) -> bool:
-        """Give up an upload that is behind by a second, if there is one; whether there was."""
-        now = asyncio.get_running_loop().time()
-        coming = [upload for upload in self.held if upload.limit is not None]
-        slowest = min(coming, key=lambda upload: upload.limit.when(), default=None)
-        if slowest is None or slowest.limit.when() > now + PATIENCE_S - IMPATIENCE_S:
-            return False
-        self.held.discard(slowest)
-        slowest.limit.reschedule(now)
-        return True
+    async def _make_room(self) -> None:
+        """Wait for a place while one of those who come may fall behind, and lose it. Raises HTTPException."""
+        clock = asyncio.get_running_loop().time
+        while len(self.held) >= AT_ONCE + MAX_WAITING:
+            coming = [upload for upload in self.held if upload.limit is not None]
+            if not coming:
+                raise busy("Too many songs are waiting to be heard")
+            slowest = min(coming, key=lambda upload: upload.limit.when())
+            if slowest.limit.when() < clock() + PATIENCE_S - IMPATIENCE_S:
+                self.held.discard(slowest)
+                slowest.limit.reschedule(clock())
+            else:
+                await asyncio.sleep(0.1)
 
 
-class Form:
-    """Writes the file in a form to its place as the form comes. Raises FormParserError where it can't be understood."""
+def form_parser(boundary: bytes, file: BinaryIO, names: list[str]) -> MultipartParser:
+    """A parser of a form that writes its file to where it belongs as it comes, and its name into `names` at the end."""
+    header, part = [b"", b""], {}
 
-    def __init__(self, file: BinaryIO, boundary: bytes) -> None:
-        self.file = file
-        self.name: str | None = None
-        self.header = [b"", b""]  # its name and its value, as far as they have come
-        self.headers: dict[bytes, bytes] = {}
-        self.is_song = self.is_whole = False
-        calls = ("header_field", "header_value", "header_end", "headers_finished", "part_data", "part_end")
-        self.parser = MultipartParser(boundary, {f"on_{name}": getattr(self, name) for name in calls})
+    def on_header_field(data: bytes, start: int, end: int) -> None:
+        header[0] += data[start:end].lower()
 
-    def header_field(self, data: bytes, start: int, end: int) -> None:
-        self.header[0] += data[start:end]
+    def on_header_value(data: bytes, start: int, end: int) -> None:
+        header[1] += data[start:end]
 
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self.header[1] += data[start:end]
+    def on_header_end() -> None:
+        if header[0] == b"content-disposition":
+            part.update(parse_options_header(header[1])[1])
+        header[:] = b"", b""
 
-    def header_end(self) -> None:
-        self.headers[self.header[0].lower()] = self.header[1]
-        self.header = [b"", b""]
+    def on_part_data(data: bytes, start: int, end: int) -> None:
+        if part.get(b"name") == b"file" and b"filename" in part:
+            if names:
+                raise FormParserError("a second file")
+            file.write(data[start:end])
 
-    def headers_finished(self) -> None:
-        _, options = parse_options_header(self.headers.get(b"content-disposition"))
-        self.headers = {}
-        self.is_song = options.get(b"name") == b"file"
-        if self.is_song and self.name is not None:
-            raise FormParserError("one song at a time")
-        if self.is_song:
-            self.name = options.get(b"filename", b"").decode("utf-8", "replace")
+    def on_part_end() -> None:
+        if part.get(b"name") == b"file" and b"filename" in part:
+            names.append(part[b"filename"].decode("utf-8", "replace"))
+        part.clear()
 
-    def part_data(self, data: bytes, start: int, end: int) -> None:
-        if self.is_song:
-            self.file.write(data[start:end])
-
-    def part_end(self) -> None:
-        self.is_whole |= self.is_song
-
-    def finished_name(self) -> str:
-        if not self.is_whole:
-            raise FormParserError("this one holds no whole file")
-        return self.name
-
-
-def label(name: str) -> str:
-    """A name from a request as what is shown of it. It is never used as a path."""
-    return printable(re.split(r"[/\\]", name)[-1]).strip()[:MAX_NAME] or "song"
+    calls = (on_header_field, on_header_value, on_header_end, on_part_data, on_part_end)
+    return MultipartParser(boundary, {call.__name__: call for call in calls})
 
 
 def busy(why: str) -> HTTPException:

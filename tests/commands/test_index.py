@@ -12,7 +12,9 @@ def test_index_of_a_library(trained, tmp_path, capsys):
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == (f"4 songs in {tmp_path / 'index'}\n", "")
     rows = read_rows(tmp_path / "index" / "songs.csv")
-    assert [tuple(row.values()) for row in rows] == [(str(n + 1), f"s{n}", "", f"/music/s{n}.mp3") for n in range(4)]
+    assert [tuple(row.values()) for row in rows] == [
+        (str(n + 1), f"s{n}", "", f"/music/s{n}.mp3", "") for n in range(4)
+    ]
     assert tuple(rows[0]) == OWN_COLUMNS
     index_of_it = Predictor.load(trained, index=tmp_path / "index").index
     assert index_of_it.nearest(index_of_it.mean, 4)[0].path.startswith("/music/s")

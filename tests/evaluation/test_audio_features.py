@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,14 @@ import torch
 from scipy.stats import spearmanr
 
 from music_learning.columns import PREDICTED
-from music_learning.evaluation.audio_features import N_FOLDS, artist_folds, rank_intervals, ranks_by_others
+from music_learning.evaluation import audio_features
+from music_learning.evaluation.audio_features import (
+    N_FOLDS,
+    artist_folds,
+    predicted_by_others,
+    rank_intervals,
+    ranks_by_others,
+)
 from music_learning.features.clip import feature_names
 from music_learning.features.config import FeatureConfig
 from music_learning.training.predicted_features import fit_predicted_features
@@ -57,3 +66,20 @@ def test_processes_share_the_songs(corpus):
     assert model.quantiles[0, [0, -1]].tolist() == pytest.approx(
         [songs["acousticness"].min(), songs["acousticness"].max()], abs=1e-6
     )
+
+
+def test_predictions_of_others_stand_beside_the_labels(corpus, monkeypatch):
+    features, songs = corpus
+    songs = songs.assign(loudness_db=-7.0, tempo_bpm=120.0)
+    measured = pd.DataFrame({"loudness": -6.0, "tempo": np.nan}, index=songs.index)
+    monkeypatch.setattr(audio_features, "features_of", lambda *_: features)
+    monkeypatch.setattr(audio_features, "measure_songs", lambda *_: [])
+    monkeypatch.setattr(audio_features, "measured_by_others", lambda *_: measured)
+    table = predicted_by_others(SimpleNamespace(without_extra=songs, spectrograms=None), CONFIG)
+    names = [*PREDICTED, "loudness", "tempo"]
+    assert [*table] == [*(f"{name}_true" for name in names), *names]
+    assert (table["loudness_true"] == -7).all() and (table["loudness"] == -6).all() and table["tempo"].isna().all()
+    expected, _ = ranks_by_others(features, songs, CONFIG)
+    for name in PREDICTED:
+        assert table[name].to_numpy() == pytest.approx(expected[f"{name}_value"].to_numpy(), abs=1e-6)
+        assert table[f"{name}_true"].to_numpy() == pytest.approx(songs[name].to_numpy(), abs=1e-6)

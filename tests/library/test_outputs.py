@@ -6,6 +6,7 @@ from conftest import chord
 
 from music_learning.columns import TARGETS
 from music_learning.library.outputs import measured, told
+from music_learning.predict.markets import Market
 from music_learning.predict.mood import Mood
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.similarity import SimilarSong
@@ -40,12 +41,32 @@ def test_mood_is_told_with_its_chances(predictor, analysis):
 
 
 def test_own_songs_have_their_path_below_and_nothing_that_drives_a_terminal(predictor, analysis):
-    songs = (SimilarSong("1", "T\x1b", "", 99.0, "/music/a\nb.mp3"), SimilarSong("2", "U", "A", 98.0))
+    songs = (SimilarSong("1", "T\x1b", "", 99.0, "/music/a\nb.mp3"), SimilarSong("2", "U", "A", 98.0, year=1987))
     text = told(replace(analysis, similar_songs=songs, similar_artists=()), predictor, title="t")
     *_, first, path, second = text.splitlines()
-    assert first == r"  T\x1b (more alike than 99 % of song pairs)"
+    assert first == r"  T\x1b (alike)"
     assert path == r"    /music/a\nb.mp3"
-    assert second == "  U by A (more alike than 98 % of song pairs)"
+    assert second == "  U by A, 1987 (somewhat alike)"
+
+
+def test_markets_are_told_with_how_sure_they_are(predictor, analysis):
+    assert not analysis.markets and "charts like it" not in told(analysis, predictor, title="t")
+    markets = tuple(Market(code, f"Land {code}", 90.0, 0.05, 0.02) for code in "ABCDEFGHIJ")
+    *_, line = told(replace(analysis, markets=markets), predictor, title="t").splitlines()
+    share, guess = re.fullmatch(
+        r"charts like it: Land A, Land B, Land C, Land D, Land E \(a hint: a song's own country is among the first 5 "
+        r"in (\d+) % of cases, by guessing in (\d+) %\)",
+        line,
+    ).groups()
+    assert (int(share), int(guess)) == (round(100 * predictor.charts.share(5)), round(500 / 71))
+
+
+def test_percentiles_are_told_of_chart_songs(predictor, analysis):
+    lines = told(analysis, predictor, title="t").splitlines()
+    for target, line in zip(TARGETS, lines[2:5], strict=True):
+        assert line.endswith(
+            f"higher than {analysis.percentiles[target]:.0f} % of {predictor.charts.n_songs:,} chart songs"
+        )
 
 
 @pytest.mark.parametrize(

@@ -27,14 +27,14 @@ def make(tmp_path, *songs):
 def test_songs_are_called_by_their_tags_or_their_files(tmp_path):
     index = make(
         tmp_path,
-        {"title": "Title", "artist": "Artist", "file": "/music/one.mp3", "embedding": [1, 2, 3]},
+        {"title": "Title", "artist": "Artist", "file": "/music/one.mp3", "embedding": [1, 2, 3]} | {"date": "1987-05"},
         {"title": None, "artist": "Artist", "file": "/music/a\n.b/two.x.mp3", "embedding": [4, 5, 6]},
-        {"title": "", "artist": None, "file": "s3://songs/three.flac", "embedding": [7, 8, 9]},
+        {"title": "", "artist": None, "file": "s3://songs/three.flac", "embedding": [7, 8, 9]} | {"date": "?"},
     )
     assert list(index.songs) == [
-        {"song_id": "1", "title": "Title", "artist": "Artist", "path": "/music/one.mp3"},
-        {"song_id": "2", "title": "two.x", "artist": "Artist", "path": "/music/a\n.b/two.x.mp3"},
-        {"song_id": "3", "title": "three", "artist": "", "path": "s3://songs/three.flac"},
+        {"song_id": "1", "title": "Title", "artist": "Artist", "path": "/music/one.mp3", "release_year": "1987"},
+        {"song_id": "2", "title": "two.x", "artist": "Artist", "path": "/music/a\n.b/two.x.mp3", "release_year": ""},
+        {"song_id": "3", "title": "three", "artist": "", "path": "s3://songs/three.flac", "release_year": ""},
     ]
     assert index.components.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert torch.equal(index.mean, PREDICTOR.training_songs.mean)

@@ -23,6 +23,7 @@ def made_row(name: str, *, error: str | None = None, size: int = 1000) -> dict:
     if error is None:
         row |= {"duration_s": 30.0, "energy": 0.5, "warnings": ["one"], "timeline": [{"start_s": 0.0, "energy": 0.5}]}
         row |= {"similar_songs": [{"title": "T", "artist": "A"}], "similar_artists": [{"artist": "A"}], "mood": "calm"}
+        row["markets"] = [{"country": "CL", "name": "Chile"}, {"country": "PE", "name": "Peru"}]
     return row
 
 

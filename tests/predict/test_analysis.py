@@ -1,12 +1,7 @@
 import pytest
 import torch
 
-from music_learning.predict.analysis import MAX_COLUMNS, Overview, percentile, warnings_about
-
-
-def test_percentile_counts_what_is_lower():
-    ordered = [0.1, 0.2, 0.2, 0.4]
-    assert [percentile(value, ordered) for value in (0.0, 0.1, 0.2, 0.3, 0.9)] == [0, 0, 25, 75, 100]
+from music_learning.predict.analysis import MAX_COLUMNS, Overview, warnings_about
 
 
 def test_warning_needs_half_of_the_windows():

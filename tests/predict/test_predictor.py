@@ -2,6 +2,7 @@ import json
 import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from music_learning.files import read_table
 from music_learning.model.audio_features import AudioFeatureModel
 from music_learning.model.ensemble import load_model, save_model
 from music_learning.model.kernel import GaussianProcess
-from music_learning.paths import DataPaths, ModelPaths
+from music_learning.paths import CHARTS, DataPaths, ModelPaths
 from music_learning.predict.predictor import Predictor, read_rank_intervals
+from music_learning.predict.similarity import YEAR
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +128,37 @@ def test_windows_are_dropped_as_soon_as_they_are_heard(predictor):
     assert analysis.spectrogram.shape[1] <= 1024
 
 
-def test_percentiles_count_the_training_songs(predictor):
+def test_percentiles_count_the_chart_songs(predictor):
     analysis = predictor.predict(noisy_chord(5), sample_rate_hz=16_000)
+    table = read_table(CHARTS.songs, TARGETS, "")
     for target in TARGETS:
-        lower = [float(song[target]) < analysis.values[target] for song in predictor.training_songs.songs]
+        lower = [float(song[target]) < analysis.values[target] for song in table]
         assert analysis.percentiles[target] == pytest.approx(100 * np.mean(lower))
+        assert analysis.to_dict()[f"{target}_percentile"] == round(analysis.percentiles[target], 1)
+
+
+def test_versions_follow_the_charts(trained):
+    """A library keeps the percentiles, so that it follows the songs; a table has the markets as well."""
+    one, other, third = (Predictor.load(trained) for _ in range(3))
+    other.charts = replace(other.charts, rates=other.charts.rates / 2)
+    third.charts = replace(third.charts, songs=replace(third.charts.songs, sha256="another"))
+    assert one.models_version == other.models_version != third.models_version
+    assert len({one.version, other.version, third.version}) == 3
+
+
+def test_markets_follow_the_features_and_are_none_of_what_is_no_music(predictor, monkeypatch):
+    samples, noise = noisy_chord(5), np.random.default_rng(0).standard_normal(5 * 16_000)
+    assert predictor.predict(samples, sample_rate_hz=16_000).markets == ()  # these models know no loudness
+    others = AudioFeatureModel.load(ModelPaths(ROOT / "models"), predictor.features)
+    monkeypatch.setattr(predictor, "audio_features", others)
+    monkeypatch.setattr(predictor.no_music, "kind", lambda features: None)
+    analysis = predictor.predict(samples, sample_rate_hz=16_000)
+    features = analysis.values | {name: analysis.other_features[name] for name in (*PREDICTED, "loudness")}
+    assert analysis.markets == predictor.charts.markets(features) and len(analysis.markets) == 10
+    assert analysis.to_dict()["markets"] == [market.to_dict() for market in analysis.markets]
+    monkeypatch.setattr(predictor.no_music, "kind", lambda features: "noise")
+    analysis = predictor.predict(0.1 * noise, sample_rate_hz=16_000)
+    assert analysis.warnings and analysis.markets == () and analysis.to_dict()["markets"] == []
 
 
 def test_training_songs_are_those_learned_from(predictor, loaded):
@@ -145,6 +173,29 @@ def test_indexed_song_finds_itself(predictor, library):
     assert analysis.similar_songs[0].similarity_percentile == pytest.approx(100)
     assert analysis.similar_artists[0].artist == "Artist 3"
     assert analysis.warnings == ()
+
+
+def test_similar_songs_have_the_years_of_the_table(predictor, library, loaded):
+    years = {row["song_id"]: row["release_year"] for row in read_table(DataPaths(loaded).songs, ("song_id",), "")}
+    analysis = predictor.predict(library / "clips" / "song03.wav")
+    assert [str(song.year or "") for song in analysis.similar_songs] == [
+        years[song.song_id] for song in analysis.similar_songs
+    ]
+    assert all(song["year"] for song in analysis.to_dict()["similar_songs"])
+
+
+def test_version_of_the_models_does_not_follow_from_years(trained, predictor):
+    """A library's rows stay those of the same models, though what is said of similar songs changes."""
+    other = Predictor.load(trained)
+    other.training_songs.songs.columns[YEAR] = ["1900"] * len(other.training_songs.songs)
+    assert other.models_version == predictor.models_version
+    assert other.version != predictor.version
+    del other.training_songs.songs.columns[YEAR]
+    del other.models_version
+    assert other.models_version == predictor.models_version
+    other.training_songs.songs.columns["title"][0] = "Another"
+    del other.models_version
+    assert other.models_version != predictor.models_version
 
 
 def test_noise_is_warned_of(predictor):

@@ -10,11 +10,14 @@ from music_learning.files import read_table, sha256_of, write_table
 from music_learning.predict.similarity import (
     LABELLED_COLUMNS,
     OWN_COLUMNS,
+    YEAR,
+    SimilarArtist,
     SimilarSong,
     SongIndex,
     Songs,
     by_artist,
     check_place,
+    year_of,
 )
 
 WEIGHTS = dict.fromkeys(TARGETS, "0" * 64)
@@ -99,9 +102,65 @@ def test_more_neighbours_than_songs_are_all_songs():
     assert len(make_index(4).nearest(torch.zeros(8), 10)) == 4
 
 
-@pytest.mark.parametrize(("percentile", "number"), [(99.912, "99.91"), (50.0, "50"), (100.0, "99.99"), (3.14, "3.14")])
-def test_closeness_in_words(percentile, number):
-    assert SimilarSong("", "", "", percentile).closeness == f"more alike than {number} % of song pairs"
+@pytest.mark.parametrize(
+    ("percentile", "words"),
+    [
+        (100.0, "very alike"),
+        (99.9, "very alike"),
+        (99.899, "alike"),
+        (99.0, "alike"),
+        (98.999, "somewhat alike"),
+        (90.0, "somewhat alike"),
+        (89.999, "not very alike"),
+        (0.0, "not very alike"),
+    ],
+)
+def test_closeness_in_words(percentile, words):
+    song = SimilarSong("1", "T", "A", percentile)
+    assert song.closeness == song.to_dict()["closeness"] == SimilarArtist("A", song).to_dict()["closeness"] == words
+    assert song.to_dict()["similarity_percentile"] == round(percentile, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "year"),
+    [
+        ("1987", 1987),
+        ("2003-05-12", 2003),
+        ("20030512", 2003),
+        ("1999; 2004", 1999),
+        ("0000", None),
+        ("99", None),
+        ("May 1987", None),
+        ("\u0661\u0669\u0668\u0667", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_year_of_a_date(text, year):
+    assert year_of(text) == year
+
+
+def test_songs_have_their_years_where_the_index_knows_them(tmp_path):
+    rows = [song(k) | {YEAR: year} for k, year in enumerate(("1987", "", "soon"))]
+    index = SongIndex(rows, torch.eye(3), torch.zeros(3), torch.eye(3))
+    index.save(tmp_path / "index", WEIGHTS)
+    opened = SongIndex.open(tmp_path / "index", WEIGHTS, columns=LABELLED_COLUMNS)
+    found = [opened.nearest(row, 1)[0] for row in torch.eye(3)]
+    assert [neighbour.year for neighbour in found] == [1987, None, None]
+    assert found[0].to_dict() == {
+        "song_id": "id0",
+        "title": "Title 0",
+        "artist": "Artist 0",
+        "year": 1987,
+        "similarity_percentile": 100.0,
+        "closeness": "very alike",
+        "path": None,
+    }
+
+
+def test_index_without_years_is_an_older_one(saved):
+    opened = SongIndex.open(saved, WEIGHTS, columns=LABELLED_COLUMNS)
+    assert opened.nearest(torch.zeros(8), 1)[0].year is None
 
 
 def test_artists_come_by_their_nearest_song():
@@ -238,6 +297,9 @@ def test_place_of_an_index(saved, tmp_path):
     check_place(saved, LABELLED_COLUMNS)
     with pytest.raises(UserError, match=r"songs\.csv is there and is another table"):
         check_place(saved, OWN_COLUMNS)
+    older = Songs({name: ["1", "2"] for name in ("song_id", "title", "artist", "path")})
+    SongIndex(older, torch.eye(2), torch.zeros(2), torch.eye(2)).save(tmp_path / "older", WEIGHTS)
+    check_place(tmp_path / "older", OWN_COLUMNS)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is no folder; name another"):
         check_place(tmp_path / "file", OWN_COLUMNS)

@@ -8,7 +8,6 @@ from urllib.request import urlopen
 import pytest
 from conftest import start
 
-pytest.importorskip("fastapi", reason="the page's packages are missing: make page-test")
 pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
 
 from browser import RESULT, choose, downloaded, heading, hear, kept, pressed, row, shown, until

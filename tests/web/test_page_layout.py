@@ -2,7 +2,6 @@
 
 import pytest
 
-pytest.importorskip("fastapi", reason="the page's packages are missing: make page-test")
 pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
 
 from axe_playwright_python.sync_playwright import Axe

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-pytest.importorskip("fastapi", reason="the page's packages are missing: make page-test")
 pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
 
 from browser import RESULT, choose, compare_of, downloaded, heading, hear, kept, shown

@@ -39,8 +39,6 @@ export function renderTable(entries, { onOpen, onSelect }) {
     picked.push(target);
     showPicked();
   });
-  const headers = COLUMNS.map((column) => el("th", { scope: "col", class: column.isNumber && "number" },
-    el("button", { type: "button", onclick: (event) => sortBy(column, event.target.closest("th")) }, column.title)));
   const sortBy = (column, header) => {
     const sign = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
     headers.forEach((other) => other.removeAttribute("aria-sort"));
@@ -48,6 +46,8 @@ export function renderTable(entries, { onOpen, onSelect }) {
     sorted = (a, b) => compared(a.result && column.of(a.result), b.result && column.of(b.result), sign);
     arrange();
   };
+  const headers = COLUMNS.map((column) => el("th", { scope: "col", class: column.isNumber && "number" },
+    el("button", { type: "button", onclick: (event) => sortBy(column, event.target.closest("th")) }, column.title)));
   const arrange = () => (sorted ? entries.toSorted(sorted) : entries).forEach(({ id }, place) => {
     const [is, shall] = [body.children[place], rows.get(id).row];
     if (is !== shall) body.insertBefore(shall, is ?? null); // only where it has to be, since the focus would leave it
@@ -70,7 +70,8 @@ export function renderTable(entries, { onOpen, onSelect }) {
 
 function renderRow({ id, name, words, result }, onOpen) {
   const head = (child) => el("th", { scope: "row" }, child);
-  if (!result) return el("tr", {}, el("td"), head(el("bdi", {}, name)), el("td", { colspan: COLUMNS.length - 1 }, words));
+  if (!result)
+    return el("tr", {}, el("td"), head(el("bdi", {}, name)), el("td", { colspan: COLUMNS.length - 1 }, words));
   const box = el("input", { type: "checkbox", value: id, "aria-label": `Compare ${name}` });
   const open = el("button", { type: "button", dir: "auto", onclick: () => onOpen(id) }, name);
   const cells = COLUMNS.slice(1).map(({ title, of, show, isNumber }) => {

@@ -1,0 +1,94 @@
+"""Who may ask."""
+
+import time
+
+import pytest
+import requests
+
+from music_learning.web import guard
+from tests.web.serving import all_of, connect, head, send
+
+
+@pytest.fixture
+def refusal():
+    def of(method="POST", *, names=("localhost", "songs.example.org"), any_address=False, **headers):
+        guarded = guard.Guard(None, set(names), any_address=any_address)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return guarded.refusal(method, guard.Headers(named))
+
+    return of
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:7860", "LOCALHOST:1", "songs.example.org"])
+def test_own_names_are_let_in(refusal, host):
+    assert refusal(host=host) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "evil.example", "localhost.evil.example", "localhost:x", "127.0.0.1", "[::1", "a@localhost"],
+)
+def test_other_names_are_not(refusal, host):
+    assert "--public-host" in refusal("GET", host=host)
+
+
+def test_any_address_where_all_networks_are_served(refusal):
+    for host in ("192.168.0.7", "10.0.0.1:7860", "[fe80::1]:7860", "[::1]"):
+        assert refusal(host=host, any_address=True) is None
+        assert refusal(host=host) is not None
+    for host in ("evil.example", "192.168.0.7.evil.example", ""):
+        assert refusal(host=host, any_address=True) is not None
+
+
+@pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://localhost:1", "https://localhost.evil", ""])
+def test_pages_of_others_may_not_send(refusal, origin):
+    assert "another site" in refusal(host="localhost:7860", origin=origin)
+    assert refusal("GET", host="localhost:7860", origin=origin) is None  # whose answer a browser keeps to itself
+
+
+def test_own_page_may(refusal):
+    for origin in ("http://localhost:7860", "https://LOCALHOST:7860"):
+        assert refusal(host="localhost:7860", origin=origin, sec_fetch_site="same-origin") is None
+    assert refusal(host="localhost", sec_fetch_site="cross-site") is not None
+    assert refusal(host="localhost") is None  # curl
+
+
+def test_refused_before_anything_is_read(address, songs):
+    for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        answer = send(address, songs / "My Song.mp3", headers=headers)
+        assert (answer.status_code, list(answer.json())) == (403, ["error"])
+
+
+@pytest.mark.parametrize("path", ["/", "/static/index.html", "/api/health", "/nothing", "/docs"])
+def test_browsers_may_load_nothing_from_elsewhere(address, path):
+    headers = requests.get(address + path, timeout=30).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["permissions-policy"].startswith("microphone=(self)")
+
+
+def test_connection_without_a_whole_request_ends(served, monkeypatch):
+    monkeypatch.setattr(guard, "HEADERS_S", 0.3)
+    begun = time.monotonic()
+    with connect(served) as silent, connect(served) as half, connect(served) as asking:
+        half.sendall(head()[:-2])
+        asking.sendall(head("Content-Length: 1000000", path="/nothing") + b"x")  # whose body never ends
+        assert all_of(silent) == all_of(half) == b""
+        assert all_of(asking).startswith(b"HTTP/1.1 404 ")
+    assert time.monotonic() - begun < 5
+
+
+def test_whole_requests_are_not_ended(served, songs, monkeypatch):
+    monkeypatch.setattr(guard, "HEADERS_S", 0.1)
+    assert send(served, songs / "long.wav").status_code == 200
+
+
+def test_request_may_not_take_for_ever(served, monkeypatch, desk, songs):
+    monkeypatch.setattr(guard, "MAX_REQUEST_S", 0.3)
+    with connect(served) as connection:
+        connection.sendall(head("Content-Length: 1000", "Connection: close") + b"x")
+        assert all_of(connection).startswith(b"HTTP/1.1 5")
+    assert not desk.uploads.held
+    assert list(desk.uploads.folder.iterdir()) == []

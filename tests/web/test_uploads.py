@@ -1,0 +1,193 @@
+"""Limits hold whatever a request says of itself; what nobody wants any more is gone at once."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from music_learning.web import uploads
+from music_learning.web.hearing import Hearing
+from tests.web.serving import all_of, connect, eventually, head, send
+
+IN_FORM = "Content-Type: multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'
+
+
+@contextmanager
+def half_sent(address, desk, *headers, body=b"x"):
+    """A connection on which a body has begun to come."""
+    before = len(desk.uploads.held)
+    with connect(address) as connection:
+        connection.sendall(head("Content-Length: 50000", "Connection: close", *headers) + body)
+        eventually(lambda: len(desk.uploads.held) > before and any(upload.limit for upload in desk.uploads.held))
+        yield connection
+
+
+def is_empty(desk):
+    return not desk.uploads.held and not list(desk.uploads.folder.iterdir())
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_FILE_MB", 0.05)
+    monkeypatch.setattr(uploads, "FORM_BYTES", 1000)
+
+
+def test_too_large_a_file_is_refused_before_it_comes(served, small):
+    with connect(served) as connection:
+        connection.sendall(head("Content-Length: 9000000000"))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("headers", [(), (IN_FORM,)], ids=["body", "form"])
+def test_too_large_a_file_is_refused_as_it_comes(served, desk, small, headers):
+    chunk = b"7d0\r\n" + bytes(2000) + b"\r\n"
+    with connect(served) as connection:
+        connection.sendall(head("Transfer-Encoding: chunked", *headers))
+        connection.sendall(b"%x\r\n%b\r\n" % (len(PART), PART))
+        for _ in range(30):
+            connection.sendall(chunk)
+        answer = connection.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert is_empty(desk)
+
+
+def test_all_uploads_together_are_limited(served, desk, songs, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_ALL_MB", 0.06)
+    with half_sent(served, desk, body=bytes(30_000)):
+        eventually(lambda: next(iter(desk.uploads.held)).bytes == 30_000)
+        answer = send(served, songs / "My Song.mp3")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+        chunked = requests.post(f"{served}/api/analyses", data=iter([bytes(10_000)] * 5), timeout=30)
+        assert chunked.status_code == 503
+    eventually(lambda: is_empty(desk))
+
+
+def test_more_than_may_wait_are_refused_at_once(served, desk, songs, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_WAITING", 1 - uploads.AT_ONCE)
+    go_on = threading.Event()
+    monkeypatch.setattr(Hearing, "file", lambda *_, **__: go_on.wait(30) and {})
+    with ThreadPoolExecutor(1) as pool, connect(served) as other:
+        heard = pool.submit(send, served, songs / "My Song.mp3")
+        eventually(lambda: desk.line)
+        other.sendall(head("Content-Length: 50000"))
+        answer = other.recv(1000)  # nothing of its body has been sent
+        go_on.set()
+        assert heard.result().status_code == 200
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 15" in answer.lower()
+    eventually(lambda: is_empty(desk))
+
+
+def test_who_sends_slowly_loses_the_place_to_others(served, desk, songs, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_WAITING", 1 - uploads.AT_ONCE)
+    monkeypatch.setattr(uploads, "IMPATIENCE_S", 0.5)
+    with half_sent(served, desk) as slow:
+        assert send(served, songs / "My Song.mp3").status_code == 200
+        answer = all_of(slow)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 15" in answer.lower()
+
+
+def test_slow_upload_ends(served, desk, monkeypatch):
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0.3)
+    with half_sent(served, desk) as slow:
+        answer = all_of(slow)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"too slowly" in answer
+    assert is_empty(desk)
+
+
+def test_steady_drip_ends_too(served, desk, monkeypatch):
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0.3)
+    begun = time.monotonic()
+    with half_sent(served, desk) as slow, pytest.raises(OSError):
+        while time.monotonic() - begun < 10:
+            slow.sendall(b"x" * 10)
+            time.sleep(0.05)
+    assert time.monotonic() - begun < 5
+
+
+def test_upload_that_is_quick_enough_may_take_its_time(served, songs, monkeypatch):
+    monkeypatch.setattr(uploads, "PATIENCE_S", 0.3)
+    body = (songs / "My Song.mp3").read_bytes()
+
+    def slowly():
+        for start in range(0, len(body), 10_000):
+            yield body[start : start + 10_000]
+            time.sleep(0.1)
+
+    assert len(body) > 60_000
+    assert requests.post(f"{served}/api/analyses", data=slowly(), timeout=30).status_code == 200
+
+
+def test_half_an_upload_is_gone_at_once(served, desk):
+    for headers, body in (((), b"x"), ((IN_FORM,), PART + b"x" * 100)):
+        with half_sent(served, desk, *headers, body=body):
+            assert list(desk.uploads.folder.iterdir())
+        eventually(lambda: is_empty(desk))
+
+
+def test_full_disk_is_a_sentence(served, desk, songs):
+    desk.uploads.folder.rmdir()
+    answer = send(served, songs / "My Song.mp3")
+    desk.uploads.folder.mkdir()
+    assert answer.status_code == 503
+    assert answer.json()["error"].startswith("The song can't be kept: No such file or directory")
+
+
+FORMS = {
+    "empty": b"",
+    "no part": b"--b--\r\n",
+    "no form": b"nonsense",
+    "no file": PART.replace(b'; filename="a.mp3"', b"") + b"/etc/passwd\r\n--b--\r\n",
+    "other field": PART.replace(b'"file"', b'"song"') + b"x\r\n--b--\r\n",
+    "two files": PART + b"x\r\n" + PART + b"x\r\n--b--\r\n",
+    "cut off": PART + b"x" * 100,
+    "long header": b"--b\r\nX: " + b"x" * 50_000 + b"\r\n\r\n\r\n--b--\r\n",
+    "many headers": b"--b\r\n" + b"X: x\r\n" * 1000 + b"\r\n\r\n--b--\r\n",
+}
+
+
+@pytest.mark.parametrize("body", FORMS.values(), ids=FORMS)
+def test_form_that_brings_no_song_is_a_sentence(served, desk, body):
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = requests.post(f"{served}/api/analyses", data=body, headers=headers, timeout=30)
+    assert (answer.status_code, answer.json()) == (400, {"error": "Send one song, as the field `file` of a form."})
+    assert is_empty(desk)
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=" + "b" * 300])
+def test_form_without_a_usable_boundary_is_a_sentence(served, kind):
+    answer = requests.post(f"{served}/api/analyses", data=PART, headers={"Content-Type": kind}, timeout=30)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+def test_other_fields_are_left_out(served, songs):
+    with open(songs / "My Song.mp3", "rb") as file:
+        form = {"files": {"file": ("a.mp3", file)}, "data": {"path": "/etc/passwd", "name": "b.mp3"}}
+        answer = requests.post(f"{served}/api/analyses", timeout=30, **form)
+    assert answer.json()["file"] == "a.mp3"
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("../../evil.mp3", "evil.mp3"),
+        ("/etc/evil.mp3", "evil.mp3"),
+        ("C:\\Music\\evil.mp3", "evil.mp3"),
+        ("a\x1b[31mb.mp3", "a\\x1b[31mb.mp3"),
+        ("Ça va? 你好.mp3", "Ça va? 你好.mp3"),
+        ("..", ".."),
+        ("", "song"),
+        ("x" * 300 + ".mp3", "x" * 200),
+    ],
+)
+def test_name_is_a_label_and_never_a_path(served, desk, songs, name, label):
+    body = (songs / "My Song.mp3").read_bytes()
+    answer = requests.post(f"{served}/api/analyses", params={"name": name}, data=body, timeout=30)
+    assert answer.json()["file"] == label
+    assert is_empty(desk)
