@@ -300,6 +300,7 @@ function listen() {
     else trouble("No song came with this: drop files.");
   });
   $("alarm").addEventListener("click", () => trouble());
+  addEventListener("keydown", ({ key }) => key === "Escape" && trouble());
   $("clear").addEventListener("click", async () => {
     if (!confirm("Remove all results from this browser?")) return;
     go("#");
