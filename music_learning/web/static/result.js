@@ -6,9 +6,9 @@ import { setting } from "./store.js";
 import { keyOf } from "./table.js";
 
 const ENDS = {
-  energy: ["calm", "intense"], danceability: ["hardly", "made to dance"], valence: ["sad or angry", "happy"],
+  energy: ["calm", "intense"], danceability: ["hard to dance to", "made to dance"], valence: ["sad or angry", "happy"],
 };
-const MORE = { energy: "energetic", danceability: "danceable", valence: "positive" };
+const WORDS = { energy: "energetic", danceability: "danceable", valence: "positive" };
 const SERVICES = {
   Spotify: "https://open.spotify.com/search/", YouTube: "https://www.youtube.com/results?search_query=",
   Deezer: "https://www.deezer.com/search/", "Apple Music": "https://music.apple.com/search?term=",
@@ -85,11 +85,12 @@ const body = (result, models, player, why) => [
 
 function valueCard(result, target, models) {
   const [low, high, truth] = [result[`${target}_low`], result[`${target}_high`], result.spotify?.[target]];
+  const less = Math.round(result[`${target}_percentile`]), share = Math.min(Math.max(less, 100 - less), 99);
   const among = models ? `what charts in ${models.charts.n_countries} countries` : "chart songs";
   return card(target, { class: `value ${target}` },
     el("p", { class: "number" }, fixed2(result[target])), bar(result[target], low, high, truth, target),
     el("p", { class: "ends", "aria-hidden": "true" }, ENDS[target].map((word) => el("span", {}, word))),
-    el("p", {}, `More ${MORE[target]} than ${Math.round(result[`${target}_percentile`])}\u00a0% of ${among}.`),
+    el("p", {}, `${less < 50 ? "Less" : "More"} ${WORDS[target]} than ${share}\u00a0% of ${among}.`),
     isKnown(low) && quiet(`For 9 of 10 songs, Spotify's value is within ${fixed2(low)} to ${fixed2(high)}.`),
     isKnown(truth) && quiet(`Spotify says ${fixed2(truth)} (the notch).`));
 }
