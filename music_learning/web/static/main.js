@@ -34,8 +34,8 @@ function newId() { // randomUUID exists on https alone
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16).padStart(8, "0")).join("");
 }
 
-const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}` },
-  el("abbr", { title: target }, target[0].toUpperCase()), " ", fixed2(result[target])));
+const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}`, title: target },
+  el("b", {}, target[0].toUpperCase(), el("i", { class: "hidden" }, target.slice(1))), ` ${fixed2(result[target])} `));
 
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -300,6 +300,7 @@ function listen() {
     else trouble("No song came with this: drop files.");
   });
   $("alarm").addEventListener("click", () => trouble());
+  addEventListener("keydown", ({ key }) => key === "Escape" && trouble());
   $("clear").addEventListener("click", async () => {
     if (!confirm("Remove all results from this browser?")) return;
     go("#");

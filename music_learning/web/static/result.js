@@ -6,9 +6,9 @@ import { setting } from "./store.js";
 import { keyOf } from "./table.js";
 
 const ENDS = {
-  energy: ["calm", "intense"], danceability: ["hardly", "made to dance"], valence: ["sad or angry", "happy"],
+  energy: ["calm", "intense"], danceability: ["hard to dance to", "made to dance"], valence: ["sad or angry", "happy"],
 };
-const MORE = { energy: "energetic", danceability: "danceable", valence: "positive" };
+const WORDS = { energy: "energetic", danceability: "danceable", valence: "positive" };
 const SERVICES = {
   Spotify: "https://open.spotify.com/search/", YouTube: "https://www.youtube.com/results?search_query=",
   Deezer: "https://www.deezer.com/search/", "Apple Music": "https://music.apple.com/search?term=",
@@ -33,6 +33,9 @@ const card = (title, attributes, ...children) => {
 };
 const quiet = (...words) => el("p", { class: "quiet" }, words);
 
+/** A probability as people say it: `7 in 10`, never all. */
+const inTen = (chance) => (chance < 0.95 ? `${Math.round(10 * chance)} in 10` : "more than 9 in 10");
+
 /**
  * A result.
  * @param {object} result
@@ -41,13 +44,13 @@ const quiet = (...words) => el("p", { class: "quiet" }, words);
  * @returns {HTMLElement} with `setExplanation(explanation)`, for one that comes later
  */
 export function renderResult(result, models, { player, isComing }) {
-  const artist = result.tags?.artist, why = whyCard(result.explanation, isComing);
+  const artist = result.tags?.artist, chance = result.mood_probability, why = whyCard(result.explanation, isComing);
   const article = el("article", { class: "result" },
     el("header", {},
       el("h2", { tabindex: -1, dir: "auto" }, result.name),
       quiet(artist && el("bdi", {}, `${artist} · `), clock(result.duration_s), ` · ${day(result.analysed_at)}`),
-      el("p", { class: "mood" }, el("b", {}, moodOf(result)), " ",
-        result.mood && isKnown(result.mood_probability) && el("span", {}, `${Math.round(10 * result.mood_probability)} in 10`)),
+      el("p", { class: "mood" }, el("b", {}, moodOf(result)),
+        result.mood && isKnown(chance) && el("span", {}, ` ${inTen(chance)}`)),
       result.warnings.map((warning) => el("p", { class: "warning", role: "note" }, warning))),
     body(result, models, player, why), actions(result, models));
   article.setExplanation = why.set;
@@ -82,11 +85,12 @@ const body = (result, models, player, why) => [
 
 function valueCard(result, target, models) {
   const [low, high, truth] = [result[`${target}_low`], result[`${target}_high`], result.spotify?.[target]];
+  const less = Math.round(result[`${target}_percentile`]), share = Math.min(Math.max(less, 100 - less), 99);
   const among = models ? `what charts in ${models.charts.n_countries} countries` : "chart songs";
   return card(target, { class: `value ${target}` },
     el("p", { class: "number" }, fixed2(result[target])), bar(result[target], low, high, truth, target),
     el("p", { class: "ends", "aria-hidden": "true" }, ENDS[target].map((word) => el("span", {}, word))),
-    el("p", {}, `More ${MORE[target]} than ${Math.round(result[`${target}_percentile`])}\u00a0% of ${among}.`),
+    el("p", {}, `${less < 50 ? "Less" : "More"} ${WORDS[target]} than ${share}\u00a0% of ${among}.`),
     isKnown(low) && quiet(`For 9 of 10 songs, Spotify's value is within ${fixed2(low)} to ${fixed2(high)}.`),
     isKnown(truth) && quiet(`Spotify says ${fixed2(truth)} (the notch).`));
 }
