@@ -35,7 +35,8 @@ function newId() { // randomUUID exists on https alone
 }
 
 const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}`, title: target },
-  el("b", {}, target[0].toUpperCase(), el("i", { class: "hidden" }, target.slice(1))), ` ${fixed2(result[target])} `));
+  el("b", {}, target[0].toUpperCase(), el("span", { class: "hidden" }, target.slice(1))),
+  ` ${fixed2(result[target])} `));
 
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -88,6 +89,7 @@ function choose(sources) {
     $("rows").prepend(entry.row);
   }
   go(songPlace(entries[0].id));
+  arrange();
   showList();
   startNext();
 }
@@ -246,15 +248,22 @@ async function compareView(...ids) {
     el("p", {}, "Choose a second song first; then come back to this one."));
 }
 
+const VIEWS = new Map([["song", songView], ["songs", tableView], ["compare", compareView]]);
+
+/** Make room for what the address asks for. Returns what makes it; nothing at the start. */
+function arrange() {
+  const [, place, ...ids] = location.hash.split("/"), make = VIEWS.get(place);
+  document.body.dataset.place = make ? place : "start";
+  $("view").hidden = !make;
+  return make && (() => make(...ids));
+}
+
 /** Show what the address asks for. If that `isNew`, its heading comes into view and has the focus. */
 async function show(isNew = false) {
-  const mine = ++ticket, view = $("view"), [, place, ...ids] = location.hash.split("/");
-  const make = new Map([["song", songView], ["songs", tableView], ["compare", compareView]]).get(place);
-  document.body.dataset.place = make ? place : "start";
-  view.hidden = !make;
+  const mine = ++ticket, view = $("view"), make = arrange();
   let content = null;
   try {
-    content = await make?.(...ids);
+    content = await make?.();
   } catch (error) {
     console.error(error);
     content = message("The server can't be reached", el("p", {}, "It is needed to show this. Is it still running?"),
