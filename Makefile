@@ -40,6 +40,7 @@ bench: $(VENV)/bench-installed
 	$(BIN)/python benchmarks/folder.py
 	$(BIN)/python benchmarks/long_mix.py
 	$(BIN)/python benchmarks/page_load.py
+	$(BIN)/python benchmarks/hostile_requests.py
 	$(BIN)/python benchmarks/loading_memory.py
 	$(BIN)/python benchmarks/hard_audio.py
 	$(BIN)/python benchmarks/mutated_audio.py

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Download, Page, expect
 
+expect.set_options(timeout=60_000)  # where many tests run at once, an analysis takes its time
 RESULT = "#view .result:not(.waiting)"
 
 

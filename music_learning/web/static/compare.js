@@ -36,13 +36,13 @@ function value(a, b, target, noise) {
     el("p", {}, difference(a[target], b[target], WORDS[target], noise)));
 }
 
-/** What a difference means, in words: that it counts, that it doesn't, or just how large it is. */
+/** What a difference means, in words: that it counts, that it doesn't, or just how large it is. Of what is shown. */
 function difference(a, b, word, noise) {
-  const size = fixed2(Math.abs(Math.round(100 * b) - Math.round(100 * a)) / 100); // of what stands above it
-  const more = `B is ${b > a ? "more" : "less"} ${word} by ${size}`;
+  const size = Math.abs(Math.round(100 * b) - Math.round(100 * a)) / 100, makes = Math.round(100 * noise) / 100;
+  const more = `B is ${b > a ? "more" : "less"} ${word} by ${fixed2(size)}`;
   if (!known(noise)) return `${more}.`;
-  if (Math.abs(b - a) > noise) return `${more}, more than another form of the same music makes (${fixed2(noise)}).`;
-  return `No difference that counts: ${size}, and another form of the same music makes up to ${fixed2(noise)}.`;
+  if (size > makes) return `${more}, more than another form of the same music makes (${fixed2(makes)}).`;
+  return `No difference that counts: ${fixed2(size)}, and another form of the same music makes up to ${fixed2(makes)}.`;
 }
 
 function facts(a, b) {
