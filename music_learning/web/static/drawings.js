@@ -42,7 +42,7 @@ function linePath({ timeline, duration_s }, target, length_s) {
  */
 export function timeline(results, { onSeek } = {}) {
   const length_s = Math.max(...results.map(({ duration_s }) => duration_s));
-  const cursor = svg("line", { class: "cursor", y2: HEIGHT });
+  const isAlone = results.length === 1, cursor = svg("line", { class: "cursor", y2: HEIGHT });
   const now = Object.fromEntries(TARGETS.map((target) => [target, el("b", {})]));
   const span = (result, target) => {
     const values = result.timeline.map((moment) => moment[target]);
@@ -57,10 +57,10 @@ export function timeline(results, { onSeek } = {}) {
       [0, 80, 160].map((y) => svg("path", { class: "grid", d: `M0 ${y}H${WIDTH}` })),
       results.map((result, i) => TARGETS.map((target) =>
         svg("path", { class: `line ${target} ${i ? "second" : ""}`, d: linePath(result, target, length_s) }))),
-      cursor));
+      isAlone && cursor));
   const element = el("div", { class: "timeline" },
     el("p", { class: "legend" },
-      TARGETS.map((target) => el("span", { class: target }, el("i", {}), target, " ", now[target])),
+      TARGETS.map((target) => el("span", { class: target }, el("i", {}), target, " ", isAlone && now[target])),
       el("span", { class: "loudness" }, el("i", {}), "loudness")),
     el("div", { class: "chart" },
       el("p", { class: "scale", "aria-hidden": "true" }, ["1", "0.5", "0"].map((word) => el("span", {}, word))), plot,

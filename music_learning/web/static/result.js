@@ -40,7 +40,8 @@ const inTen = (chance) => (chance < 0.95 ? `${Math.round(10 * chance)} in 10` : 
  * A result.
  * @param {object} result
  * @param {?object} models - what `/api/models` says; null where that is not known
- * @param {{player: {url: ?string, note: ?string}}} options - where the sound is, or why there is none
+ * @param {{player: {url: ?string, note: ?string}, isComing: boolean}} options - where the sound is, or why there is none;
+ *   whether an explanation is on its way
  * @returns {HTMLElement} with `setExplanation(explanation)`, for one that comes later
  */
 export function renderResult(result, models, { player, isComing }) {
