@@ -31,7 +31,7 @@ function trouble(sentence) {
 
 // --- songs and their rows ---
 
-/** An id; those of later songs come later in the alphabet. Another tab's are others: `randomUUID` is for https alone. */
+/** An id, in the alphabet behind those of earlier songs, and unlike other tabs'. (`randomUUID` is for https alone.) */
 function newId() {
   const order = [Date.now(), nChosen++].map((n) => n.toString(36).padStart(9, "0"));
   return order.join("") + crypto.getRandomValues(new Uint32Array(2)).join("");
