@@ -35,6 +35,9 @@ export const fixed2 = (number) => number.toFixed(2);
 /** A share in [0, 1] as `34 %`. */
 export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
+/** A probability as people say it: `7 in 10`, never all. */
+export const inTen = (chance) => (chance < 0.95 ? `${Math.round(10 * chance)} in 10` : "more than 9 in 10");
+
 /** A time of the interface as people write it here: `26 Nov 2026, 17:50`. */
 export const day = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 

@@ -11,6 +11,7 @@ const SPOKEN_S = 60; // from which length on half of a song is worth a word
 const TITLE = document.title;
 const $ = (id) => document.getElementById(id);
 const entries = []; // songs, the one chosen last first: {id, name, source, state, words, share, result}
+let nChosen = 0;
 let ticket = 0; // of what is shown: what comes late for an earlier place isn't shown
 let models = null;
 
@@ -30,8 +31,10 @@ function trouble(sentence) {
 
 // --- songs and their rows ---
 
-function newId() { // randomUUID exists on https alone
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16).padStart(8, "0")).join("");
+/** An id, in the alphabet behind those of earlier songs, and unlike other tabs'. (`randomUUID` is for https alone.) */
+function newId() {
+  const order = [Date.now(), nChosen++].map((n) => n.toString(36).padStart(9, "0"));
+  return order.join("") + crypto.getRandomValues(new Uint32Array(2)).join("");
 }
 
 const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}`, title: target },

@@ -1,6 +1,6 @@
 /** One song's result, and what stands in its place while it is being heard. */
 
-import { TARGETS, clock, day, download, el, fixed2, isKnown, moodOf, percent } from "./dom.js";
+import { TARGETS, clock, day, download, el, fixed2, inTen, isKnown, moodOf, percent } from "./dom.js";
 import { bar, plane, timeline } from "./drawings.js";
 import { setting } from "./store.js";
 import { keyOf } from "./table.js";
@@ -33,15 +33,12 @@ const card = (title, attributes, ...children) => {
 };
 const quiet = (...words) => el("p", { class: "quiet" }, words);
 
-/** A probability as people say it: `7 in 10`, never all. */
-const inTen = (chance) => (chance < 0.95 ? `${Math.round(10 * chance)} in 10` : "more than 9 in 10");
-
 /**
  * A result.
  * @param {object} result
  * @param {?object} models - what `/api/models` says; null where that is not known
- * @param {{player: {url: ?string, note: ?string}, isComing: boolean}} options - where the sound is, or why there is none;
- *   whether an explanation is on its way
+ * @param {{player: {url: ?string, note: ?string}, isComing: boolean}} options - where the sound is, or why there is
+ *   none; whether an explanation is on its way
  * @returns {HTMLElement} with `setExplanation(explanation)`, for one that comes later
  */
 export function renderResult(result, models, { player, isComing }) {

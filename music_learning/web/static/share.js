@@ -1,5 +1,5 @@
 // A picture of a result for sharing, drawn on a canvas in the browser: nothing is sent anywhere.
-import { clock, fixed2, moodOf, TARGETS } from "./dom.js";
+import { clock, fixed2, inTen, moodOf, TARGETS } from "./dom.js";
 
 const WIDTH = 1200, HEIGHT = 630, MARGIN = 64, GAP = 40;
 const TEXT = "#1d2330", QUIET = "#555d6e", SOFT = "#e6e8ee", PAPER = "#ffffff";
@@ -27,7 +27,7 @@ export function sharePicture(result) {
 function drawHeading(pen, result) {
   const date = new Date(result.analysed_at).toLocaleDateString("en", { dateStyle: "long" }), mood = moodOf(result);
   const artist = result.tags?.artist ? `${isolate(result.tags.artist)} · ` : "";
-  const sure = result.mood && result.mood_probability !== null ? `, ${Math.round(10 * result.mood_probability)} in 10` : "";
+  const sure = result.mood && result.mood_probability !== null ? `, ${inTen(result.mood_probability)}` : "";
   write(pen, "Music-Learning", MARGIN, 66, { size: 24, weight: 600, colour: QUIET });
   write(pen, date, WIDTH - MARGIN, 66, { size: 24, colour: QUIET, align: "right" });
   write(pen, result.name, MARGIN, 144, { size: 60, weight: 700, least: 44 });

@@ -33,10 +33,10 @@ export const isKept = async () => (await open()) !== null;
 /** Keep a result under its `id`. */
 export const put = (result) => run("readwrite", (results) => results.put(result), () => memory.set(result.id, result));
 
-/** All results, the latest first. */
+/** All results, the song chosen last first: the ids are in order. */
 export async function all() {
   const results = await run("readonly", (results) => results.getAll(), () => [...memory.values()]);
-  return results.sort((a, b) => b.analysed_at.localeCompare(a.analysed_at));
+  return results.sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
 export const remove = (id) => run("readwrite", (results) => results.delete(id), () => memory.delete(id));
