@@ -21,20 +21,18 @@ from music_learning.web.schema import BODY, described
 from music_learning.web.uploads import AT_ONCE, MAX_FILE_MB
 
 STATIC = Path(__file__).parent / "static"
-ABOUT = "`curl -F file=@song.mp3 http://127.0.0.1:7860/api/analyses` is the whole manual."
-NO_TELEMETRY = dict.fromkeys(("auto_configure", "tracing", "metrics", "logs"), False)  # a variable could turn it on
+SETTINGS = {  # FastAPI's
+    "title": "Music-Learning",
+    "version": __version__,
+    "description": "`curl -F file=@song.mp3 http://127.0.0.1:7860/api/analyses` is the whole manual.",
+    **dict.fromkeys(("docs_url", "redoc_url")),  # whose pages load from elsewhere
+    "telemetry": dict.fromkeys(("auto_configure", "tracing", "metrics", "logs"), False),  # a variable could turn it on
+}
 
 
 def make_app(desk: Desk) -> FastAPI:
     """The interface to a desk, and the page."""
-    app = FastAPI(
-        title="Music-Learning",
-        version=__version__,
-        description=ABOUT,
-        docs_url=None,
-        redoc_url=None,
-        telemetry=NO_TELEMETRY,
-    )
+    app = FastAPI(**SETTINGS)
     app.mount("/static/swagger", StaticFiles(directory=str(files("fastapi_offline") / "static")))
     app.mount("/static", StaticFiles(directory=STATIC))
     for path, name in (("/", "index.html"), ("/docs", "docs.html")):

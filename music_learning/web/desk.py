@@ -41,7 +41,7 @@ class Desk:
         self.hearers, self.explainer = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(1)
         self.line: dict[object, Callable[[int], None]] = {}  # those heard or waiting, who are told how many are ahead
         self.n_explained = 0
-        self.tasks: set[asyncio.Task] = set()  # asyncio itself would forget them
+        self.tasks: set[asyncio.Task] = set()  # which asyncio itself would forget
 
     async def upload(self, request: Request, *, name: str, explain: bool) -> Response:
         """The answer to a request that brings a recording. Raises HTTPException, AudioError."""
@@ -66,9 +66,8 @@ class Desk:
         events: asyncio.Queue[str | None] = asyncio.Queue()
         task = asyncio.create_task(work(lambda *event: events.put_nowait(as_text(*event))))
         task.add_done_callback(lambda _: events.put_nowait(None))
-        for one in (task, asyncio.create_task(cancel_without_client(request, task))):
-            self.tasks.add(one)
-            one.add_done_callback(self.tasks.discard)
+        self.tasks.add(watcher := asyncio.create_task(cancel_without_client(request, task)))
+        watcher.add_done_callback(self.tasks.discard)
         if "text/event-stream" in request.headers.get("accept", ""):
             return StreamingResponse(stream(events, task), headers=NOT_KEPT, media_type="text/event-stream")
         await asyncio.wait([task])
@@ -118,17 +117,17 @@ class Desk:
 
 
 async def in_thread(threads: Executor, work: Callable[[], dict]) -> dict:
+    return await asyncio.get_running_loop().run_in_executor(threads, tidily, work)
+
+
+def tidily(work: Callable[[], dict]) -> dict:
     """Do something, and return to the system the memory that it leaves behind, which glibc keeps for later."""
-
-    def tidily() -> dict:
-        try:
-            return work()
-        finally:
-            gc.collect()
-            if sys.platform == "linux":
-                ctypes.CDLL(None).malloc_trim(0)
-
-    return await asyncio.get_running_loop().run_in_executor(threads, tidily)
+    try:
+        return work()
+    finally:
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 async def cancel_without_client(request: Request, task: asyncio.Task) -> None:

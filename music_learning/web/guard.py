@@ -62,27 +62,16 @@ class Guard:
 
 
 class Connection(H11Protocol):
-    """A connection that ends where no whole headers come, which uvicorn itself would wait for without end."""
-
-    patience = None
+    """A connection that ends where no whole headers come, for which uvicorn itself would wait without end."""
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
-        self.expect_request()
+        self.loop.call_later(HEADERS_S, self.end_without_request_after, None)
 
     def on_response_complete(self) -> None:
-        self.expect_request()
+        self.loop.call_later(HEADERS_S, self.end_without_request_after, self.cycle)
         super().on_response_complete()
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.patience.cancel()
-        super().connection_lost(error)
-
-    def expect_request(self) -> None:
-        if self.patience is not None:
-            self.patience.cancel()
-        self.patience = self.loop.call_later(HEADERS_S, self.end_without_request)
-
-    def end_without_request(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+    def end_without_request_after(self, cycle) -> None:
+        if self.cycle is cycle:
             self.transport.abort()

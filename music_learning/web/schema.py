@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-FIELDS = Path(__file__).parent / "analysis.csv"  # `a.b` is b in a, `a[]` a list, `?` may be null, `*` may be absent
+FIELDS = Path(__file__).parent / "analysis.csv"  # `a.b` is b in a, `a[]` a list; `?` may be null, `*` absent
 TYPES = {
     "share": {"type": "number", "minimum": 0, "maximum": 1},
     "percent": {"type": "number", "minimum": 0, "maximum": 100},
@@ -31,14 +31,15 @@ def analysis_schema() -> dict:
     root: dict = {"type": "object", "properties": {}, "required": []}
     with open(FIELDS, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            here, *parts = root, *row["field"].split(".")
-            for part in parts[:-1]:
-                here = _within(here, part, {"type": "object", "properties": {}, "required": []})
             kind = row["type"].rstrip("?*")
             leaf = {**TYPES.get(kind, {"type": kind}), "description": row["meaning"]}
             if "?" in row["type"]:
                 leaf["type"] = [leaf["type"], "null"]
-            _within(here, parts[-1] + "*" * row["type"].endswith("*"), leaf)
+            for field in row["field"].split():
+                here, *parts = root, *field.split(".")
+                for part in parts[:-1]:
+                    here = _within(here, part, {"type": "object", "properties": {}, "required": []})
+                _within(here, parts[-1] + "*" * row["type"].endswith("*"), leaf)
     return root
 
 

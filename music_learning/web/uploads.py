@@ -19,7 +19,7 @@ from music_learning.errors import printable
 AT_ONCE, MAX_WAITING = 2, 100  # recordings that are heard, and those that come or wait
 MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s
 MAX_ALL_MB = 3000  # of all uploads together
-FORM_BYTES = 100_000  # what a form may have around its file
+FORM_BYTES, MAX_PARTS = 100_000, 20  # what a form may have around its file; each part takes time
 LEAST_BYTES_S = 20_000  # less than a phone has where reception is poor
 PATIENCE_S, IMPATIENCE_S = 10, 2  # with what comes more slowly; where somebody else needs the place
 MAX_UPLOAD_S = 900
@@ -119,7 +119,11 @@ class Uploads:
 
 def form_parser(boundary: bytes, file: BinaryIO, names: list[str]) -> MultipartParser:
     """A parser of a form that writes its file to where it belongs as it comes, and its name into `names` at the end."""
-    header, part = [b"", b""], {}
+    header, part, parts = [b"", b""], {}, iter(range(MAX_PARTS))
+
+    def on_part_begin() -> None:
+        if next(parts, None) is None:
+            raise FormParserError("too many parts")
 
     def on_header_field(data: bytes, start: int, end: int) -> None:
         header[0] += data[start:end].lower()
@@ -143,7 +147,7 @@ def form_parser(boundary: bytes, file: BinaryIO, names: list[str]) -> MultipartP
             names.append(part[b"filename"].decode("utf-8", "replace"))
         part.clear()
 
-    calls = (on_header_field, on_header_value, on_header_end, on_part_data, on_part_end)
+    calls = (on_part_begin, on_header_field, on_header_value, on_header_end, on_part_data, on_part_end)
     return MultipartParser(boundary, {call.__name__: call for call in calls})
 
 

@@ -146,6 +146,7 @@ FORMS = {
     "no file": PART.replace(b'; filename="a.mp3"', b"") + b"/etc/passwd\r\n--b--\r\n",
     "other field": PART.replace(b'"file"', b'"song"') + b"x\r\n--b--\r\n",
     "two files": PART + b"x\r\n" + PART + b"x\r\n--b--\r\n",
+    "many parts": b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n' * 50 + PART + b"x\r\n--b--\r\n",
     "cut off": PART + b"x" * 100,
     "long header": b"--b\r\nX: " + b"x" * 50_000 + b"\r\n\r\n\r\n--b--\r\n",
     "many headers": b"--b\r\n" + b"X: x\r\n" * 1000 + b"\r\n\r\n--b--\r\n",
