@@ -17,7 +17,8 @@ from music_learning.paths import DataPaths
 from music_learning.predict.predictor import Predictor
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+OFF = ("background-networking", "component-update", "dev-shm-usage", "sync")
+FLAGS = ("--no-sandbox", *(f"--disable-{what}" for what in OFF))
 DESKTOP = {"width": 1280, "height": 900}
 PATIENCE_MS = 60_000
 RATE_HZ = 16_000
