@@ -12,66 +12,41 @@ export async function getJson(path) {
   return body;
 }
 
-/** An error whose `isLasting` says that trying again would end in the same way. */
-function failure({ error, status }) {
-  const lasting = [400, 413, 415, 422].includes(status);
-  return Object.assign(new Error(error ?? `The server answered with ${status}. Try again.`), { isLasting: lasting });
-}
-
 /**
  * Have a song analysed.
  * @param {{file: File}|{example: string}} source
- * @param {object} on - onUpload(share), onWaiting({ahead}), onProgress({heard_s, duration_s}), onResult, onExplanation
- * @returns {{promise: Promise<void>, cancel: function}} the promise ends with the connection; it rejects with a
- *   sentence, and with null after `cancel()`, which closes the connection and so ends the work
+ * @param {object} on - `upload(share)`; the interface's events by their names, `error` with {error, status} for all
+ *   that goes wrong as well; and `end()`, the last
+ * @returns {XMLHttpRequest} its `abort()` closes the connection and so ends the work
  */
-export function analyse(source, on) {
-  const request = new XMLHttpRequest();
-  const promise = new Promise((resolve, reject) => {
-    let read = 0, error = null, isDone = false;
-    const take = {
-      waiting: on.onWaiting, progress: on.onProgress, explanation: on.onExplanation,
-      result: (result) => {
-        isDone = true;
-        on.onResult(result);
-      },
-      error: (body) => {
-        error = body;
-      },
-    };
-    const readEvents = () => {
-      if (request.status !== 200) return;
-      for (let end; (end = request.responseText.indexOf("\n\n", read)) >= 0; read = end + 2) {
-        const block = request.responseText.slice(read, end);
-        const [name, data] = ["event", "data"].map((key) => new RegExp(`^${key}: (.*)$`, "m").exec(block)?.[1]);
-        if (data && take[name]) take[name](JSON.parse(data));
-      }
-    };
-    request.onprogress = readEvents;
-    request.upload.onprogress = ({ loaded, total }) => on.onUpload(total ? loaded / total : 0);
-    request.onload = () => {
-      readEvents();
-      if (request.status !== 200) error = { status: request.status, ...parsed(request.responseText) };
-      if (error) reject(failure(error));
-      else if (isDone) resolve();
-      else reject(failure({ error: "The server ended the connection before it had a result. Try again." }));
-    };
-    request.onerror = () => (isDone ? resolve() : reject(failure({ error: GONE })));
-    request.onabort = () => reject(null);
-    const place = "example" in source ? `examples/${encodeURIComponent(source.example)}` : "analyses";
-    request.open("POST", `api/${place}?explain=true`);
-    request.setRequestHeader("Accept", "text/event-stream");
-    const form = new FormData();
-    if (source.file) form.append("file", source.file, source.file.name);
-    request.send(source.file ? form : null);
-  });
-  return { promise, cancel: () => request.abort() };
+export function analyse({ file, example }, on) {
+  const request = new XMLHttpRequest(), form = new FormData();
+  let read = 0;
+  const readEvents = () => {
+    for (let end; (end = request.responseText.indexOf("\n\n", read)) >= 0; read = end + 2) {
+      const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(request.responseText.slice(read, end)) ?? [];
+      on[name]?.(JSON.parse(data));
+    }
+  };
+  request.upload.onprogress = ({ loaded, total }) => on.upload(total ? loaded / total : 0);
+  request.onprogress = readEvents;
+  request.onload = () => {
+    readEvents();
+    if (request.status !== 200) on.error({ status: request.status, ...parsed(request.responseText) });
+  };
+  request.onerror = () => on.error({ error: GONE });
+  request.onloadend = on.end;
+  request.open("POST", `api/${file ? "analyses" : `examples/${encodeURIComponent(example)}`}?explain=true`);
+  request.setRequestHeader("Accept", "text/event-stream");
+  if (file) form.append("file", file, file.name);
+  request.send(file ? form : null);
+  return request;
 }
 
 function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    return {};
+    return {}; // it is another server's, in between
   }
 }

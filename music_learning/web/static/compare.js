@@ -1,11 +1,14 @@
-// Two versions of a song side by side: what differs, and whether it is more than what noise makes.
-import { clock, day, el, fixed2, moodOf, TARGETS } from "./dom.js";
-import { bar, timeline } from "./drawings.js";
-import { keyOf } from "./table.js";
+/** Two versions of a song side by side: what differs, and whether it is more than what noise makes. */
 
-const WORDS = { energy: "energetic", danceability: "danceable", valence: "positive" };
-const known = (value) => value !== null && value !== undefined;
-const decibels = (number) => `${number.toFixed(1)} dB`;
+import { TARGETS, WORDS, card, clock, day, el, fixed2, heading, isKnown, quiet } from "./dom.js";
+import { bar, timeline } from "./drawings.js";
+
+const FACTS = [ // a word, a field, how it is shown, in which steps it differs, and how that is said
+  ["length", "duration_s", clock, 1, ["longer", "shorter"]],
+  ["tempo", "tempo", (beats) => `${Math.round(beats)} bpm`, 1, ["faster", "slower"]],
+  ["loudness", "loudness", (decibels) => `${decibels.toFixed(1)} dB`, 0.1, ["louder", "softer"]],
+  ["key", "key_name", String], ["mood", "mood", String],
+];
 
 /**
  * Compare two results.
@@ -18,21 +21,20 @@ const decibels = (number) => `${number.toFixed(1)} dB`;
 export function renderCompare(a, b, models) {
   const side = (letter, { name, tags, analysed_at }) => el("p", {}, el("b", {}, letter), " ", el("bdi", {}, name),
     tags?.artist && [", ", el("bdi", {}, tags.artist)], " ", el("span", { class: "quiet" }, day(analysed_at)));
-  return el("div", { class: "versions" },
+  return el("article", { class: "comparison" }, heading("Two versions compared"),
     el("div", { class: "sides" }, side("A", a), side("B", b)),
     a.models !== b.models && el("p", { class: "warning", role: "note" },
       "Different models heard these two, which alone moves the values. Analyse both again to compare them."),
-    el("div", { class: "values" }, TARGETS.map((target) => value(a, b, target, models?.noise?.[target]))),
-    el("section", { class: "card" }, el("h3", {}, "Over time"), timeline([a, b]),
-      el("p", { class: "quiet" }, "A is drawn solid, B dashed; both from their beginnings.")),
-    el("section", { class: "card" }, el("h3", {}, "Beside each other"), facts(a, b)));
+    el("div", { class: "values" }, TARGETS.map((target) => valueCard(a, b, target, models?.noise?.[target]))),
+    card("Over time", "", timeline([a, b]), quiet("A is drawn solid, B dashed; both from their beginnings.")),
+    card("Beside each other", "", facts(a, b)));
 }
 
-function value(a, b, target, noise) {
-  const row = (letter, result) => el("div", { class: "version" }, el("b", {}, letter),
-    el("span", { class: "number" }, fixed2(result[target])),
-    bar(result[target], result[`${target}_low`], result[`${target}_high`], null, target));
-  return el("section", { class: `card value ${target}` }, el("h3", {}, target), row("A", a), row("B", b),
+function valueCard(a, b, target, noise) {
+  const version = (letter, { [target]: value, [`${target}_low`]: low, [`${target}_high`]: high }) =>
+    el("div", { class: "version" }, el("b", {}, letter), el("span", { class: "number" }, fixed2(value)),
+      bar(value, { low, high }));
+  return card(target, `value ${target}`, version("A", a), version("B", b),
     el("p", {}, difference(a[target], b[target], WORDS[target], noise)));
 }
 
@@ -40,29 +42,23 @@ function value(a, b, target, noise) {
 function difference(a, b, word, noise) {
   const size = Math.abs(Math.round(100 * b) - Math.round(100 * a)) / 100, makes = Math.round(100 * noise) / 100;
   const more = `B is ${b > a ? "more" : "less"} ${word} by ${fixed2(size)}`;
-  if (!known(noise)) return `${more}.`;
+  if (!isKnown(noise)) return `${more}.`;
   if (size > makes) return `${more}, more than another form of the same music makes (${fixed2(makes)}).`;
   return `No difference that counts: ${fixed2(size)}, and another form of the same music makes up to ${fixed2(makes)}.`;
 }
 
 function facts(a, b) {
-  const same = (of) => of(a) && of(b) && (of(a) === of(b) ? "the same" : "another");
-  const rows = [
-    ["length", "duration_s", clock, 1, ["longer", "shorter"]],
-    ["tempo", "tempo", (beats) => `${Math.round(beats)} bpm`, 1, ["faster", "slower"]],
-    ["loudness", "loudness", (decibels) => `${decibels.toFixed(1)} dB`, 0.1, ["louder", "softer"]],
-  ].map(([word, field, show, step, more]) => [word, (result) => known(result[field]) && show(result[field]),
-    apart(a[field], b[field], step, show, more)]);
-  rows.push(["key", keyOf, same(keyOf)], ["mood", moodOf, same(({ mood }) => mood)]);
   return el("table", { class: "facts" },
     el("thead", {}, el("tr", {}, el("td"), ["A", "B", "difference"].map((word) => el("th", { scope: "col" }, word)))),
-    el("tbody", {}, rows.map(([word, show, differs]) => el("tr", {}, el("th", { scope: "row" }, word),
-      el("td", {}, show(a) || "–"), el("td", {}, show(b) || "–"), el("td", {}, differs || "–")))));
+    el("tbody", {}, FACTS.map(([word, field, show, step, more]) => el("tr", {}, el("th", { scope: "row" }, word),
+      [a, b].map(({ [field]: value }) => el("td", {}, isKnown(value) ? show(value) : "–")),
+      el("td", {}, apart(a[field], b[field], { show, step, more }))))));
 }
 
-/** The difference of two numbers in words, in the steps in which they are shown: `B is 3 bpm faster`. */
-function apart(a, b, step, show, [more, less]) {
-  if (!known(a) || !known(b)) return null;
+/** What sets two facts apart, in words; of numbers in the steps in which they are shown: `B is 3 bpm faster`. */
+function apart(a, b, { show, step, more: [more, less] = [] }) {
+  if (!isKnown(a) || !isKnown(b)) return "–";
+  if (!step) return a === b ? "the same" : "another";
   const steps = Math.round(b / step) - Math.round(a / step);
   return steps ? `B is ${show(Math.abs(steps) * step)} ${steps > 0 ? more : less}` : "the same";
 }

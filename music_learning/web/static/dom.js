@@ -1,8 +1,8 @@
 /** Elements, and numbers as people write them. Whatever comes from a file goes through text nodes. */
 
-export const TARGETS = ["energy", "danceability", "valence"];
-
-const ADVERBS = [[0.95, "almost surely"], [0.65, "probably"], [0, "perhaps"]];
+/** What is estimated, and what has more of it is called. */
+export const WORDS = { energy: "energetic", danceability: "danceable", valence: "positive" };
+export const TARGETS = Object.keys(WORDS);
 
 export const isKnown = (value) => value !== null && value !== undefined;
 
@@ -23,6 +23,19 @@ export const el = (tag, attributes, ...children) => fill(document.createElement(
 export const svg = (tag, attributes, ...children) =>
   fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
+export const quiet = (...words) => el("p", { class: "quiet" }, words);
+
+export const button = (words, onclick, attributes) => el("button", { type: "button", onclick, ...attributes }, words);
+
+/** The heading of what is shown, which gets the focus. */
+export const heading = (words) => el("h2", { tabindex: -1, dir: "auto" }, words);
+
+/** A part of what is shown, of a title that no other has. */
+export function card(title, kind, ...children) {
+  const id = title.toLowerCase().replace(/\W+/g, "-");
+  return el("section", { class: `card ${kind}`, "aria-labelledby": id }, el("h3", { id }, title), children);
+}
+
 /** A length as people write it: 0:07, 3:45, 1:02:03. */
 export function clock(seconds) {
   const whole = Math.round(seconds), two = (number) => String(number).padStart(2, "0");
@@ -35,17 +48,8 @@ export const fixed2 = (number) => number.toFixed(2);
 /** A share in [0, 1] as `34 %`. */
 export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
-/** A probability as people say it: `7 in 10`, never all. */
-export const inTen = (chance) => (chance < 0.95 ? `${Math.round(10 * chance)} in 10` : "more than 9 in 10");
-
 /** A time of the interface as people write it here: `26 Nov 2026, 17:50`. */
 export const day = (iso) => new Date(iso).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
-
-/** A result's mood in words: `probably happy and excited`. */
-export function moodOf({ mood, mood_probability: probability }) {
-  if (!mood) return "no mood stands out";
-  return probability === null ? mood : `${ADVERBS.find(([least]) => probability >= least)[1]} ${mood}`;
-}
 
 /** Let the browser save a text or a Blob under a name. */
 export function download(content, name, type) {

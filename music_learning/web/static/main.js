@@ -1,16 +1,15 @@
 /** The page: songs that are chosen, their rows, and what the address asks to show. */
 
 import { analyse, getJson } from "./api.js";
-import { TARGETS, clock, day, download, el, fixed2, moodOf, percent } from "./dom.js";
+import { TARGETS, button, clock, el, fixed2, heading, percent } from "./dom.js";
 import * as store from "./store.js";
-
-// Places, by the address: `#/song/<id>`, `#/songs`, `#/compare/<id>` or `#/compare/<id>/<id>`, else the start.
 
 const AT_ONCE = 2; // requests; further songs wait here, and the one chosen last goes first
 const SPOKEN_S = 60; // from which length on half of a song is worth a word
+const LASTING = [400, 413, 415, 422]; // answers that come again
 const TITLE = document.title;
 const $ = (id) => document.getElementById(id);
-const entries = []; // songs, the one chosen last first: {id, name, source, state, words, share, result}
+const entries = []; // songs, the one chosen last first: {id, name, source, words, share, result, isFailed, job, row}
 let nChosen = 0;
 let ticket = 0; // of what is shown: what comes late for an earlier place isn't shown
 let models = null;
@@ -18,11 +17,8 @@ let models = null;
 const loadModels = () => (models ??= getJson("models").catch(() => (models = null)));
 const loadPart = (name) => import(`./${name}.js`);
 const say = (words) => ($("spoken").textContent = words);
-const go = (place) => (location.hash = place);
-const songPlace = (id) => `#/song/${id}`;
-const entryOf = (id) => entries.find((entry) => entry.id === id);
-const results = () => entries.map(({ result }) => result).filter(Boolean);
-const isShown = (entry) => location.hash === songPlace(entry.id);
+const isShown = ({ id }) => location.hash === `#/song/${id}`;
+const isAtWork = ({ result, isFailed }) => !result && !isFailed;
 
 function trouble(sentence) {
   $("alarm").textContent = sentence ?? "";
@@ -32,125 +28,122 @@ function trouble(sentence) {
 // --- songs and their rows ---
 
 /** An id, in the alphabet behind those of earlier songs, and unlike other tabs'. (`randomUUID` is for https alone.) */
-function newId() {
-  const order = [Date.now(), nChosen++].map((n) => n.toString(36).padStart(9, "0"));
-  return order.join("") + crypto.getRandomValues(new Uint32Array(2)).join("");
-}
+const newId = () => [Date.now(), String(nChosen++).padStart(6, "0"), Math.random().toString(36).slice(2)].join("-");
 
 const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}`, title: target },
   el("b", {}, target[0].toUpperCase(), el("span", { class: "hidden" }, target.slice(1))),
   ` ${fixed2(result[target])} `));
 
-const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const dayOf = (result) => new Date(result.analysed_at).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
 
-/** Give a song its row in the list; `row.update()` shows what has become of it. */
-function addRow(entry) {
-  const name = el("b", { dir: "auto" }), state = el("span", { class: "state" });
-  const link = el("a", { href: songPlace(entry.id) }, name, state), progress = el("progress", {});
-  const remove = el("button", { type: "button", class: "x", onclick: () => removeEntry(entry) }, "×");
+/** Give a song its row; the row's `update()` shows what has become of it. */
+function renderRow(entry) {
+  const name = el("b", { dir: "auto" }), state = el("span", { class: "state" }), progress = el("progress");
+  const link = el("a", { href: `#/song/${entry.id}` }, name, state);
+  const remove = button("×", () => removeEntry(entry), { class: "x" });
   entry.row = el("li", { class: "row" }, link, remove, progress);
   entry.row.update = () => {
+    const { result } = entry;
     name.textContent = entry.name;
-    const { result } = entry, day = result && DAY.format(new Date(result.analysed_at));
-    state.replaceChildren(...(result ? [...valuesOf(result), day] : [entry.words]));
+    state.replaceChildren(...(result ? [...valuesOf(result), dayOf(result)] : [entry.words]));
     showProgress(progress, entry);
-    remove.setAttribute("aria-label", `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`);
-    entry.row.classList.toggle("failed", entry.state === "failed");
-    if (isShown(entry)) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    remove.ariaLabel = `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`;
+    entry.row.classList.toggle("failed", Boolean(entry.isFailed));
+    link.ariaCurrent = isShown(entry) ? "page" : null;
   };
   entry.row.update();
+  return entry.row;
 }
 
-function showProgress(progress, { name, state, share }) {
-  progress.setAttribute("aria-label", `Progress of ${name}`);
-  progress.classList.toggle("idle", state !== "ready" && state !== "running");
-  if (share === null) progress.removeAttribute("value");
-  else progress.value = share;
+function showProgress(progress, entry) {
+  progress.ariaLabel = `Progress of ${entry.name}`;
+  progress.hidden = !isAtWork(entry);
+  if (entry.share === null) progress.removeAttribute("value");
+  else progress.value = entry.share;
 }
 
-const isAtWork = ({ state }) => state === "ready" || state === "running";
+/** Show what has become of the songs: what the list offers, and what is shown of them. */
+function refresh() {
+  $("songs").hidden = !entries.length;
+  $("all").hidden = entries.length < 2;
+  $("clear").hidden = entries.every(isAtWork);
+  $("view").firstChild?.update?.();
+}
 
-/** Show what has become of a song: in its row, in the result's place and in the table. */
-function update(entry, changes = {}) {
+function update(entry, changes) {
   Object.assign(entry, changes);
   entry.row.update();
-  if (isShown(entry) || location.hash === "#/songs") $("view").firstChild?.update?.();
+  refresh();
 }
 
 function chooseFiles(files) {
+  if (!files.length) return trouble("No song came with this: drop files.");
   choose(Array.from(files, (file) => ({ file, name: file.name.replace(/\.[^.]+$/, "") || file.name })));
 }
 
 function choose(sources) {
   trouble();
-  if (!sources.length) return;
   for (const source of sources) {
-    const entry = { id: newId(), name: source.name, source, state: "ready", words: "", share: 0, result: null };
-    addRow(entry);
+    const entry = { id: newId(), name: source.name, source, words: "Waiting", share: 0 };
     entries.unshift(entry);
-    $("rows").prepend(entry.row);
+    $("rows").prepend(renderRow(entry));
   }
-  go(songPlace(entries[0].id));
-  arrange();
-  showList();
+  location.hash = `#/song/${entries[0].id}`;
+  refresh();
   startNext();
 }
 
-const atWork = () => entries.filter(({ job }) => job);
-
 async function startNext() {
-  const { limits } = (await loadModels()) ?? {};
-  for (const entry of entries.filter(({ state }) => state === "ready")) {
-    const { file } = entry.source;
-    if (limits && file?.size > limits.file_mb * 1e6) {
-      const size_mb = Math.ceil(file.size / 1e6);
-      fail(entry, `This file has ${size_mb} MB; at most ${limits.file_mb} are possible. Save it as mp3.`, true);
-    } else if (atWork().length < AT_ONCE) start(entry);
+  const limit_mb = (await loadModels())?.limits.file_mb, waiting = () => entries.filter((e) => isAtWork(e) && !e.job);
+  for (const entry of waiting()) {
+    const size_mb = Math.ceil((entry.source.file?.size ?? 0) / 1e6);
+    if (size_mb > limit_mb)
+      fail(entry, `This file has ${size_mb} MB; at most ${limit_mb} are possible. Save it as mp3.`, true);
+    else if (entries.filter(({ job }) => job).length < AT_ONCE) start(entry);
   }
-  entries.filter(({ state }) => state === "ready").forEach((entry, i) => {
-    update(entry, { words: `Waiting behind ${atWork().length + i}` });
-  });
+  waiting().forEach((entry, i) => update(entry, { words: `Waiting behind ${AT_ONCE + i}` }));
 }
 
 function start(entry) {
   let isHalf = false;
   entry.job = analyse(entry.source, {
-    onUpload: (share) => update(entry, { share, words: share < 1 ? `Uploading ${percent(share)}` : "Uploaded" }),
-    onWaiting: ({ ahead }) => update(entry, { share: null, words: ahead ? `Waiting behind ${ahead}` : "Hearing it" }),
-    onProgress: ({ heard_s, duration_s }) => {
+    upload: (share) => update(entry, { share, words: share < 1 ? `Uploading ${percent(share)}` : "Uploaded" }),
+    waiting: ({ ahead }) => update(entry, { share: null, words: ahead ? `Waiting behind ${ahead}` : "Hearing it" }),
+    progress: ({ heard_s, duration_s }) => {
       const share = duration_s ? Math.min(heard_s / duration_s, 1) : null;
       update(entry, { share, words: `Heard ${clock(heard_s)}${duration_s ? ` of ${clock(duration_s)}` : ""}` });
-      if (isHalf || share === null || share < 0.5) return;
-      isHalf = true;
-      if (isShown(entry) && duration_s >= SPOKEN_S) say("Half of it is heard.");
+      if (!isHalf && share >= 0.5 && duration_s >= SPOKEN_S && isShown(entry)) say("Half of it is heard.");
+      isHalf = share >= 0.5;
     },
-    onResult: (result) => finish(entry, result),
-    onExplanation: (explanation) => explain(entry, explanation),
+    result: (result) => finish(entry, result),
+    explanation: (explanation) => explain(entry, explanation),
+    error: ({ error, status }) =>
+      fail(entry, error ?? `The server answered with ${status}. Try again.`, LASTING.includes(status)),
+    end: () => {
+      entry.job = null;
+      fail(entry, "The server ended the connection before it had a result. Try again.");
+      if (entry.result && !entry.result.explanation) explain(entry, { reason: "The explanation didn't come." });
+      startNext();
+    },
   });
-  update(entry, { state: "running", share: 0, words: "Uploading" });
-  entry.job.promise.catch((error) => error && fail(entry, error.message, error.isLasting)).then(() => {
-    entry.job = null;
-    if (entry.result && !entry.result.explanation) explain(entry, { reason: "The explanation didn't come." });
-    startNext();
-  });
+  update(entry, { words: "Uploading" });
 }
 
+/** Say what became of a song instead of a result; not of one that has a result, or had failed. */
 function fail(entry, words, isLasting = false) {
-  if (entry.result) return; // it was the explanation that failed
-  update(entry, { state: "failed", words, isLasting });
+  if (!isAtWork(entry)) return;
+  update(entry, { isFailed: true, words, isLasting });
   if (isShown(entry)) show();
   else say(`${entry.name}: ${words}`);
 }
 
 function finish(entry, result) {
-  update(entry, { state: "done", name: result.name, result: { ...result, id: entry.id } });
+  update(entry, { name: result.name, result: { ...result, id: entry.id } });
   store.put(entry.result).catch(() => trouble("This browser has no room for the result: it goes with the page."));
   if (isShown(entry)) {
     show();
-    say(`${result.name}: ${moodOf(result)}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
+    say(`${result.name}: ${result.mood_words}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
   } else if (!entries.some(isAtWork)) say("All songs are heard.");
-  showList();
 }
 
 function explain(entry, explanation) {
@@ -160,124 +153,94 @@ function explain(entry, explanation) {
 }
 
 function again(entry) {
-  update(entry, { state: "ready", words: "", share: 0 });
-  show();
-  startNext();
+  choose([entry.source]);
+  removeEntry(entry);
 }
 
 /** Stop what is done for a song, or take away what came of it. */
 function removeEntry(entry) {
-  entry.job?.cancel();
   if (isAtWork(entry)) {
     fail(entry, "Stopped.");
-    return startNext();
+  } else {
+    entries.splice(entries.indexOf(entry), 1);
+    entry.row.remove();
+    URL.revokeObjectURL(entry.url);
+    store.remove(entry.id).catch(() => null);
+    if (location.hash.includes(entry.id)) location.hash = entries.length ? `#/song/${entries[0].id}` : "";
+    refresh();
   }
-  entries.splice(entries.indexOf(entry), 1);
-  entry.row.remove();
-  URL.revokeObjectURL(entry.url);
-  store.remove(entry.id).catch(() => null);
-  if (location.hash.includes(entry.id)) go(entries.length ? songPlace(entries[0].id) : "#");
-  showList();
-}
-
-function showList() {
-  $("songs").hidden = !entries.length;
-  $("all").hidden = entries.length < 2;
-  $("clear").hidden = entries.every(isAtWork);
-  if (location.hash === "#/songs") $("view").firstChild?.update?.();
+  entry.job?.abort();
 }
 
 // --- what is shown ---
 
-const heading = (words) => el("h2", { tabindex: -1, dir: "auto" }, words);
 const message = (title, ...children) => el("article", { class: "message card" }, heading(title), children);
 
 async function songView(id) {
-  const entry = entryOf(id);
+  const entry = entries.find((one) => one.id === id), { source, result } = entry ?? {};
   if (!entry) {
     return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded " +
       "anew, or its result was removed. Choose it again."));
   }
-  if (entry.state === "failed") {
+  if (entry.isFailed) {
     return message(entry.name, el("p", { class: "trouble", role: "alert" }, entry.words),
-      !entry.isLasting && el("button", { type: "button", onclick: () => again(entry) }, "Try again"));
+      !entry.isLasting && button("Try again", () => again(entry)));
   }
-  const { renderResult, renderWaiting } = await loadPart("result"), { file } = entry.source, { result } = entry;
-  if (!result) return renderWaiting(entry, { onCancel: () => removeEntry(entry), showProgress });
-  if (file) entry.url ??= URL.createObjectURL(file);
-  const note = result.spotify ? "No sound is kept of the examples." :
-    "Only the numbers are kept. Choose the file again to hear it.";
-  const player = file ? { url: entry.url } : { note }, isComing = Boolean(entry.job && !result.explanation);
-  return renderResult(result, await loadModels(), { player, isComing });
+  if (!result) return waitingView(entry);
+  if (source.file) entry.url ??= URL.createObjectURL(source.file);
+  const { renderResult } = await loadPart("result");
+  return renderResult(result, await loadModels(), { url: entry.url, isComing: Boolean(entry.job) });
 }
 
-async function tableView() {
-  const { renderTable, toCsv } = await loadPart("table"), { plane } = await loadPart("drawings");
-  const models = await loadModels(), onOpen = (id) => go(songPlace(id));
-  const drawing = el("section", { class: "card", "aria-label": "Mood plane" });
-  const save = () => download(toCsv(results()), "songs.csv", "text/csv");
-  let picked = [], drawn = null;
-  const compare = el("button", { type: "button", onclick: () => go(`#/compare/${picked.join("/")}`) }, "Compare two");
-  const table = renderTable(entries, { onOpen, onSelect: (ids) => {
-    picked = ids;
-    compare.disabled = ids.length !== 2;
-  } });
-  const article = el("article", { class: "several" }, heading("All songs"),
-    el("p", { class: "buttons" }, compare,
-      el("button", { type: "button", onclick: save }, "Save as CSV")),
-    el("section", { class: "card", "aria-label": "Table" }, table), drawing);
-  compare.disabled = true;
+/** What stands there until the result comes; `update()` shows how far it is. */
+function waitingView(entry) {
+  const state = el("p", { class: "quiet" }), progress = el("progress"), place = () => el("div", { class: "card" });
+  const article = el("article", { class: "result waiting" },
+    el("header", {}, heading(entry.name), state,
+      el("p", { class: "mood" }, progress, button("Cancel", () => removeEntry(entry)))),
+    el("div", { class: "values" }, TARGETS.map(place)), place());
   article.update = () => {
-    table.update();
-    if (drawn?.length === results().length) return;
-    drawn = results();
-    drawing.replaceChildren(plane(drawn, models?.charts, { onOpen, named: true }));
+    state.textContent = entry.words;
+    showProgress(progress, entry);
   };
   article.update();
   return article;
 }
 
+async function tableView() {
+  const { renderTable } = await loadPart("table");
+  return renderTable(entries, await loadModels());
+}
+
 async function compareView(...ids) {
-  const [a, b] = ids.map((id) => entryOf(id)?.result), others = results().filter(({ id }) => id !== ids[0]);
+  const results = entries.map(({ result }) => result).filter(Boolean);
+  const [a, b] = ids.map((id) => results.find((result) => result.id === id));
   if (!a || (ids[1] && !b)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
-  if (b) {
-    const { renderCompare } = await loadPart("compare");
-    const parts = renderCompare(a, b, await loadModels());
-    return el("article", { class: "comparison" }, heading("Two versions compared"), parts);
-  }
-  const choices = others.map((other) => el("li", { class: "row" }, el("a", { href: `#/compare/${a.id}/${other.id}` },
-    el("b", { dir: "auto" }, other.name), el("span", { class: "state" }, valuesOf(other)))));
+  if (b) return (await loadPart("compare")).renderCompare(a, b, await loadModels());
+  const choices = results.filter((other) => other !== a).map((other) => el("li", { class: "row" },
+    el("a", { href: `#/compare/${a.id}/${other.id}` }, el("b", { dir: "auto" }, other.name),
+      el("span", { class: "state" }, valuesOf(other)))));
   return message(`Compare ${a.name} with`, choices.length ? el("ul", { class: "rows" }, choices) :
     el("p", {}, "Choose a second song first; then come back to this one."));
 }
 
+// By the address: `#/song/<id>`, `#/songs`, `#/compare/<id>` or `#/compare/<id>/<id>`, else the start.
 const VIEWS = new Map([["song", songView], ["songs", tableView], ["compare", compareView]]);
-
-/** Make room for what the address asks for. Returns what makes it; nothing at the start. */
-function arrange() {
-  const [, place, ...ids] = location.hash.split("/"), make = VIEWS.get(place);
-  document.body.dataset.place = make ? place : "start";
-  $("view").hidden = !make;
-  return make && (() => make(...ids));
-}
 
 /** Show what the address asks for. If that `isNew`, its heading comes into view and has the focus. */
 async function show(isNew = false) {
-  const mine = ++ticket, view = $("view"), make = arrange();
-  let content = null;
-  try {
-    content = await make?.();
-  } catch (error) {
+  const mine = ++ticket, view = $("view"), [, place, ...ids] = location.hash.split("/"), make = VIEWS.get(place);
+  document.body.dataset.place = make ? place : "start";
+  view.hidden = !make;
+  const content = await make?.(...ids).catch((error) => {
     console.error(error);
-    content = message("The server can't be reached", el("p", {}, "It is needed to show this. Is it still running?"),
-      el("button", { type: "button", onclick: () => location.reload() }, "Try again"));
-  }
+    return message("The server can't be reached", el("p", {}, "It is needed to show this. Is it still running?"),
+      button("Try again", () => location.reload()));
+  });
   if (mine !== ticket) return;
-  const hadFocus = view.contains(document.activeElement);
-  view.querySelector("audio")?.pause();
+  const hadFocus = view.contains(document.activeElement), title = content?.querySelector("h2");
   view.replaceChildren(...(content ? [content] : []));
-  entries.forEach((entry) => entry.row.update());
-  const title = content?.querySelector("h2");
+  entries.forEach(({ row }) => row.update());
   document.title = title ? `${title.textContent} – ${TITLE}` : TITLE;
   if (!title) return;
   if (hadFocus || isNew) title.focus({ preventScroll: true });
@@ -298,36 +261,28 @@ function listen() {
     const { toggleRecording } = await loadPart("record");
     toggleRecording(currentTarget, { onFile: (file) => chooseFiles([file]), onTrouble: trouble });
   });
-  const drag = (isOver) => document.body.classList.toggle("dragging", isOver);
-  addEventListener("dragover", (event) => {
-    event.preventDefault();
-    drag(true);
-  });
-  addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || drag(false));
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    drag(false);
-    const { files } = event.dataTransfer;
-    if (files.length) chooseFiles(files);
-    else trouble("No song came with this: drop files.");
-  });
+  for (const type of ["dragover", "dragleave", "drop"]) {
+    addEventListener(type, (event) => {
+      event.preventDefault();
+      document.body.classList.toggle("dragging", type === "dragover" || (type === "dragleave" && event.relatedTarget));
+      if (type === "drop") chooseFiles(event.dataTransfer.files);
+    });
+  }
   $("alarm").addEventListener("click", () => trouble());
   addEventListener("keydown", ({ key }) => key === "Escape" && trouble());
   $("clear").addEventListener("click", async () => {
     if (!confirm("Remove all results from this browser?")) return;
-    go("#");
+    location.hash = "";
     entries.filter((entry) => !isAtWork(entry)).forEach(removeEntry);
-    await store.clear();
+    await store.clear(); // those of other tabs, too
   });
-  addEventListener("hashchange", () => show(entries.length !== 0 || location.hash.length > 1));
+  addEventListener("hashchange", () => show(true));
 }
 
 async function showExamples() {
   const songs = await getJson("examples").catch(() => []);
-  $("examples").querySelector("ul").replaceChildren(...songs.map(({ id, title, artist }) => {
-    const onclick = () => choose([{ example: id, name: title }]);
-    return el("li", {}, el("button", { type: "button", onclick }, title, el("span", {}, artist)));
-  }));
+  $("examples").querySelector("ul").replaceChildren(...songs.map(({ id, title, artist }) => el("li", {},
+    button([title, el("span", {}, artist)], () => choose([{ example: id, name: title }])))));
   $("examples").hidden = !songs.length;
   $("about").hidden = false;
 }
@@ -335,13 +290,12 @@ async function showExamples() {
 async function begin() {
   listen();
   for (const result of await store.all().catch(() => [])) {
-    const entry = { id: result.id, name: result.name, source: {}, state: "done", words: "", share: 0, result };
-    addRow(entry);
+    const entry = { id: result.id, name: result.name, source: {}, share: null, result };
     entries.push(entry);
+    $("rows").append(renderRow(entry));
   }
-  $("rows").append(...entries.map(({ row }) => row));
   $("kept").hidden = await store.isKept();
-  showList();
+  refresh();
   await Promise.all([show(), showExamples()]);
   setTimeout(() => Promise.all([loadModels(), loadPart("result")]).catch(() => null), 200); // before they are needed
 }

@@ -2,7 +2,8 @@
 
 import { clock } from "./dom.js";
 
-const ENDINGS = { "audio/mp4": "m4a", "audio/ogg": "ogg", "audio/webm": "webm" };
+const ENDINGS = { "audio/mp4": "m4a", "audio/ogg": "ogg" };
+const MUSIC = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 let recorder = null;
 
 /**
@@ -12,17 +13,16 @@ let recorder = null;
  */
 export async function toggleRecording(button, { onFile, onTrouble }) {
   if (recorder) return recorder.stop();
-  const music = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: music }).catch(() => null);
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: MUSIC }).catch(() => null);
   if (!stream) return onTrouble("The microphone can't be used. Allow it in the browser's settings, or choose a file.");
-  const parts = [], label = button.textContent, start = Date.now();
+  const parts = [], start = Date.now();
   const showTime = () => (button.textContent = `Stop ${clock((Date.now() - start) / 1000)}`);
   const timer = setInterval(showTime, 500);
   recorder = new MediaRecorder(stream);
   recorder.ondataavailable = ({ data }) => parts.push(data);
   recorder.onstop = () => {
     clearInterval(timer);
-    button.textContent = label;
+    button.textContent = "Record";
     button.classList.remove("recording");
     stream.getTracks().forEach((track) => track.stop());
     const type = recorder.mimeType.split(";")[0];

@@ -1,92 +1,82 @@
-// Several songs as a table: sorted by its headers, opened by a name, two of them picked for a comparison, saved as CSV.
-import { clock, el, fixed2, TARGETS } from "./dom.js";
+/** Several songs: a table, sorted by its headers, that opens and compares them and is saved as CSV, and their plane. */
 
-const numbers = (field, show, title = field) => ({ title, of: (result) => result[field], show, isNumber: true });
-const COLUMNS = [
-  { title: "song", of: ({ name }) => name },
-  ...TARGETS.map((target) => numbers(target, fixed2)),
-  { title: "mood", of: ({ mood }) => mood, show: String },
-  numbers("duration_s", clock, "length"),
-  numbers("tempo", (tempo) => `${Math.round(tempo)} bpm`),
-  { title: "key", of: keyOf, show: String },
+import { TARGETS, button, clock, download, el, fixed2, heading, isKnown } from "./dom.js";
+import { plane } from "./drawings.js";
+
+const COLUMNS = [ // a title, a field, how it is shown, and its classes
+  ["song", "name"], ...TARGETS.map((target) => [target, target, fixed2, `number ${target}`]),
+  ["mood", "mood", String, "more"], ["length", "duration_s", clock, "number more"],
+  ["tempo", "tempo", (tempo) => `${Math.round(tempo)} bpm`, "number more"], ["key", "key_name", String, "more"],
 ];
-const ORDER = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
 const FORMULA = /^[=+\-@\t\r]/u; // what a spreadsheet takes for a formula
 
-const TONES = ["C", "C♯/D♭", "D", "D♯/E♭", "E", "F", "F♯/G♭", "G", "G♯/A♭", "A", "A♯/B♭", "B"];
-
-/** A result's key in words: `F♯/G♭ minor`; null where no tone stands out, or none can be told. */
-export function keyOf({ key, mode }) {
-  return key === null || key < 0 ? null : [TONES[key], ["minor", "major"][mode]].join(" ").trimEnd();
-}
-
 /**
- * A table of songs.
- * @param {{id: string, name: string, words: string, result: ?object}[]} entries - `words` stand for a missing result
- * @param {{onOpen: function(string), onSelect: function(string[])}} on - what is called with the id that is opened, and
- *   whenever it changes with those that are picked, in the order of picking: at most two
+ * All songs.
+ * @param {object[]} entries - {id, name, words, result, isFailed}; the `words` say why there is no result
+ * @param {?object} models - what `/api/models` says
  * @returns {HTMLElement} with `update()`, to be called when the entries have changed
  */
-export function renderTable(entries, { onOpen, onSelect }) {
-  const body = el("tbody"), rows = new Map();
-  let picked = [], sorted = null;
-  const showPicked = () => {
-    picked = picked.filter((box) => box.isConnected && box.checked);
-    if (picked.length > 2) picked.shift().checked = false;
-    onSelect(picked.map((box) => box.value));
+export function renderTable(entries, models) {
+  const body = el("tbody"), drawing = el("section", { class: "card", "aria-label": "Mood plane" });
+  const results = () => entries.map(({ result }) => result).filter(Boolean);
+  let picked = [], sorting = null, shown = "";
+  const compare = button("Compare two", () => (location.hash = `#/compare/${picked.join("/")}`), { disabled: true });
+  const pick = (ids) => {
+    picked = ids.slice(-2);
+    for (const box of body.querySelectorAll("input")) box.checked = picked.includes(box.value);
+    compare.disabled = picked.length !== 2;
   };
-  body.addEventListener("change", ({ target }) => {
-    picked.push(target);
-    showPicked();
-  });
-  const sortBy = (column, header) => {
-    const sign = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-    headers.forEach((other) => other.removeAttribute("aria-sort"));
-    header.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
-    sorted = (a, b) => compared(a.result && column.of(a.result), b.result && column.of(b.result), sign);
-    arrange();
+  body.addEventListener("change", ({ target: { value, checked } }) =>
+    pick([...picked.filter((id) => id !== value), ...(checked ? [value] : [])]));
+  const fillBody = () => {
+    const { localName, dataset: { song } } = document.activeElement, numbered = results();
+    const sorted = sorting ? entries.toSorted(sorting) : entries;
+    body.replaceChildren(...sorted.map((entry) => renderRow(entry, numbered.indexOf(entry.result) + 1)));
+    pick(picked.filter((id) => numbered.some((result) => result.id === id)));
+    body.querySelector(`${localName}[data-song="${song}"]`)?.focus();
   };
-  const headers = COLUMNS.map((column) => el("th", { scope: "col", class: column.isNumber && "number" },
-    el("button", { type: "button", onclick: (event) => sortBy(column, event.target.closest("th")) }, column.title)));
-  const arrange = () => (sorted ? entries.toSorted(sorted) : entries).forEach(({ id }, place) => {
-    const [is, shall] = [body.children[place], rows.get(id).row];
-    if (is !== shall) body.insertBefore(shall, is ?? null); // only where it has to be, since the focus would leave it
-  });
+  const sortBy = (field, header) => {
+    const sign = header.ariaSort === "ascending" ? -1 : 1;
+    for (const other of header.parentNode.children) other.ariaSort = null;
+    header.ariaSort = sign === 1 ? "ascending" : "descending";
+    sorting = (a, b) => compared(a.result?.[field], b.result?.[field], sign);
+    fillBody();
+  };
+  const headers = COLUMNS.map(([title, field, , kind]) => el("th", { scope: "col", class: kind },
+    button(kind ? [title[0], el("span", { class: "rest" }, title.slice(1))] : title,
+      ({ currentTarget }) => sortBy(field, currentTarget.parentNode), { "aria-label": title })));
   const update = () => {
-    for (const entry of entries) {
-      const shown = rows.get(entry.id), words = entry.result ? null : entry.words;
-      if (shown && shown.words === words) continue;
-      rows.set(entry.id, { words, row: renderRow(entry, onOpen) });
-      shown?.row.remove();
-    }
-    arrange();
-    while (body.children.length > entries.length) body.lastChild.remove();
-    if (picked.some((box) => !box.isConnected)) showPicked();
+    const isNow = JSON.stringify(entries.map(({ id, result, isFailed }) => [id, Boolean(result), isFailed]));
+    if (isNow === shown) return; // the focus and a click stay where they are
+    shown = isNow;
+    fillBody();
+    drawing.replaceChildren(plane(results(), models?.charts));
   };
   update();
-  return Object.assign(el("table", { class: "songs-table" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "compare"), headers)), body), { update });
+  return Object.assign(el("article", { class: "several" }, heading("All songs"),
+    el("p", { class: "buttons" }, compare,
+      button("Save as CSV", () => download(toCsv(results()), "songs.csv", "text/csv"))),
+    el("section", { class: "card", "aria-label": "Table" }, el("table", { class: "songs-table" },
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "compare"), headers)), body)), drawing), { update });
 }
 
-function renderRow({ id, name, words, result }, onOpen) {
+function renderRow({ id, name, words, result, isFailed }, place) {
   const head = (child) => el("th", { scope: "row" }, child);
-  if (!result)
-    return el("tr", {}, el("td"), head(el("bdi", {}, name)), el("td", { colspan: COLUMNS.length - 1 }, words));
-  const box = el("input", { type: "checkbox", value: id, "aria-label": `Compare ${name}` });
-  const open = el("button", { type: "button", dir: "auto", onclick: () => onOpen(id) }, name);
-  const cells = COLUMNS.slice(1).map(({ title, of, show, isNumber }) => {
-    const value = of(result), classes = [isNumber && "number", TARGETS.includes(title) && title].filter(Boolean);
-    return el("td", { class: classes.join(" "), "data-title": title }, isMissing(value) ? "–" : show(value));
-  });
-  return el("tr", {}, el("td", {}, el("label", {}, box)), head(open), cells);
+  if (!result) {
+    return el("tr", {}, el("td"), head(el("bdi", {}, name)),
+      el("td", { colspan: COLUMNS.length - 1 }, isFailed ? words : "Not heard yet"));
+  }
+  const box = el("input", { type: "checkbox", value: id, "data-song": id, "aria-label": `Compare ${name}` });
+  return el("tr", {}, el("td", {}, el("label", {}, box, ` ${place}`)),
+    head(el("a", { href: `#/song/${id}`, "data-song": id, dir: "auto" }, name)),
+    COLUMNS.slice(1).map(([, field, show, kind]) =>
+      el("td", { class: kind }, isKnown(result[field]) ? show(result[field]) : "–")));
 }
-
-const isMissing = (value) => value === null || value === undefined || value === "";
 
 /** The order of two values; what is missing comes last, whichever way the rest is sorted. */
 function compared(a, b, sign) {
-  if (isMissing(a) || isMissing(b)) return isMissing(a) - isMissing(b);
-  return sign * (typeof a === "number" ? a - b : ORDER.compare(a, b));
+  if (!isKnown(a) || !isKnown(b)) return isKnown(b) - isKnown(a);
+  return sign * (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }));
 }
 
 /**
@@ -94,25 +84,22 @@ function compared(a, b, sign) {
  *
  * Those of an object within the JSON have its name in front: `tags.artist`. A text that spreadsheets would take for a
  * formula gets an apostrophe in front.
- * @param {object[]} results
- * @returns {string}
  */
-export function toCsv(results) {
-  const rows = results.map(({ id, ...result }) => new Map(scalars(result)));
-  const titles = [...new Set(rows.flatMap((row) => [...row.keys()]))];
-  return [titles, ...rows.map((row) => titles.map((title) => row.get(title)))]
+function toCsv(results) {
+  const rows = results.map(({ id, ...result }) => Object.fromEntries(scalars(result)));
+  const titles = [...new Set(rows.flatMap(Object.keys))];
+  return [titles, ...rows.map((row) => titles.map((title) => row[title]))]
     .map((cells) => `${cells.map(quoted).join(",")}\r\n`).join("");
 }
 
-function* scalars(object, prefix = "") {
-  for (const [key, value] of Object.entries(object)) {
-    if (value === null || typeof value !== "object") yield [prefix + key, value];
-    else if (!prefix && !Array.isArray(value)) yield* scalars(value, `${key}.`);
-  }
+function scalars(object, prefix = "") {
+  return Object.entries(object).flatMap(([key, value]) => {
+    if (value === null || typeof value !== "object") return [[prefix + key, value]];
+    return prefix || Array.isArray(value) ? [] : scalars(value, `${key}.`);
+  });
 }
 
 function quoted(value) {
-  if (isMissing(value)) return "";
-  const text = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value);
-  return /[",\r\n]/u.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  if (typeof value !== "string") return value ?? "";
+  return `"${FORMULA.test(value) ? "'" : ""}${value.replaceAll('"', '""')}"`;
 }
