@@ -1,15 +1,10 @@
 /** The HTTP interface: a song up, its events down. */
 
-const GONE = "The server can't be reached. Is it still running, and are you connected to it?";
-
-/** What the interface answers to a GET. Rejects with a sentence. */
+/** What the interface answers to a GET. */
 export async function getJson(path) {
-  const response = await fetch(`api/${path}`).catch(() => {
-    throw new Error(GONE);
-  });
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error ?? `The server answered with ${response.status}.`);
-  return body;
+  const response = await fetch(`api/${path}`);
+  if (!response.ok) throw new Error(`The server answered with ${response.status}.`);
+  return response.json();
 }
 
 /**
@@ -32,21 +27,15 @@ export function analyse({ file, example }, on) {
   request.onprogress = readEvents;
   request.onload = () => {
     readEvents();
-    if (request.status !== 200) on.error({ status: request.status, ...parsed(request.responseText) });
+    const { status, responseText: text } = request, isJson = text.startsWith("{"); // or comes from a server in between
+    if (status !== 200) on.error({ status, ...(isJson ? JSON.parse(text) : {}) });
   };
-  request.onerror = () => on.error({ error: GONE });
+  request.onerror = () =>
+    on.error({ error: "The server can't be reached. Is it still running, and are you connected to it?" });
   request.onloadend = on.end;
   request.open("POST", `api/${file ? "analyses" : `examples/${encodeURIComponent(example)}`}?explain=true`);
   request.setRequestHeader("Accept", "text/event-stream");
   if (file) form.append("file", file, file.name);
   request.send(file ? form : null);
   return request;
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return {}; // it is another server's, in between
-  }
 }

@@ -178,10 +178,7 @@ const message = (title, ...children) => el("article", { class: "message card" },
 
 async function songView(id) {
   const entry = entries.find((one) => one.id === id), { source, result } = entry ?? {};
-  if (!entry) {
-    return message("This song isn't here", el("p", {}, "It was still being heard when the page was closed or loaded " +
-      "anew, or its result was removed. Choose it again."));
-  }
+  if (!entry) return message("This song isn't here", el("p", {}, "It was removed, or not yet heard. Choose it again."));
   if (entry.isFailed) {
     return message(entry.name, el("p", { class: "trouble", role: "alert" }, entry.words),
       !entry.isLasting && button("Try again", () => again(entry)));

@@ -57,7 +57,8 @@ export function renderTable(entries, models) {
     el("p", { class: "buttons" }, compare,
       button("Save as CSV", () => download(toCsv(results()), "songs.csv", "text/csv"))),
     el("section", { class: "card", "aria-label": "Table" }, el("table", { class: "songs-table" },
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "compare"), headers)), body)), drawing), { update });
+      el("thead", {}, el("tr", {}, el("td", {}, el("span", { class: "rest" }, "compare")), headers)), body)),
+    drawing), { update });
 }
 
 function renderRow({ id, name, words, result, isFailed }, place) {
