@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell command -v sudo)
 
-.PHONY: demo app test page-test lint bench
+.PHONY: demo app test page-test chromium lint bench
 
 demo: $(VENV)/demo-installed
 	$(BIN)/python model_demo.py
@@ -16,12 +16,15 @@ app: $(VENV)/app-installed
 test: $(VENV)/dev-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-# The page in a real browser, which is installed where it is missing.
-page-test: $(VENV)/dev-installed
+# The page in a real browser.
+page-test: $(VENV)/dev-installed chromium
+	$(BIN)/python -m pytest tests/web
+
+# A browser for the tests, which skip the page where there is none; installed where it is missing.
+chromium:
 	command -v chromium || command -v chromium-browser || command -v google-chrome || \
 		{ $(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium; } || \
 		{ echo "error: install Chromium so that \`chromium\` starts it, then try again" >&2; exit 1; }
-	$(BIN)/python -m pytest tests/web
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
