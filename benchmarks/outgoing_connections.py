@@ -47,7 +47,7 @@ def main() -> None:
         connections = [call for call in calls if "connect(" in call]
         tokens = [call for call in calls if f'"{folder}/token' in call]
         print(
-            f"{len(connections)} connections among {len(calls):,} traced calls, {len(tokens)} looks at the saved token; "
+            f"{len(connections)} connections among {len(calls):,} traced calls, {len(tokens)} looks at the token; "
             f"a playlist was answered {refused}"
         )
         print("\n".join(connections[:10] + tokens[:10]))
