@@ -12,17 +12,16 @@ Two files count as the same recording if they have the same content; or if their
 often that is wrong.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from music_learning.commands.arguments import add_models, library_parser
+from music_learning.commands.arguments import add_models, library_parser, report_others
 from music_learning.errors import printable
 from music_learning.files import check_table, write_table
 from music_learning.library.database import Library
 from music_learning.library.duplicates import Copy, find_duplicates
-from music_learning.library.embeddings import left_out
+from music_learning.library.embeddings import count_others
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.similarity import named
 from music_learning.predict.words import clock
@@ -77,8 +76,7 @@ def main(arguments: list[str]) -> int:
     counted = Counted()
     with Library.open(parsed.library) as library:
         model = Predictor.load(parsed.models).models_version
-        if sentence := left_out(library, model):
-            print(sentence, file=sys.stderr)
+        report_others(count_others(library, model))
         groups = counted.of(find_duplicates(library, model, bar=True))
         if parsed.to is None:
             for copies in groups:

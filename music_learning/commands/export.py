@@ -11,13 +11,10 @@ the songs' embeddings, too. `-` is standard output, as JSON Lines.
 
 from pathlib import Path
 
-from music_learning.commands.arguments import library_parser
+from music_learning.commands.arguments import STREAM, condition_of, library_parser
 from music_learning.errors import printable
-from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
 from music_learning.library.export import check_table, export, print_lines
-
-STREAM = "-"
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +23,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--to", required=True, metavar="FILE", help="a .parquet, .csv or .jsonl, or - to print it")
     parser.add_argument("--where", metavar="CONDITION", help="the rows to write, such as 'energy > .7' (default: all)")
     parsed = parser.parse_args(arguments)
-    condition = Condition() if parsed.where is None else parse_condition(parsed.where)
+    condition = condition_of(parsed.where)
     if parsed.to != STREAM:
         check_table(Path(parsed.to))
     with Library.open(parsed.library) as library:

@@ -8,13 +8,12 @@ content) one does. A song is called by its tags, or by its file's name where it 
 models, and does not change with the library: after a scan, make it again, which replaces it.
 """
 
-import sys
 from pathlib import Path
 
-from music_learning.commands.arguments import add_models, library_parser
+from music_learning.commands.arguments import add_models, library_parser, report_others
 from music_learning.errors import printable
 from music_learning.library.database import Library
-from music_learning.library.embeddings import left_out
+from music_learning.library.embeddings import count_others
 from music_learning.library.own_index import own_index
 from music_learning.predict.predictor import Predictor, weights_of
 from music_learning.predict.similarity import OWN_COLUMNS, check_place
@@ -30,8 +29,7 @@ def main(arguments: list[str]) -> int:
     with Library.open(parsed.library) as library:
         predictor = Predictor.load(parsed.models)
         index = own_index(library, predictor)
-        if sentence := left_out(library, predictor.models_version):
-            print(sentence, file=sys.stderr)
+        report_others(count_others(library, predictor.models_version))
     index.save(parsed.to, weights_of(predictor.descriptions))
     print(printable(f"{len(index.songs):,} songs in {parsed.to}"))
     return 0

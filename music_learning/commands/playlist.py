@@ -19,10 +19,9 @@ from itertools import islice
 from pathlib import Path
 
 from music_learning.columns import TARGETS
-from music_learning.commands.arguments import add_models, library_parser
+from music_learning.commands.arguments import STREAM, add_models, condition_of, library_parser, report_others
 from music_learning.errors import printable
 from music_learning.library.arc import find_arc
-from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
 from music_learning.library.likeness import by_likeness, find_sample
 from music_learning.library.playlist import (
@@ -34,15 +33,15 @@ from music_learning.library.playlist import (
     songs_by_path,
     write_playlist,
 )
+from music_learning.library.schema import Condition
 
-STREAM = "-"
 DEFAULT_LENGTH = 50
 
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says. Returns the exit status: 1 where a song could not be named."""
     parsed = parse_arguments(arguments)
-    condition = Condition() if parsed.where is None else parse_condition(parsed.where)
+    condition = condition_of(parsed.where)
     if parsed.to == STREAM:
         with Library.open(parsed.library) as library:
             written = print_playlist(choose(library, condition, parsed))
@@ -84,8 +83,7 @@ def choose(library: Library, condition: Condition, parsed: argparse.Namespace) -
         numbers, n_others = find_arc(library, condition, parsed.arc, length)
     else:
         numbers, n_others = by_likeness(library, condition, find_sample(library, parsed.like, parsed.models))
-    if n_others:
-        print(f"{n_others:,} songs heard by other models can't be compared; scan them again", file=sys.stderr)
+    report_others(n_others)
     return islice(songs_by_number(library, numbers), length)
 
 

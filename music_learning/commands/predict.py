@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from music_learning import __version__
+from music_learning.commands.arguments import STREAM
 from music_learning.errors import UserError, printable, report
 from music_learning.files import check_picture
 from music_learning.library.files import STANDARD_INPUT, find_files, named_paths, saved_input
@@ -21,7 +22,6 @@ from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of, title_of
 
 DEFAULT_PICTURE = Path("demo.png")
-STREAM = "-"  # standard input among the files, standard output as a table
 
 
 class Picture(Output):

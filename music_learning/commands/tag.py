@@ -18,9 +18,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from music_learning.commands.arguments import library_parser
+from music_learning.commands.arguments import condition_of, library_parser
 from music_learning.errors import UserError, printable, report, unexpected
-from music_learning.library.conditions import Condition, parse_condition
 from music_learning.library.database import Library
 from music_learning.library.tag_log import HAS_WRITTEN, count_logs
 from music_learning.library.tagging import Change
@@ -62,7 +61,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--where", metavar="CONDITION", help="only songs that meet it, as energy > .7")
     parser.add_argument("--yes", action="store_true", help="change the files; without it nothing is")
     parsed = parser.parse_args(arguments)
-    condition = Condition() if parsed.where is None else parse_condition(parsed.where)
+    condition = condition_of(parsed.where)
     with Library.write(parsed.library) if parsed.yes else Library.open(parsed.library) as library:
         if parsed.yes:
             prepare(library)

@@ -6,11 +6,15 @@ and among those the one whose neighbours' embeddings are nearest to each other i
 found from step to step (A. Viterbi, IEEE Trans. Inf. Theory 13, 1967).
 """
 
+from collections import defaultdict
+from itertools import count
+
 import numpy as np
 
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
-from music_learning.library.playlist import content_of, usable
+from music_learning.library.embeddings import copies
+from music_learning.library.playlist import usable
+from music_learning.library.schema import Condition
 
 MAX_CANDIDATES = 200  # of a step, those nearest to its middle
 SAME_ARTIST = 1e6  # what neighbours by one artist count for: more than the distances of any arc
@@ -31,21 +35,22 @@ def find_arc(library: Library, condition: Condition, column: str, length: int) -
     chosen = usable(condition)
     where = f'{chosen.sql} AND "{column}" IS NOT NULL AND embedding IS NOT NULL'
     parts: list[tuple[np.ndarray, ...]] = []
-    models: dict[str, int] = {}
-    for batch in library.batches(("song_id", column, "model", "sha256"), where, chosen.values):
-        song_ids, found, by, hashes = zip(*batch, strict=True)
-        by = [models.setdefault(model, len(models)) for model in by]
-        contents = list(map(content_of, hashes, song_ids))
-        parts.append((np.array(song_ids), np.array(found, float), np.array(by), np.array(contents)))
+    models: dict[str, int] = defaultdict(count().__next__)  # their numbers, in the order in which they come
+    for batch in library.batches(("song_id", column, "model"), where, chosen.values):
+        song_ids, found, by = zip(*batch, strict=True)
+        by = np.fromiter(map(models.__getitem__, by), int, len(by))
+        parts.append((np.array(song_ids), np.array(found, float), by))
     if not parts:
         return [], 0
-    numbers, values, by, contents = map(np.concatenate, zip(*parts, strict=True))
-    own = by == np.bincount(by).argmax()
-    first = np.unique(contents[own], return_index=True)[1]
-    numbers, values = numbers[own][first], values[own][first]
+    numbers, values, by = map(np.concatenate, zip(*parts, strict=True))
+    most = int(np.bincount(by).argmax())
+    but = copies(Condition(f"{where} AND model = ?", (*chosen.values, list(models)[most])))
+    left_out = [song_id for (song_id,) in library.select(("song_id",), but.sql, but.values)]
+    kept = (by == most) & ~np.isin(numbers, left_out)
+    numbers, values = numbers[kept], values[kept]
     ordered = numbers[np.lexsort((numbers, values))]
     steps = [_middle(step) for step in np.array_split(ordered, min(length, len(ordered)))]
-    return _shortest_path(library, steps), int((~own).sum())
+    return _shortest_path(library, steps), int((by != most).sum())
 
 
 def _middle(step: np.ndarray) -> np.ndarray:
@@ -61,7 +66,8 @@ def _shortest_path(library: Library, steps: list[np.ndarray]) -> list[int]:
         if before is None:
             costs = np.zeros(len(step))
         else:
-            apart = np.linalg.norm(before[0][:, None] - embeddings[None], axis=2)
+            apart = before[0][:, None] - embeddings[None]
+            apart = np.sqrt(np.einsum("ijk,ijk->ij", apart, apart))
             same = (before[1][:, None] == artists[None]) & (artists[None] != "")
             ways = costs[:, None] + apart + SAME_ARTIST * same
             choices.append(ways.argmin(axis=0))

@@ -8,7 +8,6 @@ What is unknown of a song is null, and what is compared with it is neither true 
 `not tempo < 100` both leave out songs without a tempo. `like` takes large and small letters of English as the same.
 """
 
-from dataclasses import dataclass
 from itertools import zip_longest
 
 from sqlglot import exp
@@ -17,7 +16,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
 from music_learning.errors import UserError
-from music_learning.library.schema import COLUMNS
+from music_learning.library.schema import COLUMNS, Condition
 
 MAX_LETTERS = 4000
 MAX_QUOTED = 40  # letters of a condition that a message repeats
@@ -40,14 +39,6 @@ _KINDS = {str: "a text", int: "a number", float: "a number"}
 _NAMES = {name.lower(): name for name in COLUMNS}
 _WORDS = "AND OR NOT BETWEEN IN LIKE IS NULL ISNULL NOTNULL EQ NEQ LT LTE GT GTE L_PAREN R_PAREN COMMA DASH PLUS DOT"
 _TOKENS = {TokenType[name] for name in (*_WORDS.split(), "NUMBER", "STRING")}
-
-
-@dataclass(frozen=True)
-class Condition:
-    """An expression of SQL over the columns of `songs`, and the values of its `?`; by default all songs meet it."""
-
-    sql: str = "1"
-    values: tuple[str | int | float, ...] = ()
 
 
 def parse_condition(text: str) -> Condition:

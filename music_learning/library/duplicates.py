@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from music_learning.library.database import Library
-from music_learning.library.embeddings import CURRENT, read_embeddings
+from music_learning.library.embeddings import HAS_COPIES, current, read_embeddings
 
 # All by benchmarks/duplicates.py, which counts what they miss and what they take for the same.
 MAX_DISTANCE = 1.5  # of embeddings
@@ -144,8 +144,9 @@ def find_duplicates(library: Library, model: str, *, bar: bool = False) -> Itera
     values = {name: np.array(column, float) for name, column in zip(names, values, strict=True)}
     pairs = same_recordings(torch.from_numpy(embeddings), np.array(durations_s, float), values, bar=bar)
     near = ((numbers[first], numbers[second]) for first, second in pairs)
-    same = f"sha256 IN (SELECT sha256 FROM songs WHERE {CURRENT} GROUP BY sha256 HAVING count(*) > 1)"
-    by_content = library.select(("sha256", "song_id"), f"{CURRENT} AND {same} ORDER BY sha256", (model,))
+    chosen = current(model)
+    where = f"{chosen.sql} AND {HAS_COPIES} ORDER BY sha256"
+    by_content = library.select(("sha256", "song_id"), where, chosen.values)
     for group in joined(chain(near, _of_same_key(by_content))):
         yield _copies(library, model, group)
 
@@ -178,8 +179,9 @@ def joined(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
 
 def _copies(library: Library, model: str, group: list[int]) -> list[Copy]:
     columns = ("file", "bytes", "duration_s", "title", "artist", "album", "embedding")
-    condition = f"{CURRENT} AND song_id IN (SELECT value FROM json_each(?2)) ORDER BY bytes DESC, file"
-    rows = list(library.select(columns, condition, (model, json.dumps(group))))
+    chosen = current(model)
+    where = f"{chosen.sql} AND song_id IN (SELECT value FROM json_each(?)) ORDER BY bytes DESC, file"
+    rows = list(library.select(columns, where, (*chosen.values, json.dumps(group))))
     embeddings = torch.from_numpy(np.frombuffer(bytearray(b"".join(row[-1] for row in rows)), "<f4")).unflatten(
         0, (len(rows), -1)
     )

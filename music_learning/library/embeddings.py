@@ -6,13 +6,21 @@ import numpy as np
 
 from music_learning.errors import UserError
 from music_learning.library.database import Library
-from music_learning.library.schema import USABLE
+from music_learning.library.schema import USABLE, Condition
 
-# A file of these models that is there, and one for each content: of copies the one that was found first.
-CURRENT = f"{USABLE} AND model = ?1"
-FIRST_OF_CONTENT = f"""{CURRENT} AND NOT EXISTS (
-    SELECT 1 FROM (SELECT sha256 AS other, song_id AS number, error, missing, model FROM songs)
-    WHERE other = songs.sha256 AND number < songs.song_id AND {CURRENT})"""
+HAS_COPIES = "sha256 IN (SELECT sha256 FROM songs GROUP BY sha256 HAVING count(*) > 1)"
+
+
+def current(model: str) -> Condition:
+    """The songs that the models of this version heard, whose files are there."""
+    return Condition(f"{USABLE} AND model = ?", (model,))
+
+
+def copies(condition: Condition) -> Condition:
+    """Of the songs of each content that meet a condition, all but the one that was found first."""
+    placed = f"""SELECT song_id, row_number() OVER (PARTITION BY sha256 ORDER BY song_id) AS place
+        FROM songs WHERE ({condition.sql}) AND {HAS_COPIES}"""
+    return Condition(f"song_id IN (SELECT song_id FROM ({placed}) WHERE place > 1)", condition.values)
 
 
 def read_embeddings(
@@ -34,7 +42,10 @@ def read_embeddings(
     """
     values: list[list] = [[] for _ in columns]
     embeddings, sizes = bytearray(), set()
-    for *row, embedding in library.select((*columns, "embedding"), f"{FIRST_OF_CONTENT} ORDER BY {order}", (model,)):
+    chosen = current(model)
+    but = copies(chosen)
+    where = f"{chosen.sql} AND NOT {but.sql} ORDER BY {order}"
+    for *row, embedding in library.select((*columns, "embedding"), where, (*chosen.values, *but.values)):
         for column, value in zip(values, row, strict=True):
             column.append(value)
         embeddings += embedding or b""
@@ -44,7 +55,10 @@ def read_embeddings(
     return values, np.frombuffer(embeddings, "<f4").reshape(len(values[0]), -1 if sizes else 0)
 
 
-def left_out(library: Library, model: str) -> str | None:
-    """A sentence about the songs that other models heard; None if there are none."""
-    n = library.count(f"{USABLE} AND model != ?", (model,))
-    return f"{n:,} songs were heard by other models and are left out; scan their folders again" if n else None
+def count_others(library: Library, model: str, where: str = "1", values: Sequence[object] = ()) -> int:
+    """How many songs are there and can be used that other models heard than of this version.
+
+    Args:
+        where: a condition that they meet (SQL, trusted), with `?` for each of the values.
+    """
+    return library.count(f"({where}) AND {USABLE} AND model != ?", (*values, model))

@@ -19,9 +19,8 @@ from tqdm import tqdm
 
 from music_learning.errors import UserError, for_stdout
 from music_learning.files import LINES_SUFFIXES, MAX_LINE, atomic, check_output, csv_line
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
-from music_learning.library.schema import COLUMNS
+from music_learning.library.schema import COLUMNS, Condition
 from music_learning.streams import why_lost
 
 ROWS_AT_ONCE = 10_000  # that are in memory together, and a row group of Parquet

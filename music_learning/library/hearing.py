@@ -1,7 +1,7 @@
 """Hear many files and hand each one's row on as it comes: to tables, to a library, to the terminal."""
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from music_learning.errors import UserError, report
 from music_learning.library.outputs import STANDARD_OUTPUT, Output
-from music_learning.library.rows import AudioFile, Listener
+from music_learning.library.rows import AudioFile, Files, Listener
 from music_learning.parallel import cpu_count, in_order
 from music_learning.predict.analysis import Analysis
 from music_learning.streams import why_lost
@@ -25,7 +25,7 @@ class Outcome:
     broken: list[str] = field(default_factory=list)  # the outputs that could not be written
 
 
-def hear(files: Collection[AudioFile], listener: Listener, outputs: Sequence[Output], *, bar: bool = True) -> Outcome:
+def hear(files: Files, listener: Listener, outputs: Sequence[Output], *, bar: bool = True) -> Outcome:
     """Give every output the row of every file, on all cores, in memory that does not grow with their number.
 
     Files of which no output needs a row are not heard again. An output that can't be written any more is left out from

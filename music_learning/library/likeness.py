@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from music_learning.errors import AudioError, UserError
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
-from music_learning.library.playlist import usable
+from music_learning.library.playlist import content_of, usable
+from music_learning.library.schema import Condition
 
 MAX_LISTED = 10  # songs in a message
 _NAME = "ifnull(artist || ' ', '') || ifnull(title, '')"
@@ -58,26 +58,38 @@ def find_sample(library: Library, wanted: str, models: Path) -> Sample:
         return Sample.of(*row)
     if os.path.isfile(wanted):  # noqa: PTH113  (which is false of a text that is too long for a name)
         return Sample.heard(Path(wanted), models)
-    text = wanted.encode("utf-8", "replace").decode()
+    found = _called(library, wanted.encode("utf-8", "replace").decode())
+    if not found:
+        raise UserError(f"{wanted!r} is no file, and no part of a title, an artist or a path in {library.path}")
+    if len(found) > 1:
+        raise UserError(f"{wanted!r} fits several songs; say more of it, or name its file:{_listed(found)}")
+    return Sample.of(*found[0][3:])
+
+
+def _called(library: Library, text: str) -> list[tuple]:
+    """Artist, title, file, model and embedding of the songs with this title, or else of those whose names it is in.
+
+    They are found in one pass, one for each content, and MAX_LISTED and one at most.
+    """
+    part = text
     for sign in "\\%_":
-        text = text.replace(sign, f"\\{sign}")
-    part = f"%{text}%"
-    for where, values in (
-        ("title LIKE ? ESCAPE '\\'", (text,)),
-        (f"({_NAME} LIKE ? ESCAPE '\\' OR {_LISTED_NAME} LIKE ? ESCAPE '\\' OR file LIKE ? ESCAPE '\\')", (part,) * 3),
-    ):
-        found = list(
-            library.select(
-                ("artist", "title", "file", "model", "embedding"),
-                f"{where} AND {_KNOWN} GROUP BY ifnull(sha256, song_id) LIMIT {MAX_LISTED + 1}",
-                values,
-            )
-        )
-        if len(found) == 1:
-            return Sample.of(*found[0][3:])
-        if found:
-            raise UserError(f"{wanted!r} fits several songs; say more of it, or name its file:{_listed(found)}")
-    raise UserError(f"{wanted!r} is no file, and no part of a title, an artist or a path in {library.path}")
+        part = part.replace(sign, f"\\{sign}")
+    names = [_NAME, "file"]
+    if "-" in text:  # else what is a part of artist and title with a dash between them is one of either
+        names.append(_LISTED_NAME)
+    is_part = " OR ".join(f"{name} LIKE ? ESCAPE '\\'" for name in names)
+    columns = ("sha256", "song_id", "artist", "title", "file", "model", "embedding")
+    wanted, whole, parts = _folded(text), {}, {}
+    for sha256, song_id, *song in library.select(columns, f"({is_part}) AND {_KNOWN}", (f"%{part}%",) * len(names)):
+        found = whole if _folded(song[1] or "") == wanted else parts
+        if len(found) <= MAX_LISTED:
+            found.setdefault(content_of(sha256, song_id), tuple(song))
+    return list((whole or parts).values())
+
+
+def _folded(text: str) -> bytes:
+    """With A to Z as a to z, as `LIKE` takes them."""
+    return text.encode().lower()
 
 
 def _listed(songs: list[tuple]) -> str:

@@ -83,13 +83,19 @@ class Telling(Output):
         print(told(analysis, self.predictor, title=Path(row["file"]).stem), flush=True)
 
 
+def key_name(features: dict[str, float | int | None]) -> str | None:
+    """A key as people say it, `F# minor`, of what `Analysis.audio_features` knows; None if no tone stands out."""
+    key = features["key"]
+    return None if key is None or key < 0 else f"{KEYS[key]} {('minor', 'major')[features['mode']]}"
+
+
 def measured(features: dict[str, float | int | None]) -> str:
     """Tempo, key and loudness as people say them, of what `Analysis.audio_features` knows; empty if it is none."""
     parts = []
     if (tempo := features["tempo"]) is not None:
         parts.append(f"{tempo:.0f} bpm")
-    if (key := features["key"]) is not None and key >= 0:
-        parts.append(f"{KEYS[key]} {('minor', 'major')[features['mode']]}")
+    if key := key_name(features):
+        parts.append(key)
     if (loudness := features["loudness"]) is not None:
         parts.append(f"{loudness:.1f} dB")
     return ", ".join(parts)

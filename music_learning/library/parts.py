@@ -9,7 +9,7 @@ import io
 import re
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from music_learning.library.files import is_folder
 from music_learning.library.hearing import Outcome
 from music_learning.library.parquet import SCHEMA, to_table
 from music_learning.library.remote import RemoteFolder, file_of, is_address
-from music_learning.library.rows import AudioFile
+from music_learning.library.rows import AudioFile, Files
 from music_learning.library.scan import Found, ModelListener, now, reason_of
 from music_learning.parallel import cpu_count, in_order, ordered_map
 from music_learning.predict.predictor import Predictor
@@ -157,7 +157,7 @@ class Parts:
         values = (*state[:4], error is not None, *state[5:], part)
         self.index.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
-    def expect(self, files: Collection[AudioFile]) -> tuple[int, int]:
+    def expect(self, files: Files) -> tuple[int, int]:
         """List the files of a run. Returns how many there are, and how many of them have to be heard."""
         rows = ((file.name, file.key, *file.state()) for file in files)
         with tqdm(rows, desc="listing", unit="file", disable=None) as shown:
@@ -281,7 +281,7 @@ def _hear_on_threads(listener: ModelListener, batches: Iterator[Batch]) -> Heard
             rows = []
 
 
-def scan_into(parts: Parts, files: Collection[AudioFile], engine: Engine) -> tuple[Outcome, Found]:
+def scan_into(parts: Parts, files: Files, engine: Engine) -> tuple[Outcome, Found]:
     """Have a row of every file in a library of parts. Each part is kept as soon as its files were heard.
 
     Raises:

@@ -9,13 +9,14 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from music_learning.errors import UserError, for_stdout, printable
 from music_learning.files import atomic, check_replaced
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
-from music_learning.library.schema import USABLE
+from music_learning.library.schema import USABLE, Condition
 from music_learning.streams import why_lost
 
 MARK = b"#EXTM3U"
@@ -25,8 +26,7 @@ _ADDRESS = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
 _COLUMNS = ("path", "file", "title", "artist", "duration_s", "sha256")
 
 
-@dataclass(frozen=True)
-class Song:
+class Song(NamedTuple):
     """What a playlist says of a song."""
 
     path: bytes
@@ -46,12 +46,20 @@ class Song:
         """Its path as a line of a playlist in a folder, or in no folder; None where no line can have it."""
         path = self.path
         if folder is not None and not _ADDRESS.match(path):
-            path = os.path.relpath(path, folder)
+            place, name = os.path.split(path)
+            path = _way(folder, place) + name
             if (
                 path[:1] == b"#" or path[:1].isspace() or b":" in path.split(b"/")[0]
             ):  # else a remark, cut short, an address
                 path = b"./" + path
         return None if b"\n" in path or b"\r" in path or path != path.rstrip() else path
+
+
+@lru_cache
+def _way(folder: bytes, place: bytes) -> bytes:
+    """What goes before the names of files in a place, seen from a folder; files of one place are often neighbours."""
+    way = os.path.relpath(place or b".", folder)
+    return b"" if way == b"." else way + b"/"
 
 
 @dataclass
@@ -71,7 +79,7 @@ def usable(condition: Condition) -> Condition:
 def songs_by_path(library: Library, condition: Condition) -> Iterator[Song]:
     """The songs that meet a condition, in the order of their paths, none of the same content twice."""
     chosen = usable(condition)
-    return _each_once(Song(*row) for row in library.select(_COLUMNS, f"{chosen.sql} ORDER BY +path", chosen.values))
+    return _each_once(map(Song._make, library.select(_COLUMNS, f"{chosen.sql} ORDER BY +path", chosen.values)))
 
 
 def songs_by_number(library: Library, song_ids: Sequence[int]) -> Iterator[Song]:

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -153,7 +153,7 @@ class RemoteFile(AudioFile):
             yield path
 
 
-class RemoteFiles(Collection):
+class RemoteFiles:
     """The audio files below addresses; they are listed anew each time they are asked for, a thousand at a time."""
 
     def __init__(self, addresses: list[str]) -> None:
@@ -187,11 +187,8 @@ class RemoteFiles(Collection):
     def __len__(self) -> int:
         return self.count
 
-    def __contains__(self, file: object) -> bool:
-        return file in iter(self)
 
-
-class AllFiles(Collection):
+class AllFiles:
     """Files of several places, one after the other."""
 
     def __init__(self, places: list[LocalFiles | RemoteFiles]) -> None:
@@ -204,9 +201,6 @@ class AllFiles(Collection):
 
     def __len__(self) -> int:
         return sum(map(len, self.places))
-
-    def __contains__(self, file: object) -> bool:
-        return any(file in place for place in self.places)
 
 
 def find_all(names: list[str]) -> AllFiles:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -48,6 +48,14 @@ class AudioFile:
         except (OSError, ValueError):
             return None, None
         return status.st_size, f"{np.datetime64(status.st_mtime_ns, 'ns')}Z"
+
+
+class Files(Protocol):
+    """Audio files that can be listed again and again, and be counted."""
+
+    def __iter__(self) -> Iterator[AudioFile]: ...
+
+    def __len__(self) -> int: ...
 
 
 class Listener:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +14,11 @@ from music_learning import __version__
 from music_learning.columns import TAGS
 from music_learning.errors import UNEXPECTED, UserError, printable
 from music_learning.library.database import KEPT, Library, inside
+from music_learning.library.embeddings import count_others
 from music_learning.library.files import is_folder, walk
 from music_learning.library.hearing import Outcome, hear
 from music_learning.library.outputs import Output
 from music_learning.library.rows import AudioFile, Listener, csv_row
-from music_learning.library.schema import USABLE
 from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
@@ -28,7 +28,7 @@ MAX_REASONS = 10  # in a summary
 _FROM_THE_FILE = ("path", "file", "bytes", "modified", "sha256", *TAGS)  # what a copy has of its own
 
 
-class LocalFiles(Collection):
+class LocalFiles:
     """The audio files in folders, and files, one after the other; they are listed anew each time they are asked for."""
 
     def __init__(self, named: list[Path]) -> None:
@@ -47,9 +47,6 @@ class LocalFiles(Collection):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    def __contains__(self, file: object) -> bool:
-        return file in iter(self)
 
 
 def absolute(path: Path) -> Path:
@@ -260,9 +257,7 @@ def scan(files: LocalFiles, library: Library, predictor: Predictor, *, bar: bool
 
 def count_outdated(library: Library, files: LocalFiles, model: str) -> int:
     """How many songs in the folders of a scan have rows by other models than these."""
-    by_others = f"{USABLE} AND model != ?"
-    conditions = map(inside, files.folders)
-    return sum(library.count(f"{condition} AND {by_others}", (*ends, model)) for condition, ends in conditions)
+    return sum(count_others(library, model, *inside(folder)) for folder in files.folders)
 
 
 def summary(outcome: Outcome, found: Found) -> list[str]:

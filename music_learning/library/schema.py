@@ -1,5 +1,7 @@
 """The columns of a library: what it keeps of each song, in its database, its Parquet files and what it exports."""
 
+from dataclasses import dataclass
+
 from music_learning.columns import PREDICTION_COLUMNS, TAGS, TARGETS
 
 # Of a row of a table, what a library leaves out: what follows from the whole library, and what is longest.
@@ -17,3 +19,11 @@ COLUMNS: dict[str, type] = {
 }
 
 USABLE = "error IS NULL AND missing IS NULL"  # the condition (SQL) that a song's file is there and could be heard
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An expression of SQL over the columns of `songs`, and the values of its `?`; by default all songs meet it."""
+
+    sql: str = "1"
+    values: tuple[str | int | float, ...] = ()

@@ -10,7 +10,7 @@ above it. Both targets' deviations, in standard deviations, are jointly normal (
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -133,11 +133,17 @@ def both_below(first: float, second: float, *, correlation: float) -> float:
     multivariate integrals", Biometrika 41(3/4), 1954), so it is the product of both probabilities and an integral.
     scipy has it, too, but takes half as long to import as the models do to predict.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(N_NODES)
+    nodes, weights = _quadrature()
     r = correlation * (nodes + 1) / 2
     exponents = -(first**2 - 2 * r * first * second + second**2) / (2 * (1 - r**2))
     density = np.exp(exponents) / (2 * np.pi * np.sqrt(1 - r**2))
     return max(NORMAL.cdf(first) * NORMAL.cdf(second) + correlation / 2 * float(weights @ density), 0.0)
+
+
+@cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    """Nodes (N_NODES,) and weights (N_NODES,) of a quadrature over [-1, 1]: a millisecond a song, if found anew."""
+    return np.polynomial.legendre.leggauss(N_NODES)
 
 
 def error_correlation(

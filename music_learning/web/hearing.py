@@ -15,6 +15,7 @@ from music_learning.audio import Losses
 from music_learning.columns import TAGS
 from music_learning.decoder import length_s
 from music_learning.errors import AudioError
+from music_learning.library.outputs import key_name
 from music_learning.library.tags import read_tags
 from music_learning.predict.analysis import Analysis, warnings_of_losses
 from music_learning.predict.predictor import Predictor
@@ -103,6 +104,8 @@ class Hearing:
             "models": self.predictor.version,
             "tags": tags,
             **analysis.to_dict(),
+            "mood_words": str(mood),
+            "key_name": key_name(analysis.audio_features()),
             "drawing": {"loudness": loudness(analysis.spectrogram), "mood_outlines": outlines},
         }
 

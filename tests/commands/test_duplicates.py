@@ -31,7 +31,7 @@ def test_recordings_are_printed(moods, trained, capsys):
         "      5.0 MB     1:40  /music/1.mp3",
         "recordings that are there more than once: 1, in 2 files; all but the largest of each have 5.0 MB",
     ]
-    assert "1 songs were heard by other models and are left out" in captured.err
+    assert "songs left out, since other models heard them: 1;" in captured.err
 
 
 def test_recordings_are_a_table(moods, trained, tmp_path, capsys):

@@ -32,7 +32,7 @@ def test_songs_of_other_models_are_told(trained, tmp_path, capsys):
     fill_library(tmp_path / "index.sqlite", {"file": "/music/other.mp3"})
     arguments = ["--library", str(tmp_path / "index.sqlite"), "--to", str(tmp_path / "index"), "--models", str(trained)]
     assert index.main(arguments) == 0
-    assert capsys.readouterr().err == "1 songs were heard by other models and are left out; scan their folders again\n"
+    assert capsys.readouterr().err == "songs left out, since other models heard them: 1; scan their folders again\n"
 
 
 def test_what_is_no_index_of_a_library_is_left_alone(trained, tmp_path):

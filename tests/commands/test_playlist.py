@@ -63,7 +63,7 @@ def test_songs_heard_by_other_models_and_names_that_can_t_be_are_said(folder, ca
         library.add(kept_row("/a\nb.mp3", embedding=kept_embedding(0, 0), energy=0.01))
     assert main(["--to", "a.m3u8", "--like", "00.mp3"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "10 songs heard by other models can't be compared; scan them again",
+        "songs left out, since other models heard them: 10; scan their folders again",
         "left out, as no playlist can name it: /a\\nb.mp3",
     ]
 

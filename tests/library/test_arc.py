@@ -8,8 +8,9 @@ from conftest import kept_embedding, kept_row
 
 from music_learning.library import arc
 from music_learning.library.arc import find_arc
-from music_learning.library.conditions import Condition, parse_condition
+from music_learning.library.conditions import parse_condition
 from music_learning.library.database import Library
+from music_learning.library.schema import Condition
 
 
 def library_of(folder, rows) -> Library:
@@ -105,6 +106,17 @@ def test_songs_heard_by_other_models_are_left_out(tmp_path):
     with library_of(tmp_path, rows) as library:
         numbers, n_others = find_arc(library, Condition(), "energy", 8)
     assert (min(numbers) > 10, len(numbers), n_others) == (True, 8, 10)
+
+
+def test_copy_by_other_models_takes_no_song_away(tmp_path):
+    rows = random_rows(30)
+    for row in rows[:10]:
+        row |= {"model": "m0", "sha256": "one"}
+    for row in rows[10:20]:
+        row |= {"sha256": "one"}
+    with library_of(tmp_path, rows) as library:
+        numbers, n_others = find_arc(library, Condition(), "energy", 50)
+    assert (set(numbers), n_others) == ({11, *range(21, 31)}, 10)
 
 
 def test_large_steps_are_searched_around_their_middle(tmp_path, monkeypatch):

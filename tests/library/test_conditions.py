@@ -5,8 +5,8 @@ import sqlite3
 import pytest
 
 from music_learning.errors import UserError
-from music_learning.library.conditions import MAX_LETTERS, Condition, parse_condition
-from music_learning.library.schema import COLUMNS
+from music_learning.library.conditions import MAX_LETTERS, parse_condition
+from music_learning.library.schema import COLUMNS, Condition
 
 # energy, tempo, mood, title
 SONGS = [

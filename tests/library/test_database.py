@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from music_learning.errors import UserError
-from music_learning.library.database import Library, inside
+from music_learning.library.database import PAGE_BYTES, Library, inside
 from music_learning.library.schema import COLUMNS
 
 
@@ -39,6 +39,11 @@ def test_rows_are_there_for_readers_at_once(path, library):
         assert list(reader.select(("title", "energy", "embedding"))) == [("One", 0.5, b"\0\0\x80?")]
         library.add(made_row("/b.mp3"))
         assert files_in(reader) == ["/a.mp3", "/b.mp3"]
+
+
+def test_new_library_has_large_pages(library):
+    assert library.connection.execute("PRAGMA page_size").fetchone() == (PAGE_BYTES,)
+    assert library.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_row_of_a_path_is_replaced_and_keeps_its_number(library):

@@ -11,10 +11,10 @@ from conftest import kept_embedding, kept_row
 
 from music_learning.errors import UserError
 from music_learning.library import export as module
-from music_learning.library.conditions import Condition, parse_condition
+from music_learning.library.conditions import parse_condition
 from music_learning.library.database import Library
 from music_learning.library.export import check_table, export
-from music_learning.library.schema import COLUMNS
+from music_learning.library.schema import COLUMNS, Condition
 
 ROWS = [
     kept_row("/a.mp3", title='=HYPERLINK("x")', artist="Ä\nB\rC", key=11, embedding=kept_embedding(0.5, -1)),

@@ -10,9 +10,9 @@ import pytest
 from music_learning.commands.gather import main
 from music_learning.errors import UserError
 from music_learning.library import parts
-from music_learning.library.conditions import Condition
 from music_learning.library.database import Library
 from music_learning.library.export import export
+from music_learning.library.schema import Condition
 from tests.library.test_parts import Scans, touch
 
 

@@ -8,9 +8,10 @@ import torch
 from conftest import kept_embedding, kept_row
 
 from music_learning.errors import AudioError, UserError
-from music_learning.library.conditions import Condition, parse_condition
+from music_learning.library.conditions import parse_condition
 from music_learning.library.database import Library
 from music_learning.library.likeness import Sample, by_likeness, find_sample
+from music_learning.library.schema import Condition
 
 MODELS = "the folder of the models"
 
@@ -49,6 +50,9 @@ def library(tmp_path):
         ("1000 PUREx", 3),
         ("untitled", 5),
         ("crystal", 2),
+        ("adele - h", 0),
+        ("- hello,", 1),
+        ("s hello", 1),
     ],
 )
 def test_song_of_the_library_is_found(library, wanted, number):

@@ -6,7 +6,7 @@ from conftest import fill_library
 
 from music_learning.errors import UserError
 from music_learning.library.database import Library
-from music_learning.library.embeddings import left_out
+from music_learning.library.embeddings import count_others
 from music_learning.library.own_index import own_index
 from music_learning.predict.similarity import SongIndex
 
@@ -82,8 +82,7 @@ def test_songs_of_other_models_are_counted(tmp_path):
         tmp_path / "moods.sqlite", {}, {"model": "m2"}, {"model": "m0", "error": "silent"}, {"model": "m3"}
     )
     with Library.open(path) as library:
-        assert (
-            left_out(library, "m1") == "2 songs were heard by other models and are left out; scan their folders again"
-        )
+        assert count_others(library, "m1") == 2
+        assert count_others(library, "m1", "model = ?", ("m3",)) == 1
     with Library.open(fill_library(tmp_path / "other.sqlite", {})) as library:
-        assert left_out(library, "m1") is None
+        assert count_others(library, "m1") == 0

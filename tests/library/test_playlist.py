@@ -7,9 +7,10 @@ import pytest
 from conftest import kept_row
 
 from music_learning.errors import UserError
-from music_learning.library.conditions import Condition, parse_condition
+from music_learning.library.conditions import parse_condition
 from music_learning.library.database import Library
 from music_learning.library.playlist import Song, check_playlist, songs_by_number, songs_by_path, write_playlist
+from music_learning.library.schema import Condition
 
 NAMES = [
     *(b"a.mp3", b"#1.mp3", b" b.mp3", b"\tc.mp3", b"d:e.mp3", b"data:x.mp3", "ä夜.mp3".encode(), b"f\xff.mp3"),
