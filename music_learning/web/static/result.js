@@ -164,7 +164,7 @@ function marketsCard({ markets }, models) {
   const list = markets.map(({ name, chance }) => el("li", {}, el("span", {}, name),
     bar(chance / most, null, null, null, "market"), el("span", {}, percent(chance))));
   return card("Where such songs chart", {}, el("ol", { class: "markets" }, list),
-    quiet("How likely a song that charts in one or two countries charts there. "),
+    quiet("The most alike first, and how likely a song that charts in one or two countries charts there."),
     top ? quiet(`A weak hint: their own country is among the first ${top} of ${n} for ${percent(share)} of such ` +
       `songs, and for ${percent(guess)} by chance.`) : null);
 }
