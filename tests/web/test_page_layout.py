@@ -63,12 +63,12 @@ def test_wait_of_a_long_song_moves_nothing(visit, hour):
     for page in pages:
         page.locator("#examples button").first.wait_for()
         choose(page, hour)
-    for page in pages:
+    for width, page in zip((320, 1280), pages, strict=True):
         expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
         page.wait_for_timeout(2000)
         watched = page.evaluate("watched")
         assert [shift for shift in watched["shifts"] if shift["at"] > watched["chosen"] + 500] == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
@@ -98,7 +98,7 @@ def test_axe_finds_nothing(visit, half_minute, five_minutes, hour, width, scheme
         )
         violations = Axe().run(page).response["violations"]
         found[state] = [(item["id"], [node["html"][:150] for node in item["nodes"]]) for item in violations]
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        if page.evaluate("document.documentElement.scrollWidth") > width:  # a phone's innerWidth grows with it
             found[state].append("scrolls sideways")
 
     look("start")
