@@ -18,8 +18,9 @@ from music_learning.errors import printable
 
 AT_ONCE, MAX_WAITING = 2, 100  # recordings that are heard, and those that come or wait
 MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s
-MAX_ALL_MB = 3000  # of all uploads together
-FORM_BYTES, MAX_FIELDS = 100_000, 20  # what a form may have around its file
+MAX_ALL_MB = 1500  # of all uploads together; the file of a form is there twice for a moment
+FORM_BYTES = 100_000  # what a form may have around its file
+FORM_LIMITS = {"max_files": 1, "max_fields": 20, "max_part_size": 1000}
 LEAST_BYTES_S = 20_000  # less than a phone has where reception is poor
 PATIENCE_S, IMPATIENCE_S = 10, 2  # with what comes more slowly; where somebody else needs the place
 MAX_UPLOAD_S = 900
@@ -67,9 +68,8 @@ class Uploads:
         try:
             with open(upload.path, "wb") as file:
                 async with asyncio.timeout(PATIENCE_S) as upload.limit:
-                    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-                        parser = MultiPartParser(request.headers, chunks, max_files=1, max_fields=MAX_FIELDS)
-                        form = await parser.parse()
+                    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+                        form = await MultiPartParser(request.headers, chunks, **FORM_LIMITS).parse()
                         name = form["file"].filename
                     else:
                         async for chunk in chunks:
