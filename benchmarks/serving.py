@@ -43,9 +43,11 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serving(*tracer: str, **variables: str) -> Iterator[Server]:
+    """Start a server: what it is traced with, and variables of its environment."""
     with TemporaryDirectory() as folder:
-        command, environment = [sys.executable, ROOT / "app.py", "--port", "0"], os.environ | {"TMPDIR": folder}
+        command = [*tracer, sys.executable, ROOT / "app.py", "--port", "0"]
+        environment = os.environ | {"TMPDIR": folder} | variables
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
             try:
                 address = re.search(r"http://\S+\d", process.stdout.readline())[0]

@@ -1,14 +1,9 @@
 """The interface's description for /openapi.json: what JSON holds, and how a recording is sent."""
 
-import csv
+import json
 from pathlib import Path
 
-FIELDS = Path(__file__).parent / "analysis.csv"  # `a.b` is b in a, `a[]` a list; `?` may be null, `*` absent
-TYPES = {
-    "share": {"type": "number", "minimum": 0, "maximum": 1},
-    "percent": {"type": "number", "minimum": 0, "maximum": 100},
-    "text": {"type": "string"},
-}
+ANALYSIS = Path(__file__).parent / "static" / "analysis.schema.json"  # its JSON Schema, which anyone can fetch
 ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 FILE = {"type": "string", "format": "binary"}
 FORM = {"type": "object", "properties": {"file": FILE}, "required": ["file"]}
@@ -26,37 +21,10 @@ REFUSALS = {
 }
 
 
-def analysis_schema() -> dict:
-    """The JSON Schema of an analysis."""
-    root: dict = {"type": "object", "properties": {}, "required": []}
-    with open(FIELDS, encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            kind = row["type"].rstrip("?*")
-            leaf = {**TYPES.get(kind, {"type": kind}), "description": row["meaning"]}
-            if "?" in row["type"]:
-                leaf["type"] = [leaf["type"], "null"]
-            for field in row["field"].split():
-                here, *parts = root, *field.split(".")
-                for part in parts[:-1]:
-                    here = _within(here, part, {"type": "object", "properties": {}, "required": []})
-                _within(here, parts[-1] + "*" * row["type"].endswith("*"), leaf)
-    return root
-
-
-def _within(here: dict, part: str, what: dict) -> dict:
-    """A field of an object, made of what is given if it is not there; of a list, what it is a list of."""
-    name = part.rstrip("*").removesuffix("[]")
-    if name not in here["properties"]:
-        here["properties"][name] = {"type": "array", "items": what} if "[]" in part else what
-        if not part.endswith("*"):
-            here["required"].append(name)
-    return here["properties"][name].get("items", here["properties"][name])
-
-
 def described(summary: str, body: dict | None = None) -> dict:
     """What FastAPI is told of an address that analyses a recording."""
     answer = {
-        "application/json": {"schema": analysis_schema()},
+        "application/json": {"schema": json.loads(ANALYSIS.read_text(encoding="utf-8"))},
         "text/event-stream": {"schema": {"type": "string", "description": EVENTS}},
     }
     errors = {"application/json": {"schema": ERROR}}

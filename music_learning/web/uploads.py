@@ -2,24 +2,25 @@
 
 import asyncio
 import re
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from fastapi import Request
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from music_learning.errors import printable
 
 AT_ONCE, MAX_WAITING = 2, 100  # recordings that are heard, and those that come or wait
 MAX_FILE_MB = 300  # two hours of mp3 at 320 kbit/s
-MAX_ALL_MB = 3000  # of all uploads together
-FORM_BYTES, MAX_PARTS = 100_000, 20  # what a form may have around its file; each part takes time
+MAX_ALL_MB = 1500  # of all uploads together; the file of a form is there twice for a moment
+FORM_BYTES = 100_000  # what a form may have around its file
+FORM_LIMITS = {"max_files": 1, "max_fields": 20, "max_part_size": 1000}
 LEAST_BYTES_S = 20_000  # less than a phone has where reception is poor
 PATIENCE_S, IMPATIENCE_S = 10, 2  # with what comes more slowly; where somebody else needs the place
 MAX_UPLOAD_S = 900
@@ -63,26 +64,29 @@ class Uploads:
 
     async def receive(self, request: Request, upload: Upload, name: str) -> None:
         """Write a request's body, or the file in its form, into the upload's. Raises HTTPException."""
-        kind, options = parse_options_header(request.headers.get("content-type"))
-        is_form, names = kind == b"multipart/form-data", []
+        chunks, form = self._chunks(request, upload), FormData()
         try:
             with open(upload.path, "wb") as file:
-                write = form_parser(options.get(b"boundary", b""), file, names).write if is_form else file.write
                 async with asyncio.timeout(PATIENCE_S) as upload.limit:
-                    async for chunk in self._chunks(request, upload):
-                        await asyncio.to_thread(write, chunk)
-            if is_form:
-                (name,) = names
+                    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+                        form = await MultiPartParser(request.headers, chunks, **FORM_LIMITS).parse()
+                        name = form["file"].filename
+                    else:
+                        async for chunk in chunks:
+                            await asyncio.to_thread(file.write, chunk)
+                if form:
+                    await asyncio.to_thread(shutil.copyfileobj, form["file"].file, file)
         except TimeoutError:
             if upload not in self.held:
                 raise busy("Others wait, and the song came too slowly") from None
             raise HTTPException(408, "The song came too slowly; try again with a better connection.") from None
-        except ValueError:  # of a form
+        except (MultiPartException, KeyError, AttributeError):  # no form, no such field, no file
             raise HTTPException(400, "Send one song, as the field `file` of a form.") from None
         except ClientDisconnect:
             raise HTTPException(CLIENT_GONE) from None
         finally:
             upload.limit = None
+            await form.close()
         upload.name = printable(re.split(r"[/\\]", name)[-1]).strip()[:MAX_NAME] or "song"  # never part of a path
 
     async def _chunks(self, request: Request, upload: Upload) -> AsyncIterator[bytes]:
@@ -115,40 +119,6 @@ class Uploads:
                 slowest.limit.reschedule(clock())
             else:
                 await asyncio.sleep(0.1)
-
-
-def form_parser(boundary: bytes, file: BinaryIO, names: list[str]) -> MultipartParser:
-    """A parser of a form that writes its file to where it belongs as it comes, and its name into `names` at the end."""
-    header, part, parts = [b"", b""], {}, iter(range(MAX_PARTS))
-
-    def on_part_begin() -> None:
-        if next(parts, None) is None:
-            raise FormParserError("too many parts")
-
-    def on_header_field(data: bytes, start: int, end: int) -> None:
-        header[0] += data[start:end].lower()
-
-    def on_header_value(data: bytes, start: int, end: int) -> None:
-        header[1] += data[start:end]
-
-    def on_header_end() -> None:
-        if header[0] == b"content-disposition":
-            part.update(parse_options_header(header[1])[1])
-        header[:] = b"", b""
-
-    def on_part_data(data: bytes, start: int, end: int) -> None:
-        if part.get(b"name") == b"file" and b"filename" in part:
-            if names:
-                raise FormParserError("a second file")
-            file.write(data[start:end])
-
-    def on_part_end() -> None:
-        if part.get(b"name") == b"file" and b"filename" in part:
-            names.append(part[b"filename"].decode("utf-8", "replace"))
-        part.clear()
-
-    calls = (on_part_begin, on_header_field, on_header_value, on_header_end, on_part_data, on_part_end)
-    return MultipartParser(boundary, {call.__name__: call for call in calls})
 
 
 def busy(why: str) -> HTTPException:

@@ -169,10 +169,10 @@ def five_minutes(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def half_hour(tmp_path_factory) -> Path:
+def hour(tmp_path_factory) -> Path:
     """A recording that is still heard while something else is done."""
-    path = tmp_path_factory.mktemp("song") / "Half an Hour.flac"
-    return write_audio(path, np.tile(music(80), 22), RATE_HZ)
+    path = tmp_path_factory.mktemp("song") / "An Hour.flac"
+    return write_audio(path, np.tile(music(80), 45), RATE_HZ)
 
 
 @pytest.fixture(scope="session")

@@ -172,26 +172,26 @@ def test_songs_are_dropped_anywhere(visit, half_minute, album):
     expect(page.locator("#alarm")).to_contain_text("No song came with this")
 
 
-def test_the_song_chosen_last_is_the_one_shown(visit, half_minute, half_hour):
+def test_the_song_chosen_last_is_the_one_shown(visit, half_minute, hour):
     page = visit()
-    choose(page, half_hour)
-    expect(row(page, "Half an Hour").locator(".state")).to_contain_text(re.compile("Heard|Hearing"))
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text(re.compile("Heard|Hearing"))
     choose(page, half_minute)
     shown(page, HALF)
-    expect(row(page, "Half an Hour").locator(".state")).to_contain_text("0.", timeout=60_000)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text("0.", timeout=60_000)
     shown(page, HALF)
     assert page.locator(f"{RESULT} .value.energy .number").inner_text() in row(page, HALF).inner_text()
-    row(page, "Half an Hour").locator("a").click()
-    shown(page, "Half an Hour")
+    row(page, "An Hour").locator("a").click()
+    shown(page, "An Hour")
 
 
-def test_x_stops_the_work(visit, half_hour, page_address):
+def test_x_stops_the_work(visit, hour, page_address):
     page = visit()
-    choose(page, half_hour)
-    expect(row(page, "Half an Hour").locator(".state")).to_contain_text("Heard")
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
     assert analysing(page_address) == 1
-    page.get_by_role("button", name="Cancel Half an Hour").click()
-    expect(row(page, "Half an Hour")).to_contain_text("Stopped")
+    page.get_by_role("button", name="Cancel An Hour").click()
+    expect(row(page, "An Hour")).to_contain_text("Stopped")
     deadline = time.monotonic() + 2
     while analysing(page_address) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -199,10 +199,10 @@ def test_x_stops_the_work(visit, half_hour, page_address):
     assert kept(page) == []
 
 
-def test_leaving_the_page_stops_the_work(visit, half_hour, page_address):
+def test_leaving_the_page_stops_the_work(visit, hour, page_address):
     page = visit()
-    choose(page, half_hour)
-    expect(row(page, "Half an Hour").locator(".state")).to_contain_text("Heard")
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
     page.goto("about:blank")
     deadline = time.monotonic() + 2
     while analysing(page_address) and time.monotonic() < deadline:
@@ -350,11 +350,11 @@ def test_keyboard_alone(visit):
     assert outline != "none"
 
 
-def test_nothing_moves_for_those_who_want_it_so(visit, half_minute, half_hour):
+def test_nothing_moves_for_those_who_want_it_so(visit, half_minute, hour):
     page = visit(reduced_motion="reduce")
     moving = "document.getAnimations().filter(({playState}) => playState === 'running').length"
-    choose(page, half_hour)
-    expect(row(page, "Half an Hour").locator(".state")).to_contain_text(re.compile("Hear"))
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text(re.compile("Hear"))
     assert page.evaluate(moving) == 0
     assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     hear(page, half_minute, HALF)

@@ -95,12 +95,16 @@ def test_picking_a_third_lets_the_first_go(table):
     expect(button).to_be_disabled()
 
 
-def test_table_fits_a_phone(table):
-    for width in (320, 390, 768):
-        table.set_viewport_size({"width": width, "height": 800})
-        assert table.evaluate("document.documentElement.scrollWidth") <= width
-        assert table.locator("#view tbody td.energy").first.is_visible()
-        table.locator("#view thead button", has_text="energy").click()
+def test_table_and_comparison_fit_every_size(table):
+    for place in ("table", "comparison"):
+        for width in (320, 390, 768, 820, 1024, 1280):
+            table.set_viewport_size({"width": width, "height": 800})
+            assert table.evaluate("document.documentElement.scrollWidth") <= width, f"{place} at {width}"
+            expect(table.locator("#view .number").first).to_be_visible()
+        if place == "table":
+            table.set_viewport_size({"width": 320, "height": 800})
+            table.locator("#view thead button", has_text="energy").click()
+            compare_of(table)
 
 
 def test_a_song_that_cannot_be_used_stands_in_the_table_with_the_reason(visit, album, tmp_path):

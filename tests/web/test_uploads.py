@@ -147,15 +147,18 @@ FORMS = {
     "other field": PART.replace(b'"file"', b'"song"') + b"x\r\n--b--\r\n",
     "two files": PART + b"x\r\n" + PART + b"x\r\n--b--\r\n",
     "many parts": b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nx\r\n' * 50 + PART + b"x\r\n--b--\r\n",
+    "long field": PART.replace(b'; filename="a.mp3"', b"") + b"x" * 20_000 + b"\r\n--b--\r\n",
     "cut off": PART + b"x" * 100,
     "long header": b"--b\r\nX: " + b"x" * 50_000 + b"\r\n\r\n\r\n--b--\r\n",
     "many headers": b"--b\r\n" + b"X: x\r\n" * 1000 + b"\r\n\r\n--b--\r\n",
 }
 
 
+# Starlette leaves a file that was cut off to Python.
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*SpooledTemporaryFile")
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS)
 def test_form_that_brings_no_song_is_a_sentence(served, desk, body):
-    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    headers = {"Content-Type": "Multipart/form-data; boundary=b"}
     answer = requests.post(f"{served}/api/analyses", data=body, headers=headers, timeout=30)
     assert (answer.status_code, answer.json()) == (400, {"error": "Send one song, as the field `file` of a form."})
     assert is_empty(desk)

@@ -104,7 +104,7 @@ function marketsCard({ markets }, models) {
   const list = likeliest.map(({ name, chance }) => el("li", {}, el("span", {}, name), bar(chance / most),
     el("span", {}, percent(chance))));
   return card("Where such songs chart", "", el("ol", { class: "markets" }, list),
-    quiet("How likely a song that charts in one or two countries charts there. "),
+    quiet("How likely a song that charts in one or two countries charts there, for the ten most alike."),
     top && quiet(`A weak hint: their own country is among the first ${top} of ${n} for ${percent(share)} of such ` +
       `songs, and for ${percent(guess)} by chance.`));
 }
