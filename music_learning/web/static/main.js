@@ -47,6 +47,7 @@ function renderRow(entry) {
     name.textContent = entry.name;
     state.replaceChildren(...(result ? [...valuesOf(result), dayOf(result)] : [entry.words]));
     showProgress(progress, entry);
+    progress.hidden = !isAtWork(entry);
     remove.ariaLabel = `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`;
     entry.row.classList.toggle("failed", Boolean(entry.isFailed));
     link.ariaCurrent = isShown(entry) ? "page" : null;
@@ -57,7 +58,6 @@ function renderRow(entry) {
 
 function showProgress(progress, entry) {
   progress.ariaLabel = `Progress of ${entry.name}`;
-  progress.hidden = !isAtWork(entry);
   if (entry.share === null) progress.removeAttribute("value");
   else progress.value = entry.share;
 }

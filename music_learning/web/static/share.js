@@ -25,8 +25,8 @@ export function sharePicture(result) {
   TARGETS.forEach((target, i) => drawValue(pen, result, target, MARGIN + i * COLUMN.step));
   for (const part of [0, 0.5, 1]) box(pen, MARGIN, PLOT.top + part * PLOT.height - 1, INNER, 2, SOFT);
   TARGETS.forEach((target) => drawLine(pen, result, target));
-  const range = isKnown(result.energy_low) ? "; for 9 of 10 songs, Spotify's value lies within the range" : "";
-  write(pen, `Estimated from the sound, between 0 and 1${range}.`, MARGIN, 602, { size: 22, colour: QUIET });
+  const range = isKnown(result.energy_low) ? "; for 9 of 10 songs, Spotify's value is within the range" : "";
+  write(pen, `Heard by a program, from 0 to 1${range}.`, MARGIN, 602, { size: 22, colour: QUIET });
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
