@@ -14,6 +14,7 @@ from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.predict.markets import N_MARKETS
 from music_learning.predict.predictor import Predictor
+from music_learning.predict.similarity import YEAR, year_of
 from music_learning.predict.versions import NOISE
 from music_learning.web.desk import Desk, problem
 from music_learning.web.hearing import MAX_LENGTH_S
@@ -52,7 +53,7 @@ def make_app(desk: Desk) -> FastAPI:
     @app.get("/api/examples", summary="Songs that the models never heard, to try")
     async def examples() -> list[dict]:
         return [
-            {"id": song_id, "title": song["title"], "artist": song["artist"], "year": year_of(song)}
+            {"id": song_id, "title": song["title"], "artist": song["artist"], "year": year_of(song.get(YEAR))}
             for song_id, song in desk.examples.items()
         ]
 
@@ -80,10 +81,6 @@ def make_app(desk: Desk) -> FastAPI:
         return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}; see /docs"}, 400)
 
     return app
-
-
-def year_of(song: dict[str, str]) -> int | None:
-    return int(song["release_year"]) if song.get("release_year", "").isdigit() else None
 
 
 def facts(predictor: Predictor) -> dict:
