@@ -42,6 +42,15 @@ def test_several_become_a_table_and_stand_on_one_plane(table):
         assert f"{result['tempo']:.0f} bpm" == texts[6]
 
 
+def test_a_result_leads_to_its_comparison(table):
+    table.get_by_role("link", name="Beta 10", exact=True).click()
+    shown(table, "Beta 10")
+    table.get_by_role("link", name="Compare", exact=True).click()
+    expect(table.get_by_role("checkbox", name="Compare Beta 10", exact=True)).to_be_checked()
+    compare_of(table, "=1+1")
+    assert table.locator("#view .sides p").all_inner_texts()[0].startswith("A Beta 10")
+
+
 def test_headers_sort(table):
     results = kept(table)
     header = table.locator("#view thead th", has_text="energy")

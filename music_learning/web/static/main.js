@@ -30,11 +30,13 @@ function trouble(sentence) {
 /** An id, in the alphabet behind those of earlier songs, and unlike other tabs'. (`randomUUID` is for https alone.) */
 const newId = () => [Date.now(), String(nChosen++).padStart(6, "0"), Math.random().toString(36).slice(2)].join("-");
 
-const valuesOf = (result) => TARGETS.map((target) => el("span", { class: `small ${target}`, title: target },
-  el("b", {}, target[0].toUpperCase(), el("span", { class: "hidden" }, target.slice(1))),
-  ` ${fixed2(result[target])} `));
-
-const dayOf = (result) => new Date(result.analysed_at).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+/** A result's values by their initials, and its day. */
+function valuesOf(result) {
+  const values = TARGETS.map((target) => el("span", { class: `small ${target}`, title: target },
+    el("b", {}, target[0].toUpperCase(), el("span", { class: "hidden" }, target.slice(1))),
+    ` ${fixed2(result[target])} `));
+  return [...values, new Date(result.analysed_at).toLocaleDateString("en-GB", { day: "numeric", month: "short" })];
+}
 
 /** Give a song its row; the row's `update()` shows what has become of it. */
 function renderRow(entry) {
@@ -43,9 +45,8 @@ function renderRow(entry) {
   const remove = button("×", () => removeEntry(entry), { class: "x" });
   entry.row = el("li", { class: "row" }, link, remove, progress);
   entry.row.update = () => {
-    const { result } = entry;
     name.textContent = entry.name;
-    state.replaceChildren(...(result ? [...valuesOf(result), dayOf(result)] : [entry.words]));
+    state.replaceChildren(...(entry.result ? valuesOf(entry.result) : [entry.words]));
     showProgress(progress, entry);
     progress.hidden = !isAtWork(entry);
     remove.ariaLabel = `${isAtWork(entry) ? "Cancel" : "Remove"} ${entry.name}`;
@@ -176,17 +177,19 @@ function removeEntry(entry) {
 
 const message = (title, ...children) => el("article", { class: "message card" }, heading(title), children);
 
+const missing = () => message("This song isn't here", el("p", {}, "It was removed, or not heard. Choose it again."));
+const entryOf = (id) => entries.find((entry) => entry.id === id);
+
 async function songView(id) {
-  const entry = entries.find((one) => one.id === id), { source, result } = entry ?? {};
-  if (!entry) return message("This song isn't here", el("p", {}, "It was removed, or not yet heard. Choose it again."));
-  if (entry.isFailed) {
+  const entry = entryOf(id);
+  if (!entry) return missing();
+  if (entry.isFailed)
     return message(entry.name, el("p", { class: "trouble", role: "alert" }, entry.words),
       !entry.isLasting && button("Try again", () => again(entry)));
-  }
-  if (!result) return waitingView(entry);
-  if (source.file) entry.url ??= URL.createObjectURL(source.file);
+  if (!entry.result) return waitingView(entry);
+  if (entry.source.file) entry.url ??= URL.createObjectURL(entry.source.file);
   const { renderResult } = await loadPart("result");
-  return renderResult(result, await loadModels(), { url: entry.url, isComing: Boolean(entry.job) });
+  return renderResult(entry.result, await loadModels(), { url: entry.url, isComing: Boolean(entry.job) });
 }
 
 /** What stands there until the result comes; `update()` shows how far it is. */
@@ -204,24 +207,17 @@ function waitingView(entry) {
   return article;
 }
 
-async function tableView() {
+async function tableView(...picked) {
   const { renderTable } = await loadPart("table");
-  return renderTable(entries, await loadModels());
+  return renderTable(entries, picked, await loadModels());
 }
 
 async function compareView(...ids) {
-  const results = entries.map(({ result }) => result).filter(Boolean);
-  const [a, b] = ids.map((id) => results.find((result) => result.id === id));
-  if (!a || (ids[1] && !b)) return message("One of these songs isn't here", el("p", {}, "Its result was removed."));
-  if (b) return (await loadPart("compare")).renderCompare(a, b, await loadModels());
-  const choices = results.filter((other) => other !== a).map((other) => el("li", { class: "row" },
-    el("a", { href: `#/compare/${a.id}/${other.id}` }, el("b", { dir: "auto" }, other.name),
-      el("span", { class: "state" }, valuesOf(other)))));
-  return message(`Compare ${a.name} with`, choices.length ? el("ul", { class: "rows" }, choices) :
-    el("p", {}, "Choose a second song first; then come back to this one."));
+  const [a, b] = ids.map((id) => entryOf(id)?.result);
+  return a && b ? (await loadPart("compare")).renderCompare(a, b, await loadModels()) : missing();
 }
 
-// By the address: `#/song/<id>`, `#/songs`, `#/compare/<id>` or `#/compare/<id>/<id>`, else the start.
+// By the address: `#/song/<id>`, `#/songs` or `#/songs/<id of the one picked>`, `#/compare/<id>/<id>`, else the start.
 const VIEWS = new Map([["song", songView], ["songs", tableView], ["compare", compareView]]);
 
 /** Show what the address asks for. If that `isNew`, its heading comes into view and has the focus. */

@@ -134,5 +134,5 @@ function actions(result) {
     else download(picture, picture.name, picture.type);
   };
   return el("p", { class: "buttons" }, button("Share a picture", share, { class: "main" }),
-    button("Save as JSON", save), el("a", { class: "button", href: `#/compare/${id}` }, "Compare"));
+    button("Save as JSON", save), el("a", { class: "button", href: `#/songs/${id}` }, "Compare"));
 }

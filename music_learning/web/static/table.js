@@ -1,6 +1,6 @@
 /** Several songs: a table, sorted by its headers, that opens and compares them and is saved as CSV, and their plane. */
 
-import { TARGETS, button, clock, download, el, fixed2, heading, isKnown } from "./dom.js";
+import { TARGETS, button, clock, download, el, fixed2, heading, isKnown, quiet } from "./dom.js";
 import { plane } from "./drawings.js";
 
 const COLUMNS = [ // a title, a field, how it is shown, and its classes
@@ -13,13 +13,14 @@ const FORMULA = /^[=+\-@\t\r]/u; // what a spreadsheet takes for a formula
 /**
  * All songs.
  * @param {object[]} entries - {id, name, words, result, isFailed}; the `words` say why there is no result
+ * @param {string[]} picked - the ids of those picked for a comparison at first
  * @param {?object} models - what `/api/models` says
  * @returns {HTMLElement} with `update()`, to be called when the entries have changed
  */
-export function renderTable(entries, models) {
+export function renderTable(entries, picked, models) {
   const body = el("tbody"), drawing = el("section", { class: "card", "aria-label": "Mood plane" });
   const results = () => entries.map(({ result }) => result).filter(Boolean);
-  let picked = [], sorting = null, shown = "";
+  let sorting = null, shown = "";
   const compare = button("Compare two", () => (location.hash = `#/compare/${picked.join("/")}`), { disabled: true });
   const pick = (ids) => {
     picked = ids.slice(-2);
@@ -56,6 +57,7 @@ export function renderTable(entries, models) {
   return Object.assign(el("article", { class: "several" }, heading("All songs"),
     el("p", { class: "buttons" }, compare,
       button("Save as CSV", () => download(toCsv(results()), "songs.csv", "text/csv"))),
+    quiet("Tick two songs to compare them."),
     el("section", { class: "card", "aria-label": "Table" }, el("table", { class: "songs-table" },
       el("thead", {}, el("tr", {}, el("td", {}, el("span", { class: "rest" }, "compare")), headers)), body)),
     drawing), { update });
