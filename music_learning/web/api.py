@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 
 from music_learning import __version__
 from music_learning.columns import TARGETS
-from music_learning.errors import UserError
 from music_learning.predict.markets import N_MARKETS
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.similarity import YEAR, year_of
@@ -38,7 +37,6 @@ def make_app(desk: Desk) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC))
     for path, name in (("/", "index.html"), ("/docs", "docs.html")):
         app.add_route(path, lambda _, name=name: FileResponse(STATIC / name))
-    about_models = facts(desk.predictor)
 
     @app.post("/api/analyses", **described("What a recording sounds like", BODY))
     async def analyse(request: Request, name: str = "", explain: bool = False) -> Response:
@@ -59,27 +57,19 @@ def make_app(desk: Desk) -> FastAPI:
 
     @app.get("/api/health", summary="How many recordings are heard, and wait")
     async def health() -> dict:
-        analysing = min(len(desk.line), AT_ONCE)
-        return {"status": "ok", "analysing": analysing, "waiting": len(desk.line) - analysing}
+        n = len(desk.line)
+        return {"status": "ok", "analysing": min(n, AT_ONCE), "waiting": max(n - AT_ONCE, 0)}
 
     @app.get("/api/models", summary="How sure the values are, and what songs they are compared with")
     async def models() -> Response:
-        return JSONResponse(about_models, headers={"Cache-Control": "private, max-age=600"})
+        return JSONResponse(facts(desk.predictor), headers={"Cache-Control": "private, max-age=600"})
 
-    @app.exception_handler(HTTPException)
-    @app.exception_handler(UserError)
-    @app.exception_handler(Exception)
     async def say_why(_: Request, error: Exception) -> JSONResponse:
         status, sentence = problem(error)
-        if sentence in ("Not Found", "Method Not Allowed"):  # FastAPI's own words
-            sentence += "; see /docs"
         return JSONResponse({"error": sentence}, status, getattr(error, "headers", None))
 
-    @app.exception_handler(RequestValidationError)
-    async def say_what_is_wrong(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}; see /docs"}, 400)
-
+    for kind in (HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, say_why)
     return app
 
 
@@ -92,7 +82,6 @@ def facts(predictor: Predictor) -> dict:
         "models": predictor.version,
         "limits": {"file_mb": MAX_FILE_MB, "length_s": MAX_LENGTH_S, "least_s": predictor.pipeline.config.min_s},
         "mean_errors": {t: descriptions[t].get("metrics", {}).get("test", {}).get("mae") for t in TARGETS},
-        "n_training_songs": len(predictor.training_songs.songs),
         "n_index_songs": len(predictor.index.songs),
         "noise": NOISE,
         "charts": {"n_songs": charts.n_songs, "n_countries": charts.n_countries, **charts.values},

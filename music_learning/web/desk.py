@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
@@ -154,7 +155,11 @@ def as_text(name: str, data: dict) -> str:
 def problem(error: BaseException) -> tuple[int, str]:
     """The status and the sentence for an error."""
     if isinstance(error, HTTPException):
-        return error.status_code, error.detail
+        is_own = error.detail not in ("Not Found", "Method Not Allowed")  # or FastAPI's
+        return error.status_code, error.detail if is_own else f"{error.detail}; see /docs"
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return 400, f"{first['loc'][-1]}: {first['msg']}; see /docs"
     if isinstance(error, AudioError):
         return 422, f"This can't be used: {error}."
     if isinstance(error, OSError) and error.strerror:  # the disk is full, say
