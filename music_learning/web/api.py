@@ -37,6 +37,7 @@ def make_app(desk: Desk) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC))
     for path, name in (("/", "index.html"), ("/docs", "docs.html")):
         app.add_route(path, lambda _, name=name: FileResponse(STATIC / name))
+    about_models = facts(desk.predictor)
 
     @app.post("/api/analyses", **described("What a recording sounds like", BODY))
     async def analyse(request: Request, name: str = "", explain: bool = False) -> Response:
@@ -62,7 +63,7 @@ def make_app(desk: Desk) -> FastAPI:
 
     @app.get("/api/models", summary="How sure the values are, and what songs they are compared with")
     async def models() -> Response:
-        return JSONResponse(facts(desk.predictor), headers={"Cache-Control": "private, max-age=600"})
+        return JSONResponse(about_models, headers={"Cache-Control": "private, max-age=600"})
 
     async def say_why(_: Request, error: Exception) -> JSONResponse:
         status, sentence = problem(error)
