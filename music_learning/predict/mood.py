@@ -81,7 +81,7 @@ class Mood:
         if self.probability is None:
             return f"{self.word} (how likely is not known)"
         if self.word is None:
-            return f"no mood is likely: {', '.join(f'{word} {chance}' for word, chance in self.chances(at_least=2))}"
+            return f"no mood stands out: {', '.join(f'{word} {chance}' for word, chance in self.chances(at_least=2))}"
         adverb = next(adverb for least, adverb in ADVERBS if self.probability >= least)
         return f"{adverb} {self.word}, {in_ten(self.probability)}"
 

@@ -96,8 +96,8 @@ def test_outline_stays_on_the_plane():
         (0.3, 0.9, "tense and angry", "probably tense and angry, 9 in 10"),
         (0.6, 0.1, "calm and content", "probably calm and content, 8 in 10"),
         (0.46, 0.1, "sad and gloomy", "perhaps sad and gloomy, 6 in 10"),
-        (0.5, 0.9, None, "no mood is likely: happy and excited 5 in 10, tense and angry 5 in 10"),
-        (0.5, 0.505, None, "no mood is likely: {} 3 in 10, {} 3 in 10, {} 2 in 10, {} 2 in 10"),
+        (0.5, 0.9, None, "no mood stands out: happy and excited 5 in 10, tense and angry 5 in 10"),
+        (0.5, 0.505, None, "no mood stands out: {} 3 in 10, {} 3 in 10, {} 2 in 10, {} 2 in 10"),
     ],
 )
 def test_words_are_as_sure_as_what_is_known(valence, energy, word, phrase):

@@ -28,7 +28,7 @@ def analysing(address: str) -> int:
 def mood_of(result: dict) -> str:
     """A result's mood as the page says it, with its probability; none where none is likely."""
     if result["mood"] is None:
-        return r"no mood is likely.*"
+        return r"no mood stands out.*"
     return rf"(almost surely|probably|perhaps) {result['mood']}, {10 * result['mood_probability']:.0f} in 10"
 
 
