@@ -8,9 +8,9 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -57,10 +57,14 @@ MP3_KBIT_S = {  # by the header's four bits, of MPEG 1 and of MPEG 2 and 2.5
 
 @dataclass
 class Losses:
-    """What decoding left out of a recording: known when its end is reached."""
+    """What decoding left out of a recording: known when its end is reached.
+
+    `before_packet` is called on the way there, also where nothing can be decoded; what it raises ends the way.
+    """
 
     lost_s: float = 0.0
     packets: int = 0  # that could not be decoded, the length of some of which is not known
+    before_packet: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
 
 
 def decode(path: Path, losses: Losses) -> Iterator[tuple[np.ndarray, int]]:
@@ -371,6 +375,7 @@ def _ffmpeg_blocks(container: InputContainer, stream: AudioStream, clock: "_Cloc
     """Mono blocks (samples,) and their rate in Hz; a packet that can't be decoded costs itself alone."""
     run, is_behind_damage = _Run(clock.losses, is_first=True), False
     for packet in _packets(container, stream):
+        clock.losses.before_packet()
         try:
             frames = packet.decode()
             is_lost = is_behind_damage and any(_is_burst(frame) for frame in frames)

@@ -8,11 +8,18 @@ Reads models/ and, for the examples, data/demo/. Writes nothing but temporary fi
 can reach it unless `--host` says otherwise; docs/hosting.md tells how to let others in.
 """
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from music_learning.commands.arguments import add_models
 from music_learning.web.server import serve
+
+
+def host_name(text: str) -> str:
+    """Raises ArgumentTypeError where it is more than a name."""
+    if set(text) & set("/:@ ") or not text:
+        raise ArgumentTypeError(f"{text!r} is no name; give it without https://, port and path: songs.example.org")
+    return text
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="default: 7860")
     words = "the name by which a proxy or other machines ask for it, such as songs.example.org"
-    parser.add_argument("--public-host", metavar="NAME", action="append", default=[], help=words)
+    parser.add_argument("--public-host", metavar="NAME", type=host_name, action="append", default=[], help=words)
     serve(**vars(parser.parse_args(arguments)))
     return 0

@@ -24,6 +24,7 @@ STATIC = Path(__file__).parent / "static"
 SETTINGS = {  # FastAPI's
     "title": "Music-Learning",
     "version": __version__,
+    "redirect_slashes": False,
     "description": "`curl -F file=@song.mp3 http://127.0.0.1:7860/api/analyses` is the whole manual.",
     **dict.fromkeys(("docs_url", "redoc_url")),  # whose pages load from elsewhere
     "telemetry": dict.fromkeys(("auto_configure", "tracing", "metrics", "logs"), False),  # a variable could turn it on
@@ -69,7 +70,7 @@ def make_app(desk: Desk) -> FastAPI:
         status, sentence = problem(error)
         return JSONResponse({"error": sentence}, status, getattr(error, "headers", None))
 
-    for kind in (HTTPException, RequestValidationError, Exception):
+    for kind in (HTTPException, RequestValidationError, OSError, Exception):
         app.add_exception_handler(kind, say_why)
     return app
 

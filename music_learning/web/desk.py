@@ -6,7 +6,7 @@ import gc
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ class Desk:
             self.examples = {song["song_id"]: song for song in self.saved.songs}
         self.uploads = Uploads(folder)
         self.hearers, self.explainer = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(1)
-        self.line: dict[object, Callable[[int], None]] = {}  # those heard or waiting, who are told how many are ahead
+        self.line: dict[Future, Callable[[dict], None]] = {}  # those heard or waiting, who are told how many are ahead
         self.n_explained = 0
         self.tasks: set[asyncio.Task] = set()  # which asyncio itself would forget
 
@@ -96,15 +96,16 @@ class Desk:
             for ahead, listener in list(enumerate(self.line.values()))[first:]:
                 listener({"ahead": ahead if ahead >= AT_ONCE else 0})
 
-        ticket = object()
-        self.line[ticket] = tell
-        tell_all(len(self.line) - 1)
-        try:
-            return await in_thread(self.hearers, work)
-        finally:
-            place = list(self.line).index(ticket)
-            del self.line[ticket]
+        def leave() -> None:
+            place = list(self.line).index(job)
+            del self.line[job]
             tell_all(max(place, AT_ONCE - 1))
+
+        loop, job = asyncio.get_running_loop(), self.hearers.submit(tidily, work)
+        self.line[job] = tell
+        tell_all(len(self.line) - 1)
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(leave))  # when its thread is free, and not before
+        return await asyncio.wrap_future(job)
 
     async def _explanation(self, hearing: Hearing) -> dict:
         """The explanation of what was heard, for which others never wait."""
@@ -112,13 +113,10 @@ class Desk:
             return no_explanation("Too many songs wait for their explanation; try again later.")
         self.n_explained += 1
         try:
-            return await in_thread(self.explainer, partial(hearing.explanation, lambda: not self.line))
+            work = partial(hearing.explanation, lambda: not self.line)
+            return await asyncio.get_running_loop().run_in_executor(self.explainer, tidily, work)
         finally:
             self.n_explained -= 1
-
-
-async def in_thread(threads: Executor, work: Callable[[], dict]) -> dict:
-    return await asyncio.get_running_loop().run_in_executor(threads, tidily, work)
 
 
 def tidily(work: Callable[[], dict]) -> dict:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import json
 import re
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,6 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS_S = 10  # for a request's headers; and for what comes of a body behind its answer
 MAX_REQUEST_S = 3600
+MAX_CONNECTIONS = 500
+UNREAD_S = 60  # an answer of which nothing is read
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -62,11 +65,32 @@ class Guard:
 
 
 class Connection(H11Protocol):
-    """A connection that ends where no whole headers come, for which uvicorn itself would wait without end."""
+    """A connection that ends where no whole headers come, or an answer is not read, for which uvicorn itself would wait
+    without end."""
 
     def connection_made(self, transport) -> None:
         super().connection_made(transport)
         self.loop.call_later(HEADERS_S, self.end_without_request_after, None)
+        if len(self.connections) > MAX_CONNECTIONS:
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Here uvicorn would read no further than a second request, and so not see that the client leaves."""
+        if self.cycle is None or self.cycle.more_body or self.cycle.response_complete:
+            super().data_received(data)
+        else:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self.unread.cancel()
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(json.dumps({"error": msg}))
 
     def on_response_complete(self) -> None:
         self.loop.call_later(HEADERS_S, self.end_without_request_after, self.cycle)

@@ -1,5 +1,6 @@
 """What a recording is turned into: the JSON of its analysis, and of the explanation that may follow."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -41,15 +42,17 @@ class Hearing:
     def __init__(self, predictor: Predictor, *, explain: bool, progress: Callable[[dict], None]) -> None:
         """`progress` is told in the thread how much was heard, and of how much if that is known."""
         self.predictor, self.explain, self.progress = predictor, explain, progress
-        self.stopped = threading.Event()
+        self.stopped, self.until = threading.Event(), math.inf
         self.kept: list[tuple[Tensor | None, float]] = []  # what an explanation looks at again
 
     def file(self, path: Path, name: str) -> dict:
         """The JSON of a file's analysis. Raises AudioError where it can't be used."""
-        losses, pipeline, tags = Losses(), self.predictor.pipeline, read_tags(path)
+        self.until = time.monotonic() + MAX_WORK_S
+        losses, pipeline = Losses(before_packet=self._check), self.predictor.pipeline
+        tags = read_tags(path)
         windows = pipeline.windows(pipeline.waveforms(path, losses))
         analysis = self.predictor.analyse(self._watched(windows, length_s(path)))
-        cut = (f"Only the first {clock(MAX_LENGTH_S)} hours were analysed.",) * (analysis.duration_s >= MAX_LENGTH_S)
+        cut = (f"Only the first {clock(MAX_LENGTH_S)} were analysed.",) * (analysis.duration_s >= MAX_LENGTH_S)
         warnings = (*analysis.warnings, *warnings_of_losses(losses.lost_s), *cut)
         analysis = replace(analysis, lost_s=losses.lost_s, warnings=warnings)
         return self._json(analysis, tags, name=tags["title"] or Path(name).stem, file=name)
@@ -65,6 +68,8 @@ class Hearing:
         if not self.kept:
             return no_explanation(f"Only recordings of up to {MAX_EXPLAINED_S // 60} minutes are explained.")
 
+        self.until = math.inf
+
         def patient() -> Iterator[tuple[Tensor | None, float]]:
             for window in self.kept:
                 while not (self.stopped.is_set() or may_go_on()):
@@ -75,16 +80,17 @@ class Hearing:
         return self.predictor.explain(patient()).to_dict()
 
     def _check(self) -> None:
+        """Raises Stopped, and AudioError where it takes too long."""
         if self.stopped.is_set():
             raise Stopped
+        if time.monotonic() > self.until:
+            raise AudioError(f"it takes longer than {MAX_WORK_S} s to analyse; cut it or save it as mp3")
 
     def _watched(self, windows: Windows, duration_s: float | None) -> Iterator[tuple[Tensor | None, float]]:
-        """The windows of a recording, up to what is analysed. Raises AudioError where that takes too long."""
-        start, heard_s = time.monotonic(), 0.0
+        """The windows of a recording, up to what is analysed. Raises as `_check`."""
+        heard_s = 0.0
         for window in windows:
             self._check()
-            if time.monotonic() - start > MAX_WORK_S:
-                raise AudioError(f"it takes longer than {MAX_WORK_S} s to analyse; cut it or save it as mp3")
             heard_s += window[1]
             self.kept = [*self.kept, window] if self.explain and heard_s <= MAX_EXPLAINED_S else []
             yield window

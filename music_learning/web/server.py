@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import logging
 import mmap
 import re
 import signal
@@ -35,7 +36,9 @@ def serve(models: Path, data: Path, index: Path | None, *, host: str, port: int,
         open_socket(host, port) as listening,
         tempfile.TemporaryDirectory(prefix="music-learning-", ignore_cleanup_errors=True) as folder,
     ):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # else the temporary files stay
+        for ending in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # Windows lacks the latter
+            signal.signal(getattr(signal, ending), lambda *_: sys.exit())  # else the temporary files stay
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # of each malformed form
         app = make_app(Desk(Predictor.load(models, index=index), DataPaths(data), Path(folder)))
         names = {"localhost", "127.0.0.1", "[::1]", *map(str.lower, (host, *public_host))}
         guard = Guard(app, names, any_address=host in ("0.0.0.0", "::"))

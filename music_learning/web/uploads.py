@@ -54,6 +54,7 @@ class Uploads:
         """
         self._check(length, length)
         await self._make_room()
+        self.folder.mkdir(mode=0o700, exist_ok=True)  # what cleans /tmp may have taken an idle one
         with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
             upload = Upload(Path(folder))
             self.held.add(upload)
@@ -80,7 +81,7 @@ class Uploads:
             if upload not in self.held:
                 raise busy("Others wait, and the song came too slowly") from None
             raise HTTPException(408, "The song came too slowly; try again with a better connection.") from None
-        except (MultiPartException, KeyError, AttributeError):  # no form, no such field, no file
+        except (MultiPartException, UnicodeError, KeyError, AttributeError):  # no form, no such field, no file
             raise HTTPException(400, "Send one song, as the field `file` of a form.") from None
         except ClientDisconnect:
             raise HTTPException(CLIENT_GONE) from None
@@ -109,9 +110,10 @@ class Uploads:
     async def _make_room(self) -> None:
         """Wait for a place while one of those who come may fall behind, and lose it. Raises HTTPException."""
         clock = asyncio.get_running_loop().time
+        end = clock() + IMPATIENCE_S + 1
         while len(self.held) >= AT_ONCE + MAX_WAITING:
             coming = [upload for upload in self.held if upload.limit is not None]
-            if not coming:
+            if not coming or clock() > end:
                 raise busy("Too many songs are waiting to be heard")
             slowest = min(coming, key=lambda upload: upload.limit.when())
             if slowest.limit.when() < clock() + PATIENCE_S - IMPATIENCE_S:

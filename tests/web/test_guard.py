@@ -1,12 +1,14 @@
 """Who may ask."""
 
+import json
 import time
+from unittest.mock import Mock
 
 import pytest
 import requests
 
 from music_learning.web import guard
-from tests.web.serving import all_of, connect, head, send
+from tests.web.serving import all_of, connect, eventually, head, send
 
 
 @pytest.fixture
@@ -78,6 +80,43 @@ def test_connection_without_a_whole_request_ends(served, monkeypatch):
         assert all_of(silent) == all_of(half) == b""
         assert all_of(asking).startswith(b"HTTP/1.1 404 ")
     assert time.monotonic() - begun < 5
+
+
+def test_client_that_sends_more_than_its_request_is_not_waited_for(served, desk, songs):
+    body = (songs / "My Song.mp3").read_bytes()
+    desk.hearers.submit(time.sleep, 1), desk.hearers.submit(time.sleep, 1)
+    with connect(served) as connection:
+        connection.sendall(head(f"Content-Length: {len(body)}") + body)
+        eventually(lambda: desk.line)
+        connection.sendall(b"G")
+        assert all_of(connection) == b""
+    eventually(lambda: not desk.line and not desk.uploads.held)
+
+
+def test_answer_that_nobody_reads_ends():
+    connection = guard.Connection.__new__(guard.Connection)  # a socket takes megabytes before anybody has to wait
+    connection.loop, connection.transport, connection.flow = Mock(), Mock(), Mock()
+    connection.pause_writing()
+    connection.loop.call_later.assert_called_once_with(guard.UNREAD_S, connection.transport.abort)
+    connection.resume_writing()
+    connection.loop.call_later.return_value.cancel.assert_called_once()
+
+
+def test_connections_are_limited(served, monkeypatch):
+    monkeypatch.setattr(guard, "MAX_CONNECTIONS", 2)
+    with connect(served) as first, connect(served), connect(served) as third:
+        assert all_of(third) == b""
+        first.sendall(head("Connection: close", path="/api/health", method="GET"))
+        assert all_of(first).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("line", ["Content-Length: 1_000", "Transfer-Encoding: gzip", "Host: two"])
+def test_what_is_no_request_gets_a_sentence_in_json(served, line):
+    with connect(served) as connection:
+        connection.sendall(head(line))
+        answer = all_of(connection)
+    assert answer.startswith(b"HTTP/1.1 4") or answer.startswith(b"HTTP/1.1 5")
+    assert list(json.loads(answer.partition(b"\r\n\r\n")[2])) == ["error"]
 
 
 def test_whole_requests_are_not_ended(served, songs, monkeypatch):

@@ -38,6 +38,19 @@ def test_slow_recording_is_given_up(hear, songs, monkeypatch):
         hear(songs / "My Song.mp3")
 
 
+def test_stopped_and_given_up_where_nothing_can_be_decoded(predictor, tmp_path, monkeypatch):
+    path = tmp_path / "a.aac"  # whole frames with nothing in them
+    path.write_bytes(b"\xff\xf1\x50\x80\x01\x7f\xfc\0\0\0\0" * 10_000)
+    hearing = Hearing(predictor, explain=False, progress=print)
+    hearing.stopped.set()
+    with pytest.raises(Stopped):
+        hearing.file(path, "a.aac")
+    hearing.stopped.clear()
+    monkeypatch.setattr(module, "MAX_WORK_S", 0)
+    with pytest.raises(AudioError, match="it takes longer than"):
+        hearing.file(path, "a.aac")
+
+
 def test_stopped_between_two_windows(predictor, songs):
     told = []
 

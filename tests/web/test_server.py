@@ -67,11 +67,18 @@ def test_so_is_a_place_where_nothing_can_be_served(host, port):
         open_socket(host, port)
 
 
+@pytest.mark.parametrize("name", ["songs.example.org:8443", "https://songs.example.org", "", "a b"])
+def test_public_host_is_a_name(name, capsys):
+    with pytest.raises(SystemExit):
+        serve.main(["--public-host", name])
+    assert "give it without https://, port and path" in capsys.readouterr().err
+
+
 def test_default_address_is_this_machine_only(address):
     assert address.startswith("http://127.0.0.1:")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])
 def test_it_ends_cleanly_in_the_middle_of_a_song(folders, tmp_path, monkeypatch, number, status):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     process, address = started("-m", "music_learning", "serve", *folders)

@@ -92,6 +92,17 @@ def test_who_sends_slowly_loses_the_place_to_others(served, desk, songs, monkeyp
     assert b"retry-after: 15" in answer.lower()
 
 
+def test_where_all_places_are_taken_by_steady_uploads_others_are_told(served, desk, songs, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_WAITING", 1 - uploads.AT_ONCE)
+    monkeypatch.setattr(uploads, "IMPATIENCE_S", 0.5)
+    with half_sent(served, desk) as steady, ThreadPoolExecutor(1) as pool:
+        refused = pool.submit(send, served, songs / "My Song.mp3")
+        while not refused.done():
+            steady.sendall(bytes(100_000))
+            time.sleep(0.05)
+    assert refused.result().status_code == 503
+
+
 def test_slow_upload_ends(served, desk, monkeypatch):
     monkeypatch.setattr(uploads, "PATIENCE_S", 0.3)
     with half_sent(served, desk) as slow:
@@ -133,10 +144,16 @@ def test_half_an_upload_is_gone_at_once(served, desk):
 
 def test_full_disk_is_a_sentence(served, desk, songs):
     desk.uploads.folder.rmdir()
+    desk.uploads.folder.write_text("in its place")
     answer = send(served, songs / "My Song.mp3")
-    desk.uploads.folder.mkdir()
+    desk.uploads.folder.unlink()
     assert answer.status_code == 503
-    assert answer.json()["error"].startswith("The song can't be kept: No such file or directory")
+    assert answer.json()["error"].startswith("The song can't be kept: File exists")
+
+
+def test_folder_that_was_cleaned_away_is_made_again(served, desk, songs):
+    desk.uploads.folder.rmdir()
+    assert send(served, songs / "My Song.mp3").status_code == 200
 
 
 FORMS = {
@@ -164,9 +181,11 @@ def test_form_that_brings_no_song_is_a_sentence(served, desk, body):
     assert is_empty(desk)
 
 
-@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=" + "b" * 300])
-def test_form_without_a_usable_boundary_is_a_sentence(served, kind):
-    answer = requests.post(f"{served}/api/analyses", data=PART, headers={"Content-Type": kind}, timeout=30)
+@pytest.mark.parametrize("options", ["", "; boundary=b; charset=undefined", "; boundary=" + "b" * 300])
+def test_form_without_a_usable_boundary_is_a_sentence(served, options):
+    answer = requests.post(
+        f"{served}/api/analyses", data=PART, headers={"Content-Type": f"multipart/form-data{options}"}, timeout=30
+    )
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
 
 
