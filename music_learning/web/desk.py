@@ -58,7 +58,7 @@ class Desk:
         if song_id not in self.examples:
             raise HTTPException(404, "There is no such example.")
         async with AsyncExitStack() as place:
-            await place.enter_async_context(self.uploads.place())
+            self.uploads.admit(await place.enter_async_context(self.uploads.place()))
             hear = partial(Hearing.example, saved=self.saved, song=self.examples[song_id])
             return await self._answer(request, partial(self._work, hear, place.pop_all(), explain))
 
