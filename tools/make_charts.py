@@ -28,7 +28,10 @@ NO_TABLE = "a table of charts, such as Kaggle's Top Spotify Songs in 73 Countrie
 
 
 def read_charts(path: Path, named: set[str]) -> dict[tuple[str, str], dict]:
-    """The songs by title and artists, each with its features as text and the set of its `countries`.
+    """The songs by title and artists, both in order, each with its features as text and the set of its `countries`.
+
+    The order of the artists makes no other song, and of a song with several sets of features the smallest is taken, so
+    the order of the rows changes nothing.
 
     Args:
         named: the codes of the countries that have a name.
@@ -39,7 +42,8 @@ def read_charts(path: Path, named: set[str]) -> dict[tuple[str, str], dict]:
     rows = read_table(path, ("country", "artists", *CHART_FEATURES), NO_TABLE)
     if not rows or not {"title", "name"} & set(rows[0]):
         raise UserError(f"{path} has no songs with a column title or name; name {NO_TABLE}")
-    songs: dict[tuple[str, str], dict] = {}
+    features: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    countries: dict[tuple[str, str], set[str]] = {}
     for number, row in enumerate(rows, start=2):
         country, title = row["country"].strip().upper(), row["title"] if "title" in row else row["name"]
         if country in WORLD:
@@ -50,11 +54,15 @@ def read_charts(path: Path, named: set[str]) -> dict[tuple[str, str], dict]:
             value = parse_number(row[name])
             if value is None or (name not in ("loudness", "tempo") and not 0 <= value <= 1):
                 raise UserError(f"{path}, row {number}: the {name} is {shown(row[name])}, no number that it can be")
-        features = {name: row[name] for name in CHART_FEATURES}
-        songs.setdefault((title, row["artists"]), features | {"countries": set()})["countries"].add(country)
-    if len(songs) < 2:
-        raise UserError(f"{path} has {len(songs)} songs in the charts of a country, at least 2 are needed")
-    return songs
+        song = (title, ", ".join(sorted(row["artists"].split(", "))))
+        features.setdefault(song, set()).add(tuple(row[name] for name in CHART_FEATURES))
+        countries.setdefault(song, set()).add(country)
+    if len(features) < 2:
+        raise UserError(f"{path} has {len(features)} songs in the charts of a country, at least 2 are needed")
+    return {
+        song: dict(zip(CHART_FEATURES, min(features[song]), strict=True)) | {"countries": countries[song]}
+        for song in sorted(features)
+    }
 
 
 def anonymous(songs: dict[tuple[str, str], dict]) -> list[dict]:

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 from conftest import call_main, read_rows, write_catalog
 
@@ -55,6 +57,21 @@ def test_kaggles_name_for_a_title_and_any_order_give_the_same(tmp_path):
     _, others = made(tmp_path, named, "others")
     assert others.songs.read_bytes() == paths.songs.read_bytes()
     assert others.markets.read_bytes() == paths.markets.read_bytes()
+
+
+def test_a_song_with_two_sets_of_features_or_orders_of_artists_is_there_once(tmp_path):
+    twice = [*SONGS, row("Alone", "Ann", "ES", energy="0.8"), row("Together", "Ann, Bob", "FR", energy="0.1")]
+    # Two songs with the same numbers, in the same country, by artists of whom one has another song.
+    equal = [row("P", "Eve", "DE"), row("Q", "Fay", "DE"), row("R", "Fay", "DE", energy="0.95")]
+    _, paths = made(tmp_path, twice + equal)
+    rows = read_rows(paths.songs)
+    kept = [(one["energy"], one["countries"]) for one in rows if one["countries"] != "DE"]
+    assert kept == [("0.1", "FR IT"), ("0.4", "TR"), ("0.8", "ES GR IT")]
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(twice + equal, len(twice + equal))
+        _, others = made(tmp_path, shuffled, str(seed))
+        assert others.songs.read_bytes() == paths.songs.read_bytes()
+        assert others.markets.read_bytes() == paths.markets.read_bytes()
 
 
 @pytest.mark.parametrize(
