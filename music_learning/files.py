@@ -162,12 +162,22 @@ def require_file(path: Path, made_by: str) -> None:
 
 
 def damaged(path: Path, reason: object, made_by: str) -> UserError:
-    """The error that says so of a file that another stage wrote, and names `made_by`, the command to run."""
+    """The error that says so of a file that another stage wrote, and names `made_by`, the command to run.
+
+    Without `made_by` it is of a file that the user named.
+    """
+    if not made_by:
+        return UserError(f"{path} can't be used ({reason}); {remedy(path, 'name another file')}")
     return UserError(f"{path} is damaged ({reason}); {remedy(path, f'delete it and make it again with {made_by}')}")
 
 
 def missing_file(path: Path, made_by: str) -> UserError:
-    """The error of a file that another stage, `made_by`, writes; by a relative path it may only be elsewhere."""
+    """The error of a file that another stage, `made_by`, writes; by a relative path it may only be elsewhere.
+
+    Without `made_by` it is of a file that the user named.
+    """
+    if not made_by:
+        return UserError(f"{path.absolute()} is missing; {remedy(path, 'name another file')}")
     folder = path.parts[0]
     elsewhere = "" if path.is_absolute() or folder == ".." else f", or start this in the folder that holds {folder}/"
     return UserError(f"{path.absolute()} is missing; {remedy(path, f'run {made_by} first{elsewhere}')}")

@@ -152,7 +152,9 @@ def test_single_file_is_told_of_and_drawn(trained, album, tmp_path, capsys):
     assert status == 0
     assert out.splitlines()[0] == "b"
     for target in TARGETS:
-        assert re.search(rf"^{target} +{row[target]:.2f} +higher than \d+ % of 1,801 chart songs$", out, re.MULTILINE)
+        assert re.search(
+            rf"^{target} +{row[target]:.2f} +higher than (over |under )?\d+ % of 1,799 chart songs$", out, re.MULTILINE
+        )
     assert f"mood: {row['mood']} (how likely is not known)" in out
     assert "  {title} by {artist}, {year} ({closeness})\n".format(**row["similar_songs"][0]) in out
     assert imread(tmp_path / "b.png").shape[1] > 1000

@@ -95,9 +95,9 @@ def song_interval_table(paths: ModelPaths) -> str:
 
 
 def market_table(_: ModelPaths) -> str:
-    """How often a chart song's own country is among the first of its list."""
+    """How often the country where a song charts is among the first of its list."""
     charts, tops = Charts.open(), (1, 3, 5, 10)
-    rows = {"the song's own country": charts.share, f"by chance, of {charts.n_countries}": charts.guess}
+    rows = {"the country where a song charts": charts.share, f"by chance, of {charts.n_countries}": charts.guess}
     lines = [f"| among the first | {' | '.join(map(str, tops))} |", "|---" * (len(tops) + 1) + "|"]
     lines += [f"| {name} | {' | '.join(f'{100 * part(top):.1f} %' for top in tops)} |" for name, part in rows.items()]
     return "\n".join(lines)

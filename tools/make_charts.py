@@ -24,11 +24,14 @@ from music_learning.songs.table import parse_number
 
 ROOT = Path(__file__).parents[1]
 WORLD = ("", "GLOBAL")
-NO_TABLE = "a table of charts, such as Kaggle's Top Spotify Songs in 73 Countries"
+ANOTHER = "name another table of charts, such as Kaggle's Top Spotify Songs in 73 Countries"
 
 
 def read_charts(path: Path, named: set[str]) -> dict[tuple[str, str], dict]:
-    """The songs by title and artists, each with its features as text and the set of its `countries`.
+    """The songs by title and artists, both in order, each with its features as text and the set of its `countries`.
+
+    The order of the artists makes no other song, and of several sets of features a song has the first by its text, so
+    the order of the rows changes nothing.
 
     Args:
         named: the codes of the countries that have a name.
@@ -36,10 +39,11 @@ def read_charts(path: Path, named: set[str]) -> dict[tuple[str, str], dict]:
     Raises:
         UserError: there is no such table, or a row of it can't be used.
     """
-    rows = read_table(path, ("country", "artists", *CHART_FEATURES), NO_TABLE)
+    rows = read_table(path, ("country", "artists", *CHART_FEATURES), made_by="")
     if not rows or not {"title", "name"} & set(rows[0]):
-        raise UserError(f"{path} has no songs with a column title or name; name {NO_TABLE}")
-    songs: dict[tuple[str, str], dict] = {}
+        raise UserError(f"{path} has no songs with a column title or name; {ANOTHER}")
+    features: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    countries: dict[tuple[str, str], set[str]] = {}
     for number, row in enumerate(rows, start=2):
         country, title = row["country"].strip().upper(), row["title"] if "title" in row else row["name"]
         if country in WORLD:
@@ -49,12 +53,18 @@ def read_charts(path: Path, named: set[str]) -> dict[tuple[str, str], dict]:
         for name in CHART_FEATURES:
             value = parse_number(row[name])
             if value is None or (name not in ("loudness", "tempo") and not 0 <= value <= 1):
-                raise UserError(f"{path}, row {number}: the {name} is {shown(row[name])}, no number that it can be")
-        features = {name: row[name] for name in CHART_FEATURES}
-        songs.setdefault((title, row["artists"]), features | {"countries": set()})["countries"].add(country)
-    if len(songs) < 2:
-        raise UserError(f"{path} has {len(songs)} songs in the charts of a country, at least 2 are needed")
-    return songs
+                raise UserError(
+                    f"{path}, row {number}: the {name} is {shown(row[name])}, no number that it can be; {ANOTHER}"
+                )
+        song = (title, ", ".join(sorted(row["artists"].split(", "))))
+        features.setdefault(song, set()).add(tuple(row[name] for name in CHART_FEATURES))
+        countries.setdefault(song, set()).add(country)
+    if len(features) < 2:
+        raise UserError(f"{path} has fewer than 2 songs in the charts of a country; {ANOTHER}")
+    return {
+        song: dict(zip(CHART_FEATURES, min(features[song]), strict=True)) | {"countries": countries[song]}
+        for song in sorted(features)
+    }
 
 
 def anonymous(songs: dict[tuple[str, str], dict]) -> list[dict]:
@@ -87,7 +97,7 @@ def main() -> int:
         write_table(paths.countries, COUNTRY_COLUMNS, names)
     songs = ChartSongs.open(paths)
     write_json(paths.markets, fit_markets(songs, errors))
-    print(f"{paths.songs}: {len(rows):,} songs in the charts of {len(songs.countries)} countries")
+    print(f"{paths.songs}: songs: {len(rows):,}, countries in whose charts they are: {len(songs.countries)}")
     return 0
 
 

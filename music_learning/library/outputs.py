@@ -107,8 +107,16 @@ def told_markets(markets: Sequence[Market], charts: Charts) -> str:
     share, guess = (f"{100 * part:.0f} %" for part in (charts.share(top), charts.guess(top)))
     names = ", ".join(market.name for market in markets)
     return (
-        f"{names} (a hint: a song's own country is among the first {top} in {share} of cases, by guessing in {guess})"
+        f"{names} (a hint: where a song charts in one or two countries, such a country is among the first {top} in "
+        f"{share} of cases, by guessing in {guess})"
     )
+
+
+def told_percentile(percentile: float) -> str:
+    """A share of other songs as people say it; by rounding none becomes all of them or none of them."""
+    if 0 < (rounded := round(percentile)) < 100:
+        return f"{rounded} %"
+    return "over 99 %" if percentile > 50 else "under 1 %"
 
 
 def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str, float] | None = None) -> str:
@@ -121,7 +129,8 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
             line += f"{true[target]:10.2f}{error:+10.2f}"
         if target in analysis.intervals:
             line += "   {:.2f} to {:.2f} in 9 of 10 songs,".format(*analysis.intervals[target])
-        percentile = f"higher than {analysis.percentiles[target]:.0f} % of {predictor.charts.n_songs:,} chart songs"
+        percentile = told_percentile(analysis.percentiles[target])
+        percentile = f"higher than {percentile} of {predictor.charts.n_songs:,} chart songs"
         lines.append(f"{target:14}{value:10.2f}{line}   {percentile}")
     if heard := measured(analysis.audio_features()):
         lines.append(f"heard: {heard}")

@@ -10,7 +10,7 @@ from sklearn.isotonic import IsotonicRegression
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.paths import ModelPaths
-from music_learning.predict.markets import CHART_FEATURES, FEATURES, WIDTH, ChartSongs
+from music_learning.predict.markets import CHART_FEATURES, EXTRA, FEATURES, WIDTH, ChartSongs
 from music_learning.songs.table import read_frame
 
 N_NEAREST = 10  # songs whose errors one may have
@@ -70,36 +70,47 @@ def places_of(likeness: np.ndarray) -> np.ndarray:
     return (-likeness).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
 
 
-def fit_markets(songs: ChartSongs, errors: tuple[np.ndarray, np.ndarray]) -> dict:
-    """What markets.json has, for the features and the width in use, from N_DRAWS draws of errors.
+def fit_rates(
+    songs: ChartSongs, places: list[np.ndarray], *, measured: np.ndarray, extra: float = EXTRA
+) -> tuple[np.ndarray, np.ndarray]:
+    """s_p and r_p as `markets` has them, (countries,) each.
 
-    Shares and rates fall from place to place in truth, and are made to by isotonic regression.
+    Both fall from place to place in truth, and are made to by isotonic regression.
+
+    Args:
+        places: as `places_of` gives them, (songs, countries), of one draw of errors or more.
+        measured: (songs,) of bool, the local songs to measure with.
+        extra: in place of EXTRA.
     """
+    charted, n_local = songs.charted[measured], songs.n_local_of_others[measured] + extra
+    hits, listed = np.zeros(len(songs.countries)), np.zeros(len(songs.countries))
+    for one in places:
+        hits += np.bincount(one[measured][charted], minlength=len(hits))
+        listed += np.bincount(one[measured].ravel(), n_local.ravel(), minlength=len(hits))
+    return _falling(hits / measured.sum() / len(places)), _falling(hits / listed)
+
+
+def fit_markets(songs: ChartSongs, errors: tuple[np.ndarray, np.ndarray]) -> dict:
+    """What markets.json has, for the features and the width in use, from N_DRAWS draws of errors."""
     draws = (as_predicted(songs, *errors, seed=seed) for seed in range(N_DRAWS))
     densities = [songs.densities(points, songs.artists) for points in draws]
     usual = np.mean(densities, axis=(0, 1)).clip(LEAST_DENSITY)
-    n_countries = len(songs.countries)
-    hits, listed = np.zeros(n_countries), np.zeros(n_countries)
-    for one in densities:
-        places = places_of(one / usual)[songs.is_local]
-        hits += np.bincount(places[songs.charted[songs.is_local]], minlength=n_countries)
-        listed += np.bincount(
-            places.ravel(), np.broadcast_to(songs.n_local + 1, places.shape).ravel(), minlength=n_countries
-        )
+    shares, rates = fit_rates(songs, [places_of(one / usual) for one in densities], measured=songs.is_local)
     return {
         "songs_sha256": songs.sha256,
         "features": [*FEATURES],
         "width": WIDTH,
+        "extra": EXTRA,
         "local_songs": int(songs.is_local.sum()),
         "songs_with_errors": len(errors[0]),
         "usual": _shortened(usual),
-        "shares": _falling(hits / songs.is_local.sum() / N_DRAWS),
-        "rates": _falling(hits / listed),
+        "shares": _shortened(shares),
+        "rates": _shortened(rates),
     }
 
 
-def _falling(numbers: np.ndarray) -> list[float]:
-    return _shortened(IsotonicRegression(increasing=False).fit_transform(np.arange(len(numbers)), numbers))
+def _falling(numbers: np.ndarray) -> np.ndarray:
+    return IsotonicRegression(increasing=False).fit_transform(np.arange(len(numbers)), numbers)
 
 
 def _shortened(numbers: np.ndarray) -> list[float]:

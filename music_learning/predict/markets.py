@@ -13,14 +13,17 @@ doi:10.1214/aoms/1177704472):
 A wide cloud is rather dense in most places that are far from the middle: by d_c alone, one country would be among the
 first ten of more than half of all songs. So each is divided by u_c, the mean of d_c over all chart songs as the models
 would hear them: first comes the country where x is most at home, compared with other songs. That is right as often, and
-tells more. benchmarks/markets.py measures both, and other features and widths.
+tells more. benchmarks/markets.py measures both, and other features and widths. The loudness would find a few more
+countries. It is left out, since the level of a mix is not that of its song: by it, a song that is made softer gets
+other countries, in the end fewer right ones than by chance. The tempo adds nothing.
 
 How sure that is: local songs, which chart in at most LOCAL countries, are looked for in the charts without the songs of
-their artists. At place p of their lists, their own countries stand s_p times per song. Some countries have many local
-songs in their charts and some hardly any, so it is likelier to be right about the former. With n_c the local songs of
-c, and one more so that none has no chance, the chance of c at place p is
+their artists. At place p of their lists, the countries where they chart stand s_p times per song. Some countries have
+many local songs in their charts and some hardly any, so it is likelier to be right about the former; but much of that
+is a few artists with many songs, and tells little of others. With n_c the local songs of c by other artists, and EXTRA
+more, which is about what predicts best for artists that r_p was not measured with, the chance of c at place p is
 
-    r_p * (n_c + 1), where r_p = s_p / (mean of n_c + 1 over the countries at place p)
+    r_p * (n_c + EXTRA), where r_p = s_p / (mean of n_c + EXTRA over the countries at place p)
 """
 
 import hashlib
@@ -38,11 +41,12 @@ from music_learning.paths import CHARTS, ChartPaths
 from music_learning.pipeline_config import is_number
 from music_learning.songs.table import parse_number
 
-FEATURES = (*TARGETS, *PREDICTED, "loudness")  # by which songs are compared; the tempo adds nothing
-CHART_FEATURES = (*FEATURES, "tempo")  # that are kept of a song
+FEATURES = (*TARGETS, *PREDICTED)  # by which songs are compared
+CHART_FEATURES = (*FEATURES, "loudness", "tempo")  # that are kept of a song
 CHART_COLUMNS = (*CHART_FEATURES, "artists", "countries")
 COUNTRY_COLUMNS = ("code", "name")
 WIDTH = 1.0  # of the kernel, in standard deviations
+EXTRA = 100  # local songs of each country, as if there were
 LOCAL = 2  # countries: who charts in more does so for other reasons than its sound
 N_MARKETS = 10
 MADE_BY = "tools/make_charts.py"
@@ -54,7 +58,7 @@ class Market:
 
     `percentile` is the % of the other countries whose charts are less like it. `chance` is the chance, in [0, 1], that
     a song which charts in one or two countries charts in this one, if it is at this place of the song's list, and
-    `guess` the chance for any song. The first is measured on chart songs, the other songs of their artists left out,
+    `guess` the chance at any place. The first is measured on chart songs, the other songs of their artists left out,
     and with features that are off by as much as the models are.
     """
 
@@ -108,6 +112,12 @@ class ChartSongs:
         """(countries,): how many local songs each has in its charts."""
         return self.charted[self.is_local].sum(axis=0)
 
+    @cached_property
+    def n_local_of_others(self) -> np.ndarray:
+        """(songs, countries): how many of those are by other artists than each song's."""
+        local = (self.charted & self.is_local[:, None]).astype(float)
+        return (self.artists[:, None] != self.artists).astype(float) @ local
+
     def densities(
         self,
         points: np.ndarray,
@@ -147,11 +157,8 @@ class Charts:
     def open(cls, paths: ChartPaths = CHARTS) -> Self:
         """Read the tables and markets.json. Raises UserError where one is missing, damaged, or of other tables."""
         songs, measured = ChartSongs.open(paths), read_json(paths.markets, MADE_BY)
-        if [measured.get(name) for name in ("songs_sha256", "features", "width")] != [
-            songs.sha256,
-            [*FEATURES],
-            WIDTH,
-        ]:
+        of = {"songs_sha256": songs.sha256, "features": [*FEATURES], "width": WIDTH, "extra": EXTRA}
+        if {name: measured.get(name) for name in of} != of:
             raise damaged(paths.markets, "or of other chart songs or features", MADE_BY)
         columns = [measured.get(name) for name in ("usual", "shares", "rates")]
         for numbers in columns:
@@ -203,13 +210,15 @@ class Charts:
         point = np.array([[features.get(name) or 0.0 for name in CHART_FEATURES]], float)
         likeness = self.songs.densities(point)[0] / self.usual
         others = self.n_countries - 1
+        n_local = self.songs.n_local + EXTRA
+        guesses = n_local / n_local.sum() * self.shares.sum()
         return tuple(
             Market(
                 self.songs.countries[country],
                 self.songs.names[country],
                 percentile=100 * (others - place) / others,
-                chance=min(float(self.rates[place] * (self.songs.n_local[country] + 1)), 1.0),
-                guess=float(self.songs.n_local[country] / self.songs.is_local.sum()),
+                chance=min(float(self.rates[place] * n_local[country]), 1.0),
+                guess=float(guesses[country]),
             )
             for place, country in enumerate(np.argsort(-likeness, kind="stable")[:N_MARKETS])
         )

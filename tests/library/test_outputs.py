@@ -54,14 +54,32 @@ def test_markets_are_told_with_how_sure_they_are(predictor, analysis):
     markets = tuple(Market(code, f"Land {code}", 90.0, 0.05, 0.02) for code in "ABCDEFGHIJ")
     *_, line = told(replace(analysis, markets=markets), predictor, title="t").splitlines()
     share, guess = re.fullmatch(
-        r"charts like it: Land A, Land B, Land C, Land D, Land E \(a hint: a song's own country is among the first 5 "
-        r"in (\d+) % of cases, by guessing in (\d+) %\)",
+        r"charts like it: Land A, Land B, Land C, Land D, Land E \(a hint: where a song charts in one or two "
+        r"countries, such a country is among the first 5 in (\d+) % of cases, by guessing in (\d+) %\)",
         line,
     ).groups()
     assert (int(share), int(guess)) == (round(100 * predictor.charts.share(5)), round(500 / 71))
 
 
+@pytest.mark.parametrize(
+    ("percentile", "words"),
+    [
+        (0, "under 1 %"),
+        (0.49, "under 1 %"),
+        (0.51, "1 %"),
+        (42.4, "42 %"),
+        (99.4, "99 %"),
+        (99.6, "over 99 %"),
+        (100, "over 99 %"),
+    ],
+)
+def test_no_song_is_told_to_be_above_all_or_none(predictor, analysis, percentile, words):
+    text = told(replace(analysis, percentiles=dict.fromkeys(TARGETS, percentile)), predictor, title="t")
+    assert text.count(f"   higher than {words} of {predictor.charts.n_songs:,} chart songs") == len(TARGETS)
+
+
 def test_percentiles_are_told_of_chart_songs(predictor, analysis):
+    analysis = replace(analysis, percentiles=dict.fromkeys(TARGETS, 42.3))
     lines = told(analysis, predictor, title="t").splitlines()
     for target, line in zip(TARGETS, lines[2:5], strict=True):
         assert line.endswith(

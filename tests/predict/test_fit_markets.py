@@ -5,7 +5,7 @@ from conftest import ROOT
 from music_learning.columns import TARGETS
 from music_learning.errors import UserError
 from music_learning.paths import ModelPaths
-from music_learning.predict.fit_markets import N_NEAREST, as_predicted, places_of, read_errors
+from music_learning.predict.fit_markets import N_NEAREST, as_predicted, fit_rates, places_of, read_errors
 from music_learning.predict.markets import CHART_FEATURES, ChartSongs
 
 RELEASED = ModelPaths(ROOT / "models")
@@ -50,6 +50,19 @@ def test_errors_of_a_song_stay_together():
 
 def test_places_count_from_the_likest():
     assert places_of(np.array([[0.1, 0.9, 0.5], [3, 2, 1]])).tolist() == [[2, 0, 1], [0, 1, 2]]
+
+
+def test_songs_of_the_same_artists_count_for_no_chance():
+    """Three songs of one country, two of them by the same artist, and one of another; each is found first or second."""
+    charted = np.array([[True, False]] * 3 + [[False, True]])
+    songs = ChartSongs(np.zeros((4, len(CHART_FEATURES))), np.array([0, 0, 1, 2]), charted, ("A", "B"), ("A", "B"))
+    assert songs.n_local_of_others.tolist() == [[1, 1], [1, 1], [2, 1], [3, 0]]
+    places = np.array([[0, 1], [0, 1], [0, 1], [0, 1]])
+    shares, rates = fit_rates(songs, [places, places], measured=songs.is_local, extra=2)
+    assert shares == pytest.approx([3 / 4, 1 / 4])
+    assert rates == pytest.approx([3 / (3 + 3 + 4 + 5), 1 / (3 + 3 + 3 + 2)])
+    shares, rates = fit_rates(songs, [places], measured=songs.artists == 0, extra=2)
+    assert shares == pytest.approx([1, 0]) and rates == pytest.approx([2 / (3 + 3), 0])
 
 
 def test_predictions_of_other_songs_are_refused(tmp_path):

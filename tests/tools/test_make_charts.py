@@ -1,3 +1,5 @@
+import random
+
 import pytest
 from conftest import call_main, read_rows, write_catalog
 
@@ -31,7 +33,7 @@ def made(tmp_path, songs, folder="made"):
 
 def test_songs_are_there_once_without_names(tmp_path, capsys):
     status, paths = made(tmp_path, SONGS)
-    assert status == 0 and "3 songs in the charts of 3 countries" in capsys.readouterr().out
+    assert status == 0 and "songs: 3, countries in whose charts they are: 3" in capsys.readouterr().out
     rows = read_rows(paths.songs)
     assert [*rows[0]] == [*CHART_COLUMNS]
     assert [(one["energy"], one["countries"]) for one in rows] == [("0.1", "IT"), ("0.4", "TR"), ("0.9", "GR IT")]
@@ -57,17 +59,38 @@ def test_kaggles_name_for_a_title_and_any_order_give_the_same(tmp_path):
     assert others.markets.read_bytes() == paths.markets.read_bytes()
 
 
+def test_a_song_with_two_sets_of_features_or_orders_of_artists_is_there_once(tmp_path):
+    twice = [*SONGS, row("Alone", "Ann", "ES", energy="0.8"), row("Together", "Ann, Bob", "FR", energy="0.1")]
+    # Two songs with the same numbers, in the same country, by artists of whom one has another song.
+    equal = [row("P", "Eve", "DE"), row("Q", "Fay", "DE"), row("R", "Fay", "DE", energy="0.95")]
+    _, paths = made(tmp_path, twice + equal)
+    rows = read_rows(paths.songs)
+    kept = [(one["energy"], one["countries"]) for one in rows if one["countries"] != "DE"]
+    assert kept == [("0.1", "FR IT"), ("0.4", "TR"), ("0.8", "ES GR IT")]
+    for seed in range(5):
+        shuffled = random.Random(seed).sample(twice + equal, len(twice + equal))
+        _, others = made(tmp_path, shuffled, str(seed))
+        assert others.songs.read_bytes() == paths.songs.read_bytes()
+        assert others.markets.read_bytes() == paths.markets.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("songs", "reason"),
     [
-        ([row("A", "B", "IT", energy="loud")], "row 2: the energy is 'loud', no number that it can be"),
+        (
+            [row("A", "B", "IT", energy="loud")],
+            "row 2: the energy is 'loud', no number that it can be; name another table",
+        ),
         ([row("A", "B", "IT"), row("A", "B", "IT", valence="1.5")], "row 3: the valence is '1.5'"),
         ([row("A", "B", "IT", loudness="")], "row 2: the loudness is ''"),
         ([row("A", "B", "Atlantis")], "row 2: 'ATLANTIS' is no country of .*countries.csv; add its name"),
-        ([row("A", "B", "IT")], "has 1 songs in the charts of a country, at least 2 are needed"),
-        ([row("A", "B", "GLOBAL")], "has 0 songs"),
+        ([row("A", "B", "IT")], "has fewer than 2 songs in the charts of a country; name another table"),
+        ([row("A", "B", "GLOBAL")], "has fewer than 2 songs"),
         ([{key: value for key, value in row("A", "B", "IT").items() if key != "title"}], "a column title or name"),
-        ([{key: value for key, value in row("A", "B", "IT").items() if key != "tempo"}], "it has no column tempo"),
+        (
+            [{key: value for key, value in row("A", "B", "IT").items() if key != "tempo"}],
+            r"charts.csv can't be used \(it has no column tempo\); name another file",
+        ),
     ],
 )
 def test_what_is_no_chart_is_a_sentence(tmp_path, songs, reason):
@@ -77,7 +100,7 @@ def test_what_is_no_chart_is_a_sentence(tmp_path, songs, reason):
 
 
 def test_missing_table_is_a_sentence(tmp_path):
-    with pytest.raises(UserError, match=r"gone\.csv is missing"):
+    with pytest.raises(UserError, match=r"gone\.csv is missing; name another file"):
         call_main(make_charts, "--charts", tmp_path / "gone.csv", "--to", tmp_path)
 
 

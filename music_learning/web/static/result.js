@@ -105,8 +105,8 @@ function marketsCard({ markets }, models) {
     el("span", {}, percent(chance))));
   return card("Where such songs chart", "", el("ol", { class: "markets" }, list),
     quiet("How likely a song that charts in one or two countries charts there, for the ten most alike."),
-    top && quiet(`A weak hint: their own country is among the first ${top} of ${n} for ${percent(share)} of such ` +
-      `songs, and for ${percent(guess)} by chance.`));
+    top && quiet(`A weak hint: such a country is among the first ${top} of ${n} in ${percent(share)} of cases, and in ` +
+      `${percent(guess)} by chance.`));
 }
 
 function soundCard({ tempo, time_signature: beats, loudness, key_name: key, ...result }) {
