@@ -96,6 +96,7 @@ class Predictor:
         self.no_music = no_music
         self.training_songs = training_songs
         self.index = index
+        index.pair_distances = training_songs.pair_distances  # a small index's own would call anything alike
         self.intervals = intervals
         self.audio_features = AudioFeatureModel()  # which knows nothing
         self.rank_intervals: dict[str, Interval] = {}

@@ -45,9 +45,10 @@ MADE_BY = "music-learning index"
 
 @dataclass(frozen=True)
 class SimilarSong:
-    """A neighbour of a song. `similarity_percentile` is the % of pairs of songs in the index that are farther apart.
+    """A neighbour of a song. `similarity_percentile` is the % of pairs of the training songs that are farther apart.
 
-    Of a recording of several windows, the one that is nearest to the song counts, or their mean if that is nearer.
+    They are the same whatever index it is in. Of a recording of several windows, the one that is nearest to the song
+    counts, or their mean if that is nearer.
     """
 
     song_id: str
@@ -117,6 +118,9 @@ class SongIndex:
             components: (songs, components).
             mean: (embedding,) of the embeddings.
             basis: (embedding, components), what a centred embedding is multiplied with.
+
+        `pair_distances` (pairs,), ascending, are of its own songs; a predictor puts those of the training songs in
+        their place, in whose components it is.
         """
         self.songs = songs
         self.components = components
