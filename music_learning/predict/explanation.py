@@ -27,6 +27,7 @@ class Explanation:
     stretches_s: tuple[tuple[float, float], ...]  # when each moment begins and ends
     attributions: Tensor  # (targets, bands, moments)
     above_usual_db: Tensor  # (bands, moments), by how much a cell is louder than the same bands of most songs
+    duration_s: float  # of the recording, whose silence has no moments
 
     @property
     def strongest_attribution(self) -> float:
@@ -56,7 +57,9 @@ class Explanation:
     def sentences(self) -> dict[str, list[str]]:
         """The findings in musicians' words."""
         return {
-            target: [sentence(one, self.edges_hz, self.stretches_s, self.above_usual_db) for one in found]
+            target: [
+                sentence(one, self.edges_hz, self.stretches_s, self.above_usual_db, self.duration_s) for one in found
+            ]
             for target, found in self.findings.items()
         }
 
@@ -97,8 +100,8 @@ def moment_edges(start_s: float, duration_s: float, n: int) -> list[float]:
     return [start_s + moment * duration_s / n for moment in range(n + 1)]
 
 
-def join(windows: Sequence[ExplainedWindow], edges_hz: Sequence[float]) -> Explanation:
-    """One explanation of all windows of a recording.
+def join(windows: Sequence[ExplainedWindow], edges_hz: Sequence[float], duration_s: float) -> Explanation:
+    """One explanation of all windows of a recording that have sound.
 
     A cell moves its own window's value, which counts more or less in the recording's. All are put on the scale of the
     window that counts most, so that attributions are alike where they do as much to the recording.
@@ -111,4 +114,5 @@ def join(windows: Sequence[ExplainedWindow], edges_hz: Sequence[float]) -> Expla
         tuple(stretch for window in windows for stretch in window.stretches_s),
         torch.cat(scaled, dim=2),
         torch.cat([window.above_usual_db for window in windows], dim=1),
+        duration_s,
     )

@@ -24,11 +24,11 @@ def cells(n=8, **bands):
     return attributions
 
 
-def said(target, sign, attributions, stretches_s=None, above_usual_db=0.0):
+def said(target, sign, attributions, stretches_s=None, above_usual_db=0.0, duration_s=None):
     stretches_s = stretches_s or moments(attributions.shape[1])
     found = find(target, sign, attributions, stretches_s)
     above = torch.full_like(attributions, above_usual_db)
-    return found and sentence(found, EDGES_HZ, stretches_s, above)
+    return found and sentence(found, EDGES_HZ, stretches_s, above, duration_s or stretches_s[-1][1])
 
 
 @pytest.fixture
@@ -135,6 +135,21 @@ def test_beginning_that_is_silent_is_no_first_half(nothing_usual):
     stretches_s = [(30 + start_s, 30 + end_s) for start_s, end_s in moments(16, 60.0)]
     attributions = cells(16, b0=[0.1] * 8 + [0.0] * 8)
     assert "The lows from 0:30 to 1:00 make" in said("energy", 1, attributions, stretches_s)
+
+
+@pytest.mark.parametrize(
+    ("values", "when"),
+    [
+        ([1] * 8 + [0] * 8, "in the first half-minute"),
+        ([0] * 8 + [1] * 8, "from 0:30 to 1:00"),
+        ([0] * 14 + [1] * 2, "around 0:56"),
+        ([1] * 16, "throughout"),
+    ],
+)
+def test_silence_at_the_end_is_a_part_of_the_recording(nothing_usual, values, when):
+    """A minute of sound and two of silence."""
+    attributions = cells(16, b0=0.1 * torch.tensor(values))
+    assert f"The lows {when} make" in said("energy", 1, attributions, moments(16, 60.0), duration_s=180.0)
 
 
 def test_long_recordings_are_told_by_their_windows(nothing_usual):
