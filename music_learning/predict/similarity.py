@@ -5,7 +5,7 @@ keeps their principal components, each scaled to the same variance, and compares
 
 A folder with two files: `songs.csv` names the songs, `embeddings.safetensors` has their components in the same order.
 The index of the training songs has their labels as well; one of a library's songs has the paths of their files. Both
-have the years in which the songs came out, as far as they are known; older ones lack that column.
+have the years of releases that the songs are on, as far as they are known; older ones lack that column.
 """
 
 import os
@@ -56,7 +56,7 @@ class SimilarSong:
     artist: str  # empty where nobody knows
     similarity_percentile: float
     path: str | None = None  # of a song of one's own, to play it
-    year: int | None = None  # in which it came out, or what it is on did
+    year: int | None = None  # of a release that it is on, which may be a reissue
 
     @property
     def name(self) -> str:
