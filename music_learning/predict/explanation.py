@@ -27,6 +27,7 @@ class Explanation:
     stretches_s: tuple[tuple[float, float], ...]  # when each moment begins and ends
     attributions: Tensor  # (targets, bands, moments)
     above_usual_db: Tensor  # (bands, moments), by how much a cell is louder than the same bands of most songs
+    largest_weights: tuple[float, ...]  # (targets,), how much the window that counts most does in the recording's value
     duration_s: float  # of the recording, whose silence has no moments
 
     @property
@@ -48,7 +49,7 @@ class Explanation:
     def findings(self) -> dict[str, list[Finding]]:
         """Of each target, what raises its value most, and what lowers it most, as far as there is something."""
         found = {
-            target: [find(target, sign, self.attributions[row], self.stretches_s) for sign in (1, -1)]
+            target: [find(target, sign, self.attributions[row], self.largest_weights[row]) for sign in (1, -1)]
             for row, target in enumerate(TARGETS)
         }
         return {target: [one for one in of_target if one is not None] for target, of_target in found.items()}
@@ -107,12 +108,14 @@ def join(windows: Sequence[ExplainedWindow], edges_hz: Sequence[float], duration
     window that counts most, so that attributions are alike where they do as much to the recording.
     """
     weights = window_weights([window.level_db for window in windows], [window.duration_s for window in windows])
-    shares = (weights / weights.amax(dim=1, keepdim=True)).float()
+    largest = weights.amax(dim=1)
+    shares = (weights / largest[:, None]).float()
     scaled = [share[:, None, None] * window.attributions for share, window in zip(shares.T, windows, strict=True)]
     return Explanation(
         tuple(edges_hz),
         tuple(stretch for window in windows for stretch in window.stretches_s),
         torch.cat(scaled, dim=2),
         torch.cat([window.above_usual_db for window in windows], dim=1),
+        tuple(largest.tolist()),
         duration_s,
     )

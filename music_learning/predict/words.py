@@ -36,10 +36,12 @@ USUAL = {
 }
 USUAL_MOMENTS = 8  # of the windows of which it is the average; a moment of a shorter recording makes up more of it
 SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
-LEAST_EFFECT = 0.02  # of a range on a window's value, beyond the usual one: what is less hardly shows in two decimals
+# Of a range on a recording's value, beyond the usual one: what is less hardly shows in two decimals. A stretch of a
+# recording of several windows is a smaller part of it, and more recordings have none that does so much.
+LEAST_EFFECT = 0.02
+LEAST_OF_SEVERAL = 0.01
 SECOND_EFFECT = 0.6  # of the strongest range's, from which on another one is named beside it
 SOFT_DB = -6.0  # below most songs' level of a range
-WINDOW_S = 30.0
 N_PARTS = 3  # of a recording, in each of which that happens which happens throughout
 EVEN_SHARE = 0.5  # of the mean, which each of the parts has then
 NEAR_END_S = 1.0  # of a recording: what begins or ends within this does so with it
@@ -57,29 +59,28 @@ class Finding:
     end: int  # the moment behind the last
 
 
-def find(target: str, sign: int, attributions: Tensor, stretches_s: Sequence[tuple[float, float]]) -> Finding | None:
+def find(target: str, sign: int, attributions: Tensor, weight: float = 1.0) -> Finding | None:
     """The ranges that raise or lower a target's value most, and when; None where nothing shows.
 
     Args:
         target: which value.
         sign: 1 for what raises it, -1 for what lowers it.
         attributions: (bands, moments) of the target.
-        stretches_s: when each moment begins and ends.
+        weight: how much the window that counts most does in the recording's value: 1 where there is no other.
     """
-    n = len(stretches_s)
+    n = attributions.shape[1]
     usual = sign * np.array(USUAL[target])[:, None] * max(1.0, USUAL_MOMENTS / n)
     signed = sign * attributions.double().numpy() - usual.clip(min=0)
     stretches = [strongest_stretch(row) for row in signed]
 
     def effect(band: int, stretch: tuple[int, int]) -> float:
-        """On a window's value: of a stretch that is longer than a window the mean."""
-        seconds = sum(end_s - start_s for start_s, end_s in stretches_s[slice(*stretch)])
-        return float(signed[band, slice(*stretch)].sum()) / max(1.0, seconds / WINDOW_S)
+        """On the recording's value."""
+        return weight * float(signed[band, slice(*stretch)].sum())
 
     effects = [effect(band, stretch) for band, stretch in enumerate(stretches)]
     strongest = int(np.argmax(effects))
     stretch = stretches[strongest]
-    if effects[strongest] < LEAST_EFFECT:
+    if effects[strongest] < (LEAST_EFFECT if weight == 1 else LEAST_OF_SEVERAL):
         return None
     whole = stretch == (0, n)
     others = {band: effect(band, stretch) for band in range(len(signed)) if band != strongest}

@@ -19,7 +19,8 @@ def made_up(**cells):
     for target, values in cells.items():
         for cell, attribution in values.items():
             attributions[TARGETS.index(target)][cell] = attribution
-    return Explanation(EDGES_HZ, ((11.25, 15.0), (15.0, 18.75)), attributions, torch.zeros(N_BANDS, 2), 18.75)
+    stretches_s = ((11.25, 15.0), (15.0, 18.75))
+    return Explanation(EDGES_HZ, stretches_s, attributions, torch.zeros(N_BANDS, 2), (1.0,) * 3, 18.75)
 
 
 def test_strongest_cells_are_those_that_show():
@@ -55,6 +56,8 @@ def test_windows_that_count_less_are_scaled_down():
     of_second = found.attributions[:, 0, 2]
     assert of_second[1:].tolist() == pytest.approx([1, 1])
     assert of_second[0] < 0.5
+    assert found.largest_weights[1:] == pytest.approx([2 / 3, 2 / 3])
+    assert found.largest_weights[0] == pytest.approx(1 / (1 + of_second[0] / 2))
 
 
 @pytest.fixture(scope="module")
