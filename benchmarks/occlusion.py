@@ -2,6 +2,7 @@
 
     python benchmarks/occlusion.py                  the demo's 24 songs; a song takes about 10 s of one core
     python benchmarks/occlusion.py --data data      all test songs of data/
+    python benchmarks/occlusion.py --audio FOLDER   the recordings of a folder, whole songs say: of the sentences alone
 
 Six tables, a column per target:
 
@@ -18,6 +19,9 @@ Six tables, a column per target:
    the sentences.
 6. Of the sentences that say something of a target: how many there are, in how many the value moves as they say when all
    that they name is hidden at once, and by how much; then the same with other songs' sound in its place.
+
+Of whole recordings, it is the recording's value that moves: by how much when all that a sentence names is masked, for
+what is said of all of it and of a stretch.
 """
 
 import argparse
@@ -34,13 +38,12 @@ from torch import Tensor, nn
 
 from music_learning.columns import TARGETS
 from music_learning.errors import run
-from music_learning.model.ensemble import Ensemble
+from music_learning.model.ensemble import Ensemble, segment_starts
 from music_learning.parallel import cpu_count, ordered_map
 from music_learning.paths import DataPaths
 from music_learning.pipeline_config import PipelineConfig
 from music_learning.predict.analysis import even_edges
-from music_learning.predict.explanation import moment_edges
-from music_learning.predict.occlusion import N_BANDS, mask, occlusion_attributions
+from music_learning.predict.occlusion import N_BANDS, grid, mask, occlusion_attributions
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.words import find
 from music_learning.songs.corpus import read_corpus
@@ -106,12 +109,11 @@ def said(clip: Tensor, maps: Tensor, predictor: Predictor, others: list[Tensor])
     """Of each sentence the target's row, and how far its value moves as it says: masked, with other songs' sound."""
     models, config = predictor.models, predictor.pipeline.config
     fill_db = next(iter(models.values())).members[0].band_mean_db
-    edges = moment_edges(0.0, clip.shape[1] / config.frames_per_s, maps.shape[2])
     found = [
         (row, finding)
         for row, target in enumerate(TARGETS)
         for sign in (1, -1)
-        if (finding := find(target, sign, maps[row], list(pairwise(edges))))
+        if (finding := find(target, sign, maps[row]))
     ]
     moves = []
     for row, finding in found:
@@ -124,6 +126,32 @@ def said(clip: Tensor, maps: Tensor, predictor: Predictor, others: list[Tensor])
             for fill in (fill_db, *others)
         )
         moves.append((row, masked, float(np.mean(replaced))))
+    return moves
+
+
+@torch.inference_mode()
+def said_of_recording(path: Path, *, predictor: Predictor) -> list[tuple[bool, float]]:
+    """Of each sentence whether it is of a whole recording, and how far the recording's value moves as it says."""
+    config, model = predictor.pipeline.config, next(iter(predictor.models.values()))
+    windows = list(predictor.pipeline.windows(predictor.pipeline.waveforms(path)))
+    cells = []  # of each moment its window, its groups of bands and its frames
+    for number, clip in enumerate(clip for clip, _ in windows):
+        if clip is not None:
+            n_times = len(segment_starts(clip.shape[1], model.config.network.segment_frames))
+            bands, times = grid(config.n_mels, clip.shape[1], n_times)
+            cells += [(number, bands, frames) for frames in times]
+    analysis = predictor.analyse(windows, explain=True)
+    moves = []
+    for finding in (found for of_target in analysis.explanation.findings.values() for found in of_target):
+        masked = [(None if clip is None else clip.clone(), duration_s) for clip, duration_s in windows]
+        for number, bands, frames in cells[finding.first : finding.end]:
+            clip = masked[number][0]
+            fill_db = model.members[0].band_mean_db.expand(config.n_mels, clip.shape[1])
+            for band in finding.bands:
+                mask(clip, slice(*bands[band]), slice(*frames), config, fill_db)
+        target = finding.target
+        moved = finding.sign * (analysis.values[target] - predictor.analyse(masked).values[target])
+        moves.append((finding.end - finding.first == len(cells), moved))
     return moves
 
 
@@ -196,17 +224,35 @@ def print_said(moves: list[tuple[int, float, float]]) -> None:
         print(f"with other songs' sound: {shares[1]:.0%}, by {means[1]:.3f}")
 
 
+def whole_recordings(folder: Path, predictor: Predictor) -> None:
+    """Print what `said_of_recording` finds in all recordings of a folder."""
+    paths = sorted(folder.iterdir())
+    one = partial(said_of_recording, predictor=predictor)
+    of_each = ordered_map(one, paths, workers=cpu_count(), description="explaining", unit="recording")
+    moves = [move for of_one in of_each for move in of_one]
+    print(f"{len(paths)} recordings")
+    for name, of_all in (("throughout", True), ("of a stretch", False)):
+        moved = np.array([by for whole, by in moves if whole == of_all])
+        if len(moved):
+            print(f"{len(moved)} sentences {name}; as they say: {(moved > 0).mean():.0%},", end=" ")
+            print(f"by 0.01 or more: {(moved >= 0.01).mean():.0%}; median {np.median(moved):.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data/demo"), help="folder to read (default: data/demo)")
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models (default: models)")
+    parser.add_argument("--audio", type=Path, metavar="FOLDER", help="of recordings, instead of songs of data/")
     arguments = parser.parse_args()
+    predictor = Predictor.load(arguments.models)
+    if arguments.audio is not None:
+        whole_recordings(arguments.audio, predictor)
+        return
     data = DataPaths(arguments.data)
     # The demo's songs are test songs, all of them.
     songs = read_corpus(data).test if data.splits.exists() else read_songs(data)
     spectrograms = SpectrogramSet.open(data.spectrograms)
     clips = [spectrograms.tensor(song_id) for song_id in songs.index]
-    predictor = Predictor.load(arguments.models)
     models = predictor.models
     random = [
         {t: with_random_weights(model, torch.Generator().manual_seed(seed)) for t, model in models.items()}

@@ -156,7 +156,7 @@ def test_single_file_is_told_of_and_drawn(trained, album, tmp_path, capsys):
             rf"^{target} +{row[target]:.2f} +higher than (over |under )?\d+ % of 1,799 chart songs$", out, re.MULTILINE
         )
     assert f"mood: {row['mood']} (how likely is not known)" in out
-    assert "  {title} by {artist}, {year} ({closeness})\n".format(**row["similar_songs"][0]) in out
+    assert "  {title} by {artist}, on a release of {year} ({closeness})\n".format(**row["similar_songs"][0]) in out
     assert imread(tmp_path / "b.png").shape[1] > 1000
     assert not (tmp_path / "demo.png").exists()
 

@@ -28,8 +28,8 @@ def main(arguments: list[str]) -> int:
     check_place(parsed.to, OWN_COLUMNS)
     with Library.open(parsed.library) as library:
         predictor = Predictor.load(parsed.models)
-        index = own_index(library, predictor)
         report_others(count_others(library, predictor.models_version))
+        index = own_index(library, predictor)
     index.save(parsed.to, weights_of(predictor.descriptions))
     print(printable(f"{len(index.songs):,} songs in {parsed.to}"))
     return 0

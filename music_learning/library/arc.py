@@ -12,7 +12,7 @@ from itertools import count
 import numpy as np
 
 from music_learning.library.database import Library
-from music_learning.library.embeddings import copies
+from music_learning.library.embeddings import as_points, copies
 from music_learning.library.playlist import usable
 from music_learning.library.schema import Condition
 
@@ -31,6 +31,9 @@ def find_arc(library: Library, condition: Condition, column: str, length: int) -
     Returns:
         the numbers, none of the same content twice, and how many songs are left out, since they were heard by other
         models than most.
+
+    Raises:
+        UserError: the library can't be read, or an embedding is damaged.
     """
     chosen = usable(condition)
     where = f'{chosen.sql} AND "{column}" IS NOT NULL AND embedding IS NOT NULL'
@@ -62,7 +65,7 @@ def _shortest_path(library: Library, steps: list[np.ndarray]) -> list[int]:
     """One song of each step (candidates,), by their numbers."""
     costs, before, choices = None, None, []  # of the best way to each candidate, and which one of the last step it has
     for step in steps:
-        embeddings, artists = _candidates(library, step)
+        embeddings, artists = _candidates(library, step, None if before is None else before[0].shape[1])
         if before is None:
             costs = np.zeros(len(step))
         else:
@@ -81,11 +84,14 @@ def _shortest_path(library: Library, steps: list[np.ndarray]) -> list[int]:
     return path[::-1]
 
 
-def _candidates(library: Library, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The embeddings (candidates, components) and artists (candidates,) of songs, by their numbers."""
+def _candidates(library: Library, step: np.ndarray, n_components: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """The embeddings (candidates, components) and artists (candidates,) of songs, by their numbers.
+
+    Raises UserError where an embedding is damaged, or has not as many components as are known of others.
+    """
     marks = ", ".join("?" * len(step))
     rows = library.select(("song_id", "embedding", "artist"), f"song_id IN ({marks})", step.tolist())
     found = {row[0]: row[1:] for row in rows}
-    embeddings = np.stack([np.frombuffer(found[number][0], "<f4") for number in step.tolist()])
+    embeddings = as_points(library, [found[number][0] for number in step.tolist()], n_components)
     artists = [" ".join((found[number][1] or "").casefold().split()) for number in step.tolist()]
     return embeddings, np.array(artists)

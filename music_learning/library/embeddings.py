@@ -1,6 +1,6 @@
 """The embeddings of a library's songs, for what compares songs with one another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -50,9 +50,31 @@ def read_embeddings(
             column.append(value)
         embeddings += embedding or b""
         sizes.add(len(embedding or b""))
+    _check_sizes(library, sizes)
+    return values, np.frombuffer(embeddings, "<f4").reshape(len(values[0]), -1 if sizes else 0)
+
+
+def as_points(library: Library, embeddings: Iterable[bytes], n_components: int | None = None) -> np.ndarray:
+    """Embeddings of one version of the models as (songs, components) float32.
+
+    Args:
+        library: that they are of.
+        embeddings: as it keeps them; at least one, unless it is said how many components they have.
+        n_components: how many others of that version have.
+
+    Raises:
+        UserError: one is damaged.
+    """
+    embeddings = list(embeddings)
+    sizes = set(map(len, embeddings)) | (set() if n_components is None else {4 * n_components})
+    _check_sizes(library, sizes)
+    return np.frombuffer(b"".join(embeddings), "<f4").reshape(len(embeddings), max(sizes) // 4)
+
+
+def _check_sizes(library: Library, sizes: set[int]) -> None:
+    """Raise UserError unless all embeddings, of these sizes in bytes, have as many components."""
     if len(sizes) > 1 or 0 in sizes or any(size % 4 for size in sizes):
         raise UserError(f"{library.path} is damaged: it has embeddings of other sizes; restore it, or make it anew")
-    return values, np.frombuffer(embeddings, "<f4").reshape(len(values[0]), -1 if sizes else 0)
 
 
 def count_others(library: Library, model: str, where: str = "1", values: Sequence[object] = ()) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from music_learning.errors import AudioError, UserError
 from music_learning.library.database import Library
+from music_learning.library.embeddings import as_points
 from music_learning.library.playlist import content_of, usable
 from music_learning.library.schema import Condition
 
@@ -26,9 +27,9 @@ class Sample:
     model: str
 
     @classmethod
-    def of(cls, model: str, embedding: bytes) -> "Sample":
-        """Of a song as a library keeps it."""
-        return cls(np.frombuffer(embedding, "<f4"), model)
+    def of(cls, library: Library, model: str, embedding: bytes) -> "Sample":
+        """Of a song as a library keeps it. Raises UserError where that is damaged."""
+        return cls(as_points(library, [embedding])[0], model)
 
     @classmethod
     def heard(cls, path: Path, models: Path) -> "Sample":
@@ -51,11 +52,11 @@ def find_sample(library: Library, wanted: str, models: Path) -> Sample:
         models: the folder of the models to hear it with.
 
     Raises:
-        UserError: there is none, or several; the message lists some.
+        UserError: there is none, or several, of which the message lists some; or the library is damaged.
     """
     path = wanted if "://" in wanted else os.path.normpath(Path(wanted).absolute())
     for row in library.select(("model", "embedding"), f"path = ? AND {_KNOWN}", (os.fsencode(path),)):
-        return Sample.of(*row)
+        return Sample.of(library, *row)
     if os.path.isfile(wanted):  # noqa: PTH113  (which is false of a text that is too long for a name)
         return Sample.heard(Path(wanted), models)
     found = _called(library, wanted.encode("utf-8", "replace").decode())
@@ -63,7 +64,7 @@ def find_sample(library: Library, wanted: str, models: Path) -> Sample:
         raise UserError(f"{wanted!r} is no file, and no part of a title, an artist or a path in {library.path}")
     if len(found) > 1:
         raise UserError(f"{wanted!r} fits several songs; say more of it, or name its file:{_listed(found)}")
-    return Sample.of(*found[0][3:])
+    return Sample.of(library, *found[0][3:])
 
 
 def _called(library: Library, text: str) -> list[tuple]:
@@ -102,6 +103,9 @@ def by_likeness(library: Library, condition: Condition, sample: Sample) -> tuple
 
     Returns:
         the numbers (songs,), and how many songs are left out, since they were heard by other models.
+
+    Raises:
+        UserError: the library can't be read, or an embedding is damaged.
     """
     chosen = usable(condition)
     where = f"{chosen.sql} AND embedding IS NOT NULL"
@@ -112,7 +116,7 @@ def by_likeness(library: Library, condition: Condition, sample: Sample) -> tuple
             n_others += by_others
             alike = [model == sample.model for model in models]
             song_ids, embeddings = tuple(compress(song_ids, alike)), compress(embeddings, alike)
-        apart = np.frombuffer(b"".join(embeddings), "<f4").reshape(-1, len(sample.embedding)) - sample.embedding
+        apart = as_points(library, embeddings, len(sample.embedding)) - sample.embedding
         numbers.append(np.array(song_ids, int))
         distances.append(np.einsum("ij,ij->i", apart, apart))  # squared
     return np.concatenate(numbers)[np.argsort(np.concatenate(distances), kind="stable")], n_others

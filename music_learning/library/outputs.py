@@ -136,7 +136,7 @@ def told(analysis: Analysis, predictor: Predictor, *, title: str, true: dict[str
         lines.append(f"heard: {heard}")
     lines += [f"mood: {analysis.mood}", *(f"warning: {warning}" for warning in analysis.warnings), "similar songs:"]
     for song in analysis.similar_songs[:5]:
-        year = f", {song.year}" if song.year else ""
+        year = f", on a release of {song.year}" if song.year else ""
         lines += [f"  {song.name}{year} ({song.closeness})", *([f"    {song.path}"] if song.path else ())]
     if analysis.similar_artists:
         lines.append("similar artists: " + ", ".join(artist.artist for artist in analysis.similar_artists))

@@ -27,6 +27,8 @@ class Explanation:
     stretches_s: tuple[tuple[float, float], ...]  # when each moment begins and ends
     attributions: Tensor  # (targets, bands, moments)
     above_usual_db: Tensor  # (bands, moments), by how much a cell is louder than the same bands of most songs
+    largest_weights: tuple[float, ...]  # (targets,), how much the window that counts most does in the recording's value
+    duration_s: float  # of the recording, whose silence has no moments
 
     @property
     def strongest_attribution(self) -> float:
@@ -47,7 +49,7 @@ class Explanation:
     def findings(self) -> dict[str, list[Finding]]:
         """Of each target, what raises its value most, and what lowers it most, as far as there is something."""
         found = {
-            target: [find(target, sign, self.attributions[row], self.stretches_s) for sign in (1, -1)]
+            target: [find(target, sign, self.attributions[row], self.largest_weights[row]) for sign in (1, -1)]
             for row, target in enumerate(TARGETS)
         }
         return {target: [one for one in of_target if one is not None] for target, of_target in found.items()}
@@ -56,7 +58,9 @@ class Explanation:
     def sentences(self) -> dict[str, list[str]]:
         """The findings in musicians' words."""
         return {
-            target: [sentence(one, self.edges_hz, self.stretches_s, self.above_usual_db) for one in found]
+            target: [
+                sentence(one, self.edges_hz, self.stretches_s, self.above_usual_db, self.duration_s) for one in found
+            ]
             for target, found in self.findings.items()
         }
 
@@ -97,18 +101,21 @@ def moment_edges(start_s: float, duration_s: float, n: int) -> list[float]:
     return [start_s + moment * duration_s / n for moment in range(n + 1)]
 
 
-def join(windows: Sequence[ExplainedWindow], edges_hz: Sequence[float]) -> Explanation:
-    """One explanation of all windows of a recording.
+def join(windows: Sequence[ExplainedWindow], edges_hz: Sequence[float], duration_s: float) -> Explanation:
+    """One explanation of all windows of a recording that have sound.
 
     A cell moves its own window's value, which counts more or less in the recording's. All are put on the scale of the
     window that counts most, so that attributions are alike where they do as much to the recording.
     """
     weights = window_weights([window.level_db for window in windows], [window.duration_s for window in windows])
-    shares = (weights / weights.amax(dim=1, keepdim=True)).float()
+    largest = weights.amax(dim=1)
+    shares = (weights / largest[:, None]).float()
     scaled = [share[:, None, None] * window.attributions for share, window in zip(shares.T, windows, strict=True)]
     return Explanation(
         tuple(edges_hz),
         tuple(stretch for window in windows for stretch in window.stretches_s),
         torch.cat(scaled, dim=2),
         torch.cat([window.above_usual_db for window in windows], dim=1),
+        tuple(largest.tolist()),
+        duration_s,
     )

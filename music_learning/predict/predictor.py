@@ -96,6 +96,7 @@ class Predictor:
         self.no_music = no_music
         self.training_songs = training_songs
         self.index = index
+        index.pair_distances = training_songs.pair_distances  # a small index's own would call anything alike
         self.intervals = intervals
         self.audio_features = AudioFeatureModel()  # which knows nothing
         self.rank_intervals: dict[str, Interval] = {}
@@ -190,7 +191,7 @@ class Predictor:
             other_features=other_features,
             intervals=analysis.intervals | intervals,
             markets=() if analysis.warnings else self.charts.markets(analysis.values | other_features),
-            explanation=join(explained, self._edges_hz) if explained else None,
+            explanation=join(explained, self._edges_hz, start_s) if explained else None,
         )
 
     def explain(self, windows: Iterable[tuple[Tensor | None, float]]) -> Explanation:
@@ -209,7 +210,7 @@ class Predictor:
             start_s += duration_s
         if not explained:
             raise AudioError(SILENT)
-        return join(explained, self._edges_hz)
+        return join(explained, self._edges_hz, start_s)
 
     @torch.inference_mode()
     def _explain_window(self, spectrogram: Tensor, start_s: float, duration_s: float) -> ExplainedWindow:

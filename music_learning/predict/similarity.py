@@ -5,7 +5,7 @@ keeps their principal components, each scaled to the same variance, and compares
 
 A folder with two files: `songs.csv` names the songs, `embeddings.safetensors` has their components in the same order.
 The index of the training songs has their labels as well; one of a library's songs has the paths of their files. Both
-have the years in which the songs came out, as far as they are known; older ones lack that column.
+have the years of releases that the songs are on, as far as they are known; older ones lack that column.
 """
 
 import os
@@ -45,9 +45,10 @@ MADE_BY = "music-learning index"
 
 @dataclass(frozen=True)
 class SimilarSong:
-    """A neighbour of a song. `similarity_percentile` is the % of pairs of songs in the index that are farther apart.
+    """A neighbour of a song. `similarity_percentile` is the % of pairs of the training songs that are farther apart.
 
-    Of a recording of several windows, the one that is nearest to the song counts, or their mean if that is nearer.
+    They are the same whatever index it is in. Of a recording of several windows, the one that is nearest to the song
+    counts, or their mean if that is nearer.
     """
 
     song_id: str
@@ -55,7 +56,7 @@ class SimilarSong:
     artist: str  # empty where nobody knows
     similarity_percentile: float
     path: str | None = None  # of a song of one's own, to play it
-    year: int | None = None  # in which it came out, or what it is on did
+    year: int | None = None  # of a release that it is on, which may be a reissue
 
     @property
     def name(self) -> str:
@@ -117,6 +118,9 @@ class SongIndex:
             components: (songs, components).
             mean: (embedding,) of the embeddings.
             basis: (embedding, components), what a centred embedding is multiplied with.
+
+        `pair_distances` (pairs,), ascending, are of its own songs; a predictor puts those of the training songs in
+        their place, in whose components it is.
         """
         self.songs = songs
         self.components = components

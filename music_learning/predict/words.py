@@ -36,12 +36,15 @@ USUAL = {
 }
 USUAL_MOMENTS = 8  # of the windows of which it is the average; a moment of a shorter recording makes up more of it
 SMALLEST_ATTRIBUTION = 0.0005  # what is less shows as 0
-LEAST_EFFECT = 0.02  # of a range on a window's value, beyond the usual one: what is less hardly shows in two decimals
+# Of a range on a recording's value, beyond the usual one: what is less hardly shows in two decimals. A stretch of a
+# recording of several windows is a smaller part of it, and more recordings have none that does so much.
+LEAST_EFFECT = 0.02
+LEAST_OF_SEVERAL = 0.01
 SECOND_EFFECT = 0.6  # of the strongest range's, from which on another one is named beside it
 SOFT_DB = -6.0  # below most songs' level of a range
-WINDOW_S = 30.0
 N_PARTS = 3  # of a recording, in each of which that happens which happens throughout
 EVEN_SHARE = 0.5  # of the mean, which each of the parts has then
+NEAR_END_S = 1.0  # of a recording: what begins or ends within this does so with it
 MOMENT_S = 8.0  # up to this long, a stretch is a moment
 
 
@@ -56,29 +59,28 @@ class Finding:
     end: int  # the moment behind the last
 
 
-def find(target: str, sign: int, attributions: Tensor, stretches_s: Sequence[tuple[float, float]]) -> Finding | None:
+def find(target: str, sign: int, attributions: Tensor, weight: float = 1.0) -> Finding | None:
     """The ranges that raise or lower a target's value most, and when; None where nothing shows.
 
     Args:
         target: which value.
         sign: 1 for what raises it, -1 for what lowers it.
         attributions: (bands, moments) of the target.
-        stretches_s: when each moment begins and ends.
+        weight: how much the window that counts most does in the recording's value: 1 where there is no other.
     """
-    n = len(stretches_s)
+    n = attributions.shape[1]
     usual = sign * np.array(USUAL[target])[:, None] * max(1.0, USUAL_MOMENTS / n)
     signed = sign * attributions.double().numpy() - usual.clip(min=0)
     stretches = [strongest_stretch(row) for row in signed]
 
     def effect(band: int, stretch: tuple[int, int]) -> float:
-        """On a window's value: of a stretch that is longer than a window the mean."""
-        seconds = sum(end_s - start_s for start_s, end_s in stretches_s[slice(*stretch)])
-        return float(signed[band, slice(*stretch)].sum()) / max(1.0, seconds / WINDOW_S)
+        """On the recording's value."""
+        return weight * float(signed[band, slice(*stretch)].sum())
 
     effects = [effect(band, stretch) for band, stretch in enumerate(stretches)]
     strongest = int(np.argmax(effects))
     stretch = stretches[strongest]
-    if effects[strongest] < LEAST_EFFECT:
+    if effects[strongest] < (LEAST_EFFECT if weight == 1 else LEAST_OF_SEVERAL):
         return None
     whole = stretch == (0, n)
     others = {band: effect(band, stretch) for band in range(len(signed)) if band != strongest}
@@ -105,7 +107,11 @@ def strongest_stretch(values: np.ndarray) -> tuple[int, int]:
 
 
 def sentence(
-    finding: Finding, edges_hz: Sequence[float], stretches_s: Sequence[tuple[float, float]], above_usual_db: Tensor
+    finding: Finding,
+    edges_hz: Sequence[float],
+    stretches_s: Sequence[tuple[float, float]],
+    above_usual_db: Tensor,
+    duration_s: float,
 ) -> str:
     """A finding in words, such as `The lows in the first half-minute make its mood darker (below 410 Hz: bass, ...).`
 
@@ -114,6 +120,7 @@ def sentence(
         edges_hz: (bands + 1,) between the bands.
         stretches_s: when each moment begins and ends.
         above_usual_db: (bands, moments), by how much each cell is louder than the same band of most songs.
+        duration_s: of the recording, whose silence has no moments.
     """
     bands = list(pairwise(edges_hz))
     names, notes = [], []
@@ -125,7 +132,7 @@ def sentence(
     subject = " and ".join(names)
     verb = "make" if len(names) > 1 or subject.endswith("s") else "makes"
     direction = DIRECTIONS[finding.target][finding.sign < 0]
-    when = stretch_words(finding.first, finding.end, stretches_s)
+    when = stretch_words(finding.first, finding.end, stretches_s, duration_s)
     return f"{subject[0].upper()}{subject[1:]} {when} {verb} {direction} ({'; '.join(notes)})."
 
 
@@ -145,18 +152,20 @@ def range_hz(band: int, edges_hz: Sequence[float]) -> str:
     return f"{low.removesuffix(' ' + high.split()[1])} to {high}"
 
 
-def stretch_words(first: int, end: int, stretches_s: Sequence[tuple[float, float]]) -> str:
-    """When the moments from `first` up to `end` are, such as `throughout`, `in the first half`, `around 1:15`."""
-    (begin_s, _), (_, length_s) = stretches_s[0], stretches_s[-1]
+def stretch_words(first: int, end: int, stretches_s: Sequence[tuple[float, float]], duration_s: float) -> str:
+    """When the moments from `first` up to `end` are, such as `throughout`, `in the first half`, `around 1:15`.
+
+    The halves and the ends are those of the recording; throughout is wherever there is sound.
+    """
     start_s, end_s = stretches_s[first][0], stretches_s[end - 1][1]
     if (first, end) == (0, len(stretches_s)):
         return "throughout"
-    is_half = 0.4 <= (end_s - start_s) / length_s <= 0.6
-    if first == 0 and begin_s < 1:
+    is_half = 0.4 <= (end_s - start_s) / duration_s <= 0.6
+    if start_s < NEAR_END_S:
         return "in the first half" if is_half else from_an_end(end_s, "in the first", f"up to {clock(end_s)}")
-    if end == len(stretches_s):
+    if end_s > duration_s - NEAR_END_S:
         on = f"from {clock(start_s)} on"
-        return "in the second half" if is_half else from_an_end(length_s - start_s, "in the last", on)
+        return "in the second half" if is_half else from_an_end(duration_s - start_s, "in the last", on)
     if end_s - start_s <= MOMENT_S:
         return f"around {clock((start_s + end_s) / 2)}"
     return f"from {clock(start_s)} to {clock(end_s)}"

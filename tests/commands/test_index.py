@@ -35,6 +35,13 @@ def test_songs_of_other_models_are_told(trained, tmp_path, capsys):
     assert capsys.readouterr().err == "songs left out, since other models heard them: 1; scan their folders again\n"
 
 
+def test_library_of_other_models_alone_says_why_it_has_no_songs(trained, tmp_path, capsys):
+    path = fill_library(tmp_path / "moods.sqlite", {}, {}, {})
+    with pytest.raises(UserError, match="has 0 songs that these models heard, at least 2 are needed"):
+        index.main(["--library", str(path), "--to", str(tmp_path / "index"), "--models", str(trained)])
+    assert capsys.readouterr().err == "songs left out, since other models heard them: 3; scan their folders again\n"
+
+
 def test_what_is_no_index_of_a_library_is_left_alone(trained, tmp_path):
     fill_library(tmp_path / "moods.sqlite", {}, {})
     before = (trained / "index" / "songs.csv").read_bytes()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import kept_embedding, kept_row
 
+from music_learning.errors import UserError
 from music_learning.library import arc
 from music_learning.library.arc import find_arc
 from music_learning.library.conditions import parse_condition
@@ -97,6 +98,17 @@ def test_few_songs_and_copies(tmp_path):
         none = find_arc(library, parse_condition("energy > 1"), "energy", 50)
     assert numbers == sorted(range(1, 6), key=lambda number: rows[number - 1]["energy"])
     assert none == ([], 0)
+
+
+@pytest.mark.parametrize("damaged", [0, 4, 31, 36])
+@pytest.mark.parametrize("length", [1, 4, 30])
+def test_damaged_embedding_is_a_sentence(tmp_path, damaged, length):
+    """Beside others of its step, and alone in it."""
+    rows = random_rows(30)
+    rows[12] |= {"embedding": bytes(damaged)}
+    said = r"moods\.sqlite is damaged: it has embeddings of other sizes; restore it"
+    with library_of(tmp_path, rows) as library, pytest.raises(UserError, match=said):
+        find_arc(library, Condition(), "energy", length)
 
 
 def test_songs_heard_by_other_models_are_left_out(tmp_path):

@@ -128,6 +128,17 @@ def test_nearest_come_first(tmp_path, at_once, monkeypatch):
     assert [number - 1 for number in few] == [number for number in nearest if 20 <= number < 30]
 
 
+@pytest.mark.parametrize("damaged", [0, 200, 255, 260])
+@pytest.mark.parametrize("wanted", ["/1.mp3", "/2.mp3"])
+def test_damaged_embedding_is_a_sentence(tmp_path, damaged, wanted):
+    """Of the song that others are compared with, or of one of the others."""
+    with Library.write(tmp_path / "moods.sqlite", create=True) as library:
+        for number in range(4):
+            library.add(kept_row(f"/{number}.mp3", embedding=bytes(damaged if number == 2 else 256)))
+        with pytest.raises(UserError, match=r"moods\.sqlite is damaged: it has embeddings of other sizes; restore it"):
+            by_likeness(library, Condition(), find_sample(library, wanted, MODELS))
+
+
 def test_songs_heard_by_other_models_are_left_out(tmp_path):
     with Library.write(tmp_path / "moods.sqlite", create=True) as library:
         for number, model in enumerate(("m1", "m2", "m2", "m1")):

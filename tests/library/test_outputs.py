@@ -46,7 +46,7 @@ def test_own_songs_have_their_path_below_and_nothing_that_drives_a_terminal(pred
     *_, first, path, second = text.splitlines()
     assert first == r"  T\x1b (alike)"
     assert path == r"    /music/a\nb.mp3"
-    assert second == "  U by A, 1987 (somewhat alike)"
+    assert second == "  U by A, on a release of 1987 (somewhat alike)"
 
 
 def test_markets_are_told_with_how_sure_they_are(predictor, analysis):

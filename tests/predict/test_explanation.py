@@ -19,7 +19,8 @@ def made_up(**cells):
     for target, values in cells.items():
         for cell, attribution in values.items():
             attributions[TARGETS.index(target)][cell] = attribution
-    return Explanation(EDGES_HZ, ((11.25, 15.0), (15.0, 18.75)), attributions, torch.zeros(N_BANDS, 2))
+    stretches_s = ((11.25, 15.0), (15.0, 18.75))
+    return Explanation(EDGES_HZ, stretches_s, attributions, torch.zeros(N_BANDS, 2), (1.0,) * 3, 18.75)
 
 
 def test_strongest_cells_are_those_that_show():
@@ -48,13 +49,15 @@ def test_windows_that_count_less_are_scaled_down():
     """The second is 10 dB softer, which counts for energy alone, and half as long."""
     ones, above = torch.ones(len(TARGETS), N_BANDS, 2), torch.zeros(N_BANDS, 2)
     windows = [ExplainedWindow(0.0, 30.0, -20.0, ones, above), ExplainedWindow(30.0, 15.0, -30.0, 2 * ones, above + 1)]
-    found = join(windows, EDGES_HZ)
+    found = join(windows, EDGES_HZ, 45.0)
     assert found.stretches_s == ((0, 15), (15, 30), (30, 37.5), (37.5, 45))
     assert found.above_usual_db[0].tolist() == [0, 0, 1, 1]
     assert (found.attributions[:, :, :2] == 1).all()
     of_second = found.attributions[:, 0, 2]
     assert of_second[1:].tolist() == pytest.approx([1, 1])
     assert of_second[0] < 0.5
+    assert found.largest_weights[1:] == pytest.approx([2 / 3, 2 / 3])
+    assert found.largest_weights[0] == pytest.approx(1 / (1 + of_second[0] / 2))
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,13 @@ def test_explanation_alone_is_that_of_the_prediction(predictor):
     starts, ends = zip(*alone.stretches_s, strict=True)
     assert list(ends[:-1]) == pytest.approx(starts[1:])
     assert list(pairwise(alone.edges_hz)) == sorted(pairwise(alone.edges_hz))
+
+
+def test_sentences_know_the_silence_around_the_sound(predictor):
+    """It has no moments, but is a part of the recording."""
+    sound, silence = list(windows(predictor, 30)), [(None, 30.0)] * 4
+    assert predictor.explain(sound + silence).duration_s == 150
+    assert predictor.analyse(silence + sound, explain=True).explanation.duration_s == 150
 
 
 def test_explanation_ends_with_what_its_windows_raise(predictor):

@@ -299,6 +299,16 @@ def test_own_index_is_searched_and_percentiles_stay(trained, tmp_path, predictor
     assert own.version != predictor.version
 
 
+def test_songs_of_an_own_index_are_as_alike_as_they_would_be_among_the_training_songs(trained, tmp_path, predictor):
+    """Of two songs alone, any distance is the smallest."""
+    own_index(trained, tmp_path / "index", songs=2)
+    own = Predictor.load(trained, index=tmp_path / "index")
+    found = own.predict(noisy_chord(5), sample_rate_hz=16_000)
+    distances = torch.linalg.vector_norm(own.index.components - found.embedding, dim=1).sort().values
+    farther = [100 * float((predictor.index.pair_distances >= distance).double().mean()) for distance in distances]
+    assert [song.similarity_percentile for song in found.similar_songs] == pytest.approx(farther, abs=0.01)
+
+
 def test_version_changes_with_the_index(trained, tmp_path):
     versions = set()
     for n in (5, 6):

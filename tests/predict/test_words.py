@@ -24,11 +24,11 @@ def cells(n=8, **bands):
     return attributions
 
 
-def said(target, sign, attributions, stretches_s=None, above_usual_db=0.0):
+def said(target, sign, attributions, stretches_s=None, above_usual_db=0.0, duration_s=None):
     stretches_s = stretches_s or moments(attributions.shape[1])
-    found = find(target, sign, attributions, stretches_s)
+    found = find(target, sign, attributions)
     above = torch.full_like(attributions, above_usual_db)
-    return found and sentence(found, EDGES_HZ, stretches_s, above)
+    return found and sentence(found, EDGES_HZ, stretches_s, above, duration_s or stretches_s[-1][1])
 
 
 @pytest.fixture
@@ -55,15 +55,15 @@ def test_each_direction_has_its_words(nothing_usual, target, sign, direction):
 
 def test_nothing_is_said_where_nothing_shows(nothing_usual):
     for attributions in (cells(), cells(b0=0.002), cells(b3=[0.019, 0, 0, 0, 0, 0, 0, 0])):
-        assert find("energy", 1, attributions, moments(8)) is None
-        assert find("energy", -1, -attributions, moments(8)) is None
+        assert find("energy", 1, attributions) is None
+        assert find("energy", -1, -attributions) is None
 
 
 def test_what_a_range_does_to_nearly_every_song_is_left_out():
     usual = torch.tensor([USUAL[target] for target in TARGETS])[:, :, None].expand(3, N_BANDS, 8)
     for target, attributions in zip(TARGETS, usual, strict=True):
         for sign in (1, -1):
-            assert find(target, sign, attributions, moments(8)) is None
+            assert find(target, sign, attributions) is None
     of_energy = usual[0].clone()
     of_energy[0] -= 0.01
     assert said("energy", -1, of_energy) == "The lows throughout make it calmer (below 410 Hz: bass, kick drum)."
@@ -71,16 +71,16 @@ def test_what_a_range_does_to_nearly_every_song_is_left_out():
 
 def test_less_than_usual_is_not_the_opposite():
     """The lows of most songs raise valence: where they do so less, nothing lowers it."""
-    assert find("valence", -1, cells(b0=0.01), moments(8)) is None
-    assert find("valence", 1, cells(b0=0.01), moments(8)) is None
-    assert find("valence", -1, cells(b0=-0.01), moments(8)) == Finding("valence", -1, (0,), 0, 8)
+    assert find("valence", -1, cells(b0=0.01)) is None
+    assert find("valence", 1, cells(b0=0.01)) is None
+    assert find("valence", -1, cells(b0=-0.01)) == Finding("valence", -1, (0,), 0, 8)
 
 
 def test_moments_of_a_short_recording_usually_do_more():
     usual = torch.tensor(USUAL["energy"])[:, None]
-    assert find("energy", -1, 4 * usual.expand(N_BANDS, 2), moments(2, 6.0)) is None
-    assert find("energy", -1, 8 * usual, moments(1, 3.0)) is None
-    assert find("energy", -1, 2 * usual.expand(N_BANDS, 8), moments(8)) is not None
+    assert find("energy", -1, 4 * usual.expand(N_BANDS, 2)) is None
+    assert find("energy", -1, 8 * usual) is None
+    assert find("energy", -1, 2 * usual.expand(N_BANDS, 8)) is not None
 
 
 def test_two_ranges_that_do_as_much_are_named_together(nothing_usual):
@@ -95,7 +95,7 @@ def test_two_ranges_that_do_as_much_are_named_together(nothing_usual):
 
 def test_range_that_does_it_for_a_while_is_no_second_one_throughout(nothing_usual):
     attributions = cells(b0=0.01, b1=[0.08, 0, 0, 0, 0, 0, 0, 0])
-    assert find("energy", 1, attributions, moments(8)) == Finding("energy", 1, (0,), 0, 8)
+    assert find("energy", 1, attributions) == Finding("energy", 1, (0,), 0, 8)
 
 
 def test_what_is_softer_than_in_most_songs_is_called_soft(nothing_usual):
@@ -137,14 +137,38 @@ def test_beginning_that_is_silent_is_no_first_half(nothing_usual):
     assert "The lows from 0:30 to 1:00 make" in said("energy", 1, attributions, stretches_s)
 
 
-def test_long_recordings_are_told_by_their_windows(nothing_usual):
-    """Something small does not add up over an hour; something strong in one half-minute shows."""
-    n = 8 * 120
-    assert find("energy", 1, cells(n, b0=0.002), moments(n, 3600.0)) is None
-    values = torch.zeros(n)
-    values[80:88] = 0.01
-    found = find("energy", 1, cells(n, b0=values), moments(n, 3600.0))
-    assert (found.first, found.end) == (80, 88)
+@pytest.mark.parametrize(
+    ("values", "when"),
+    [
+        ([1] * 8 + [0] * 8, "in the first half-minute"),
+        ([0] * 8 + [1] * 8, "from 0:30 to 1:00"),
+        ([0] * 14 + [1] * 2, "around 0:56"),
+        ([1] * 16, "throughout"),
+    ],
+)
+def test_silence_at_the_end_is_a_part_of_the_recording(nothing_usual, values, when):
+    """A minute of sound and two of silence."""
+    attributions = cells(16, b0=0.1 * torch.tensor(values))
+    assert f"The lows {when} make" in said("energy", 1, attributions, moments(16, 60.0), duration_s=180.0)
+
+
+@pytest.mark.parametrize(("n_windows", "least"), [(1, 0.02), (2, 0.01), (120, 0.01)])
+def test_what_hardly_moves_the_recording_is_not_said(nothing_usual, n_windows, least):
+    """A stretch of half a window; those of a recording count alike."""
+    n = 8 * n_windows
+
+    def found(effect):
+        attributions = cells(n, b0=[0.0] * (n - 4) + [effect * n_windows / 4] * 4)
+        return find("energy", 1, attributions, weight=1 / n_windows)
+
+    assert found(0.99 * least) is None
+    assert found(1.01 * least) == Finding("energy", 1, (0,), n - 4, n)
+
+
+def test_what_moves_the_recording_most_is_said(nothing_usual):
+    """A little throughout is more than much for a while."""
+    attributions = cells(80, b0=0.01, b1=[0.0] * 72 + [0.05] * 8)
+    assert find("energy", 1, attributions, weight=0.1) == Finding("energy", 1, (0,), 0, 80)
 
 
 def test_names_are_true_for_the_edges():
