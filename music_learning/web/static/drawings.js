@@ -47,7 +47,7 @@ export function timeline(results, onSeek) {
   const length_s = Math.max(...results.map(({ duration_s }) => duration_s));
   const cursor = svg("line", { class: "cursor", y2: HEIGHT }), time = el("span", {});
   const now = TARGETS.map((target) => el("b", {}));
-  const slider = el("input", { type: "range", max: length_s, step: "any", value: 0, "aria-label": "Place in the song",
+  const slider = el("input", { type: "range", max: length_s, step: 1, value: 0, "aria-label": "Place in the song",
     oninput: () => {
       setPosition(slider.valueAsNumber);
       onSeek(slider.valueAsNumber);

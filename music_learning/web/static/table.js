@@ -56,7 +56,7 @@ export function renderTable(entries, picked, models) {
   update();
   return Object.assign(el("article", { class: "several" }, heading("All songs"),
     el("p", { class: "buttons" }, compare,
-      button("Save as CSV", () => download(toCsv(results()), "songs.csv", "text/csv"))),
+      button("Save as CSV", () => download(`\ufeff${toCsv(results())}`, "songs.csv", "text/csv"))),
     quiet("Tick two songs to compare them."),
     el("section", { class: "card", "aria-label": "Table" }, el("table", { class: "songs-table" },
       el("thead", {}, el("tr", {}, el("td", {}, el("span", { class: "rest" }, "compare")), headers)), body)),
