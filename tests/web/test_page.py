@@ -30,7 +30,7 @@ def analysing(address: str) -> int:
 def mood_of(result: dict) -> str:
     """A result's mood as the page says it, with its probability; none where none is likely."""
     if result["mood"] is None:
-        return r"no mood is likely.*"
+        return r"no mood (is likely|stands out).*"
     return rf"(almost surely|probably|perhaps) {result['mood']}, {10 * result['mood_probability']:.0f} in 10"
 
 
@@ -82,6 +82,7 @@ def test_markets_say_how_sure_they_are(visit, half_minute):
     result = page.locator(RESULT)
     expect(result).to_contain_text(re.compile(r"than \d+\s%"))
     expect(result).to_contain_text(re.compile(r"\d+ countries"))
+    expect(result).to_contain_text(re.compile(r"right among the first \d+ of \d+ for \d+\s% of such songs, by chance for"))
 
 
 def test_an_example_is_one_click_and_says_that_it_has_no_sound(visit):
@@ -167,6 +168,8 @@ def test_the_players_place_moves_over_the_timeline(visit, half_minute):
     place = page.evaluate("document.querySelector('audio').currentTime")
     assert place == pytest.approx(0.75 * 30, abs=1.5)
     expect(plot).to_have_attribute("aria-valuetext", re.compile(r"0:2\d of 0:30"))
+    plot.press("ArrowRight")
+    assert page.evaluate("document.querySelector('audio').currentTime") >= place + 0.5
     plot.press("Home")
     assert page.evaluate("document.querySelector('audio').currentTime") < 3
 
@@ -451,6 +454,16 @@ def test_keyboard_alone(visit):
     pressed(page, "Tab", "#view button, #view a, #view input[type=range]")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
+
+
+def test_keyboard_removes_songs_one_after_the_other(visit, album):
+    page = visit()
+    choose(page, *album)
+    expect(page.locator("#songs .row .small.energy")).to_have_count(3)
+    page.locator("#songs .row .x").nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#songs .row")).to_have_count(2)
+    expect(page.locator("#songs .row .x").nth(1)).to_be_focused()
 
 
 def test_nothing_moves_for_those_who_want_it_so(visit, half_minute, hour):

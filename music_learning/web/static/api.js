@@ -16,7 +16,7 @@ export async function getJson(path) {
  */
 export function analyse({ file, example }, on) {
   const request = new XMLHttpRequest(), form = new FormData();
-  let read = 0, failure = null;
+  let read = 0, failure = Promise.resolve();
   const readEvents = () => {
     for (let end; (end = request.responseText.indexOf("\n\n", read)) >= 0; read = end + 2) {
       const [, name, data] = /^event: (.*)\ndata: (.*)$/.exec(request.responseText.slice(read, end)) ?? [];
@@ -31,10 +31,7 @@ export function analyse({ file, example }, on) {
     if (status !== 200) on.error({ status, ...(isJson ? JSON.parse(text) : {}) });
   };
   request.onerror = () => (failure = whyNot(file).then(on.error));
-  request.onloadend = async () => {
-    await failure;
-    on.end();
-  };
+  request.onloadend = () => failure.then(on.end);
   request.open("POST", `api/${file ? "analyses" : `examples/${encodeURIComponent(example)}`}?explain=true`);
   request.setRequestHeader("Accept", "text/event-stream");
   if (file) form.append("file", file, file.name);

@@ -67,6 +67,7 @@ function showProgress(progress, entry) {
 function refresh() {
   $("songs").hidden = !entries.length;
   $("all").hidden = entries.length < 2;
+  $("songs-title").textContent = `Your songs${entries.length > 1 ? ` (${entries.length})` : ""}`;
   $("clear").hidden = entries.every(isAtWork);
   $("view").firstChild?.update?.();
 }
@@ -99,9 +100,7 @@ function chooseFiles(files) {
 
 function choose(sources) {
   trouble();
-  for (const source of sources) {
-    add({ id: newId(), name: source.name, source, words: "Waiting", share: 0 });
-  }
+  for (const source of sources) add({ id: newId(), name: source.name, source, words: "Waiting", share: 0 });
   location.hash = `#/song/${entries[0].id}`;
   refresh();
   startNext();
@@ -287,12 +286,10 @@ function listen() {
   });
   addEventListener("hashchange", () => show(true));
   addEventListener("visibilitychange", () => document.hidden || readStore());
-  addEventListener("beforeunload", (event) => {
-    if (entries.some(isAtWork) || $("record").matches(".recording")) event.preventDefault();
-  });
-  addEventListener("unhandledrejection", ({ reason }) => { // of an import: a part of the page that didn't come
-    if (reason instanceof TypeError) trouble("The server can't be reached. Is it still running?");
-  });
+  addEventListener("beforeunload", (event) =>
+    (entries.some(isAtWork) || $("record").matches(".recording")) && event.preventDefault());
+  addEventListener("unhandledrejection", ({ reason }) => // a TypeError where a part of the page can't be fetched
+    reason instanceof TypeError && trouble("The server can't be reached. Is it still running?"));
 }
 
 async function showExamples() {

@@ -15,14 +15,11 @@ export async function toggleRecording(button, { onFile, onTrouble, say }) {
   if (recorder) return recorder.stop?.();
   recorder = {};
   const stream = await navigator.mediaDevices.getUserMedia({ audio: MUSIC }).catch(() => null);
-  if (!stream) {
-    recorder = null;
-    return onTrouble("The microphone can't be used. Allow it in the browser's settings, or choose a file.");
-  }
+  recorder = stream && new MediaRecorder(stream);
+  if (!stream) return onTrouble("The microphone can't be used. Allow it in the browser's settings, or choose a file.");
   const parts = [], start = Date.now();
   const showTime = () => (button.textContent = `Stop ${clock((Date.now() - start) / 1000)}`);
   const timer = setInterval(showTime, 500);
-  recorder = new MediaRecorder(stream);
   recorder.ondataavailable = ({ data }) => parts.push(data);
   recorder.onstop = () => {
     clearInterval(timer);

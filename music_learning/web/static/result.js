@@ -7,7 +7,7 @@ import { bar, plane, timeline } from "./drawings.js";
 import { setting } from "./store.js";
 
 const ENDS = {
-  energy: ["calm", "intense"], danceability: ["hard to dance to", "made to dance"], valence: ["sad or angry", "happy"],
+  energy: ["calm", "intense"], danceability: ["undanceable", "danceable"], valence: ["sad or angry", "happy"],
 };
 const SERVICES = {
   Spotify: "https://open.spotify.com/search/", YouTube: "https://www.youtube.com/results?search_query=",
@@ -87,17 +87,15 @@ function similarCard({ similar_songs: songs, similar_artists: artists }, models)
     el("span", {}, [artist, year, closeness].filter(Boolean).join(" · "))));
   const names = artists.flatMap(({ artist }, i) => [i ? ", " : "Closest artists: ", link(artist)]);
   const services = Object.keys(SERVICES).map((name) => el("option", { selected: name === setting("service") }, name));
-  const select = el("select", { onchange: () => {
-    setting("service", select.value);
-    point();
-  } }, services);
+  const select = el("select", { onchange: () => point() }, services);
   const section = card("Closest songs", "", el("ol", { class: "songs" }, list), el("p", {}, names),
     el("p", {}, el("label", {}, "Look them up at ", select)),
     quiet(`Found among ${models?.n_index_songs.toLocaleString("en") ?? "the"} songs by how they sound, not by who ` +
       "listens to them."));
-  const point = () => section.querySelectorAll("a").forEach((element) => {
-    element.href = SERVICES[select.value] + encodeURIComponent(element.dataset.query);
-  });
+  const point = () => {
+    setting("service", select.value);
+    for (const a of section.querySelectorAll("a")) a.href = SERVICES[select.value] + encodeURIComponent(a.dataset.query);
+  };
   point();
   return section;
 }
@@ -123,8 +121,8 @@ function soundCard({ tempo, time_signature: beats, loudness, key_name: key, ...r
 function howSure(models) {
   const known = TARGETS.filter((target) => isKnown(models?.mean_errors[target]));
   const off = known.map((target) => `${fixed2(models.mean_errors[target])} (${target})`).join(", ") || "about 0.1";
-  return card("How sure is this?", "", el("p", {}, `For artists that they never heard, the models are off from Spotify's ` +
-    `values by ${off} on average. Very low and very high values come out less extreme than Spotify's.`));
+  return card("How sure is this?", "", el("p", {}, "For artists that they never heard, the models are off from " +
+    `Spotify's values by ${off} on average. Very low and very high values come out less extreme than Spotify's.`));
 }
 
 function actions(result) {
