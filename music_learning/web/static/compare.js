@@ -21,8 +21,8 @@ const FACTS = [ // a word, a field, how it is shown, in which steps it differs, 
 export function renderCompare(a, b, models) {
   const side = (letter, { name, tags, analysed_at }) => el("p", {}, el("b", {}, letter), " ", el("bdi", {}, name),
     tags?.artist && [", ", el("bdi", {}, tags.artist)], " ", el("span", { class: "quiet" }, day(analysed_at)));
-  return el("article", { class: "comparison" },
-    heading(`Two ${a.name === b.name ? "versions" : "songs"} compared`), el("div", { class: "sides" }, side("A", a), side("B", b)),
+  return el("article", { class: "comparison" }, heading(`Two ${a.name === b.name ? "versions" : "songs"} compared`),
+    el("div", { class: "sides" }, side("A", a), side("B", b)),
     a.models !== b.models && el("p", { class: "warning", role: "note" },
       "Different models heard these two, which alone moves the values. Analyse both again to compare them."),
     el("div", { class: "values" }, TARGETS.map((target) => valueCard(a, b, target, models?.noise?.[target]))),

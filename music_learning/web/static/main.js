@@ -79,8 +79,7 @@ function add(entry) {
 
 /** Bring in what is kept, and take away what another tab removed. */
 async function readStore() {
-  const kept = await store.all().catch(() => null);
-  if (!kept) return;
+  const kept = await store.all();
   entries.filter(({ id, isKept }) => isKept && !kept.some((result) => result.id === id)).forEach(removeEntry);
   for (const result of kept.reverse())
     if (!entryOf(result.id)) add({ id: result.id, name: result.name, source: {}, share: null, result, isKept: true });
@@ -128,8 +127,7 @@ function start(entry) {
       if (!isHalf && share >= 0.5 && duration_s >= SPOKEN_S && isShown(entry)) say("Half of it is heard.");
       isHalf = share >= 0.5;
     },
-    result: (result) => finish(entry, result),
-    explanation: (explanation) => explain(entry, explanation),
+    result: (result) => finish(entry, result), explanation: (explanation) => explain(entry, explanation),
     error: ({ error, status, isLasting = LASTING.includes(status) }) =>
       fail(entry, error ?? `The server answered with ${status}. Try again.`, isLasting),
     end: () => {
@@ -285,7 +283,7 @@ function listen() {
     await store.clear(); // those of other tabs, too
   });
   addEventListener("hashchange", () => show(true));
-  addEventListener("visibilitychange", () => document.hidden || readStore());
+  addEventListener("visibilitychange", () => document.hidden || readStore().catch(() => null));
   addEventListener("beforeunload", (event) =>
     (entries.some(isAtWork) || $("record").matches(".recording")) && event.preventDefault());
   addEventListener("unhandledrejection", ({ reason }) => // a TypeError where a part of the page can't be fetched
@@ -302,7 +300,7 @@ async function showExamples() {
 
 async function begin() {
   listen();
-  await readStore();
+  await readStore().catch(() => null);
   $("kept").hidden = await store.isKept();
   await Promise.all([show(), showExamples()]);
   setTimeout(() => Promise.all([loadModels(), loadPart("result")]).catch(() => null), 200); // before they are needed

@@ -90,11 +90,11 @@ function similarCard({ similar_songs: songs, similar_artists: artists }, models)
   const select = el("select", { onchange: () => point() }, services);
   const section = card("Closest songs", "", el("ol", { class: "songs" }, list), el("p", {}, names),
     el("p", {}, el("label", {}, "Look them up at ", select)),
-    quiet(`Found among ${models?.n_index_songs.toLocaleString("en") ?? "the"} songs by how they sound, not by who ` +
-      "listens to them."));
+    quiet(`Found among ${models?.n_index_songs.toLocaleString("en") ?? "the"} songs by how they sound alone.`));
   const point = () => {
     setting("service", select.value);
-    for (const a of section.querySelectorAll("a")) a.href = SERVICES[select.value] + encodeURIComponent(a.dataset.query);
+    for (const a of section.querySelectorAll("a"))
+      a.href = SERVICES[select.value] + encodeURIComponent(a.dataset.query);
   };
   point();
   return section;

@@ -8,7 +8,7 @@ const COLUMNS = [ // a title, a field, how it is shown, and its classes
   ["mood", "mood", String, "more"], ["length", "duration_s", clock, "number more"],
   ["tempo", "tempo", (tempo) => `${Math.round(tempo)} bpm`, "number more"], ["key", "key_name", String, "more"],
 ];
-let picked = [], sorting = null; // ids, {field, sign}: they outlast a look at a song
+let picked = [], sorting = { sign: 1 }; // ids, {field, sign}: they outlast a look at a song
 const FORMULA = /^[=+\-@\t\r]/u; // what a spreadsheet takes for a formula
 
 /**
@@ -33,8 +33,8 @@ export function renderTable(entries, asked, models) {
     pick([...picked.filter((id) => id !== value), ...(checked ? [value] : [])]));
   const fillBody = () => {
     const { localName, dataset: { song } } = document.activeElement, numbered = results();
-    const { field, sign } = sorting ?? {}, order = (a, b) => compared(a.result?.[field], b.result?.[field], sign);
-    const sorted = sorting ? entries.toSorted(order) : entries;
+    const { field, sign } = sorting;
+    const sorted = entries.toSorted((a, b) => compared(a.result?.[field], b.result?.[field], sign));
     headers.forEach((header, i) => (header.ariaSort = COLUMNS[i][1] !== field ? null :
       sign === 1 ? "ascending" : "descending"));
     body.replaceChildren(...sorted.map((entry) => renderRow(entry, numbered.indexOf(entry.result) + 1)));
@@ -42,7 +42,7 @@ export function renderTable(entries, asked, models) {
     body.querySelector(`${localName}[data-song="${song}"]`)?.focus();
   };
   const sortBy = (field) => {
-    sorting = { field, sign: field === sorting?.field ? -sorting.sign : 1 };
+    sorting = { field, sign: field === sorting.field ? -sorting.sign : 1 };
     fillBody();
   };
   const headers = COLUMNS.map(([title, field, , kind]) => el("th", { scope: "col", class: kind },
