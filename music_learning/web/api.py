@@ -87,10 +87,5 @@ def facts(predictor: Predictor) -> dict:
         "n_index_songs": len(predictor.index.songs),
         "noise": NOISE,
         "charts": {"n_songs": charts.n_songs, "n_countries": charts.n_countries, **charts.values},
-        "markets": {
-            "top": N_MARKETS,
-            "share": round(charts.share(), 3),
-            "chance": round(charts.guess(), 3),
-            "n_countries": charts.n_countries,
-        },
+        "markets": {"top": N_MARKETS, "share": round(charts.share(), 3), "chance": round(charts.guess(), 3)},
     }

@@ -4,6 +4,8 @@ import base64
 import json
 import re
 import time
+from pathlib import Path
+from shutil import copyfile
 from urllib.request import urlopen
 
 import pytest
@@ -80,6 +82,9 @@ def test_markets_say_how_sure_they_are(visit, half_minute):
     result = page.locator(RESULT)
     expect(result).to_contain_text(re.compile(r"than \d+\s%"))
     expect(result).to_contain_text(re.compile(r"\d+ countries"))
+    expect(result).to_contain_text(
+        re.compile(r"right among the first \d+ of \d+ for \d+\s% of such songs, by chance for")
+    )
 
 
 def test_an_example_is_one_click_and_says_that_it_has_no_sound(visit):
@@ -111,6 +116,14 @@ def test_similar_songs_are_looked_up_where_one_likes(visit, half_minute):
     assert link.get_attribute("href").startswith("https://www.deezer.com/search/")
 
 
+def test_they_are_looked_up_there_where_settings_are_refused(visit, half_minute):
+    page = visit(script="Object.defineProperty(window, 'localStorage', {get() { throw new Error('refused'); }})")
+    hear(page, half_minute, HALF)
+    page.locator(f"{RESULT} select").select_option("Deezer")
+    link = page.locator(f"{RESULT} .songs a").first
+    assert link.get_attribute("href").startswith("https://www.deezer.com/search/")
+
+
 def test_recording(visit):
     page = visit(permissions=["microphone"])
     record = page.locator("#record")
@@ -121,6 +134,27 @@ def test_recording(visit):
     expect(page.locator(RESULT)).to_be_visible()
     expect(record).to_have_text("Record")
     assert kept(page)[0]["duration_s"] == pytest.approx(5, abs=1.5)
+
+
+def test_two_clicks_take_the_microphone_once(visit):
+    page = visit(
+        permissions=["microphone"],
+        script="""
+        const devices = navigator.mediaDevices, take = devices.getUserMedia.bind(devices);
+        window.streams = [];
+        devices.getUserMedia = async (wish) => {
+            await new Promise((resolve) => setTimeout(resolve, 500)); // as long as a person is asked
+            streams.push(await take(wish));
+            return streams.at(-1);
+        };""",
+    )
+    record = page.locator("#record")
+    record.dblclick()
+    expect(record).to_have_text(re.compile("Stop 0:04"), timeout=15_000)
+    record.click()
+    expect(page.locator(RESULT)).to_be_visible()
+    live = "streams.flatMap((stream) => stream.getTracks()).filter(({readyState}) => readyState === 'live').length"
+    assert page.evaluate(f"[streams.length, {live}]") == [1, 0]
 
 
 def test_the_players_place_moves_over_the_timeline(visit, half_minute):
@@ -136,6 +170,8 @@ def test_the_players_place_moves_over_the_timeline(visit, half_minute):
     place = page.evaluate("document.querySelector('audio').currentTime")
     assert place == pytest.approx(0.75 * 30, abs=1.5)
     expect(plot).to_have_attribute("aria-valuetext", re.compile(r"0:2\d of 0:30"))
+    plot.press("ArrowRight")
+    assert page.evaluate("document.querySelector('audio').currentTime") >= place + 0.5
     plot.press("Home")
     assert page.evaluate("document.querySelector('audio').currentTime") < 3
 
@@ -267,10 +303,57 @@ def test_history_stays_can_be_opened_removed_and_cleared(visit, half_minute, fiv
     expect(rows).to_have_count(0)
 
 
+def test_what_one_tab_removes_goes_from_the_other(visit, half_minute, five_minutes):
+    """And is not put back by an explanation that comes late; what one tab adds comes to the other."""
+    one = visit()
+    other = one.context.new_page()
+    other.goto(one.url)
+    hear(one, half_minute, HALF)
+    hear(one, five_minutes, FIVE)
+    result = kept(one)[0]
+    look = "document.dispatchEvent(new Event('visibilitychange', {bubbles: true}))"
+    other.evaluate(look)
+    expect(other.locator("#songs .row")).to_have_count(2)
+    other.get_by_role("button", name=f"Remove {FIVE}").click()
+    until(other, "document.querySelectorAll('#songs .row').length === 1")
+    one.evaluate("(result) => import('/static/store.js').then(({replace}) => replace(result))", result)
+    assert [result["name"] for result in kept(one)] == [HALF]
+    one.evaluate(look)
+    expect(one.locator("#songs .row")).to_have_count(1)
+    shown(one, HALF)
+
+
+def test_leaving_asks_while_a_song_is_heard(visit, hour):
+    page = visit()
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.locator("h1").click()  # browsers ask nobody who did nothing
+    page.reload()
+    assert asked == []
+    page.locator("h1").click()
+    choose(page, hour)
+    expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
+def test_an_explanation_that_never_came_says_what_to_do(visit, half_minute):
+    page = visit()
+    hear(page, half_minute, HALF)
+    unexplained = kept(page)[0] | {"id": "9", "explanation": None}
+    page.evaluate("(result) => import('/static/store.js').then(({put}) => put(result))", unexplained)
+    page.goto(page.url.split("#")[0] + "#/song/9")
+    page.reload()
+    expect(page.locator(".why")).to_contain_text("The explanation was not finished. Choose the song again for it.")
+
+
 def test_a_browser_that_keeps_nothing_says_so(visit, half_minute):
     page = visit(script="Object.defineProperty(window, 'indexedDB', {get() { throw new Error('refused'); }})")
     expect(page.locator("#kept")).to_contain_text("keeps nothing")
     hear(page, half_minute, HALF)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange', {bubbles: true}))")
+    page.wait_for_timeout(200)
+    shown(page, HALF)
 
 
 # --- what goes wrong ---
@@ -298,6 +381,29 @@ def test_too_large_a_file_is_a_sentence_before_it_is_sent(visit, tmp_path):
     assert not any("api/analyses" in url for url in page.requested)
 
 
+def test_a_folder_or_a_file_that_is_gone_is_a_sentence(visit, tmp_path, half_minute):
+    page = visit()
+    (tmp_path / "An Album").mkdir()
+    data = {"items": [], "files": [str(tmp_path / "An Album")], "dragOperationsMask": 1}
+    devtools = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    expect(heading(page)).to_have_text("An Album")
+    expect(page.locator("#view [role=alert]")).to_contain_text("This file can't be read: it is a folder, or was moved")
+    moved = Path(copyfile(half_minute, tmp_path / "moved.mp3"))
+    page.evaluate("document.body.append(Object.assign(document.createElement('input'), {type: 'file', id: 'other'}))")
+    page.locator("#other").set_input_files(moved)
+    moved.unlink()
+    page.evaluate("""() => {
+        const dropped = new DataTransfer();
+        dropped.items.add(document.querySelector("#other").files[0]);
+        document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: dropped, bubbles: true, cancelable: true}));
+    }""")
+    expect(heading(page)).to_have_text("moved")
+    expect(page.locator("#view [role=alert]")).to_contain_text("This file can't be read: it is a folder, or was moved")
+    page.errors.clear()
+
+
 def test_a_server_that_is_gone_is_a_sentence(visit, half_minute):
     with start("app.py", "--port", 0) as process:
         address = re.search(r"http://\S+", process.stdout.readline())[0]
@@ -310,6 +416,8 @@ def test_a_server_that_is_gone_is_a_sentence(visit, half_minute):
     expect(page.locator("#view [role=alert]")).to_contain_text("The server can't be reached")
     page.go_back()
     shown(page, HALF)  # what was there stays
+    page.get_by_role("button", name="Share a picture").click()
+    expect(page.locator("#alarm")).to_contain_text("The server can't be reached")
     page.errors.clear()
     page.requested.clear()
 
@@ -348,6 +456,16 @@ def test_keyboard_alone(visit):
     pressed(page, "Tab", "#view button, #view a, #view input[type=range]")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
+
+
+def test_keyboard_removes_songs_one_after_the_other(visit, album):
+    page = visit()
+    choose(page, *album)
+    expect(page.locator("#songs .row .small.energy")).to_have_count(3)
+    page.locator("#songs .row .x").nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#songs .row")).to_have_count(2)
+    expect(page.locator("#songs .row .x").nth(1)).to_be_focused()
 
 
 def test_nothing_moves_for_those_who_want_it_so(visit, half_minute, hour):

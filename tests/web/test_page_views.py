@@ -64,6 +64,20 @@ def test_headers_sort(table):
     assert table.locator("#view [aria-sort]").count() == 1
 
 
+def test_order_and_ticks_outlast_a_look_at_a_song(table):
+    table.locator("#view thead button", has_text="song").click()
+    table.locator("#view thead button", has_text="song").click()
+    for name in ("Beta 10", "=1+1"):
+        table.get_by_role("checkbox", name=f"Compare {name}", exact=True).check()
+    table.get_by_role("link", name="Beta 10", exact=True).click()
+    shown(table, "Beta 10")
+    table.go_back()
+    expect(table.locator("#view tbody input:checked")).to_have_count(2)
+    assert names_of(table) == ["Beta 10", 'alpha, "2"', "=1+1"]
+    expect(table.locator("#view thead th", has_text="song")).to_have_attribute("aria-sort", "descending")
+    expect(table.get_by_role("button", name=re.compile("^Compare"))).to_be_enabled()
+
+
 def test_a_click_or_enter_opens_a_song(table):
     table.get_by_role("link", name="Beta 10", exact=True).click()
     shown(table, "Beta 10")
@@ -78,8 +92,9 @@ def test_a_click_or_enter_opens_a_song(table):
 def test_csv_has_every_number_and_no_formula(table):
     name, content = downloaded(table, table.get_by_role("button", name=re.compile("CSV")).click)
     assert name.endswith(".csv")
+    assert content.startswith("\ufeff".encode())  # for spreadsheets
     assert content.count(b"\r\n") == 4
-    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(content.decode(), newline=""))}
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))}
     assert sorted(rows) == sorted(["Beta 10", 'alpha, "2"', "'=1+1"])
     for result in kept(table):
         row = rows[result["name"].replace("=1+1", "'=1+1")]
@@ -145,6 +160,7 @@ def test_compare_shows_both_and_what_differs(table):
     compare_of(table, "Beta 10", 'alpha, "2"')
     results = {result["name"]: result for result in kept(table)}
     a, b = results["Beta 10"], results['alpha, "2"']
+    expect(heading(table)).to_have_text("Two songs compared")
     comparison = table.locator("#view .comparison")
     for target in TARGETS:
         numbers = comparison.locator(f".value.{target} .number").all_inner_texts()
@@ -169,9 +185,9 @@ def test_differences_are_held_against_what_noise_makes(table):
     b = result | {"energy": 0.56, "danceability": 0.52, "valence": 0.40}
     noise = {"energy": 0.03, "danceability": 0.03, "valence": 0.04}
     assert compared(table, a, b, {"noise": noise}) == [
-        "B is more energetic by 0.06, more than another form of the same music makes (0.03).",
-        "No difference that counts: 0.02, and another form of the same music makes up to 0.03.",
-        "B is less positive by 0.10, more than another form of the same music makes (0.04).",
+        "B is more energetic by 0.06, more than a copy in another format differs in 9 of 10 cases (0.03).",
+        "No difference that counts: 0.02, and a copy in another format differs by at most 0.03 in 9 of 10 cases.",
+        "B is less positive by 0.10, more than a copy in another format differs in 9 of 10 cases (0.04).",
     ]
     assert compared(table, a, b, {})[1] == "B is more danceable by 0.02."
 

@@ -21,7 +21,7 @@ const FACTS = [ // a word, a field, how it is shown, in which steps it differs, 
 export function renderCompare(a, b, models) {
   const side = (letter, { name, tags, analysed_at }) => el("p", {}, el("b", {}, letter), " ", el("bdi", {}, name),
     tags?.artist && [", ", el("bdi", {}, tags.artist)], " ", el("span", { class: "quiet" }, day(analysed_at)));
-  return el("article", { class: "comparison" }, heading("Two versions compared"),
+  return el("article", { class: "comparison" }, heading(`Two ${a.name === b.name ? "versions" : "songs"} compared`),
     el("div", { class: "sides" }, side("A", a), side("B", b)),
     a.models !== b.models && el("p", { class: "warning", role: "note" },
       "Different models heard these two, which alone moves the values. Analyse both again to compare them."),
@@ -43,11 +43,13 @@ function difference(a, b, word, noise) {
   const size = Math.abs(Math.round(100 * b) - Math.round(100 * a)) / 100, makes = Math.round(100 * noise) / 100;
   const more = `B is ${b > a ? "more" : "less"} ${word} by ${fixed2(size)}`;
   if (!isKnown(noise)) return `${more}.`;
-  if (size > makes) return `${more}, more than another form of the same music makes (${fixed2(makes)}).`;
-  return `No difference that counts: ${fixed2(size)}, and another form of the same music makes up to ${fixed2(makes)}.`;
+  if (size > makes) return `${more}, more than a copy in another format differs in 9 of 10 cases (${fixed2(makes)}).`;
+  return `No difference that counts: ${fixed2(size)}, and a copy in another format differs ` +
+    `by at most ${fixed2(makes)} in 9 of 10 cases.`;
 }
 
-function facts(a, b) {
+function facts(...results) {
+  const [a, b] = results.map((result) => ({ ...result, mood: result.mood ?? "no mood stands out" }));
   return el("table", { class: "facts" },
     el("thead", {}, el("tr", {}, el("td"), ["A", "B", "difference"].map((word) => el("th", { scope: "col" }, word)))),
     el("tbody", {}, FACTS.map(([word, field, show, step, more]) => el("tr", {}, el("th", { scope: "row" }, word),

@@ -47,11 +47,14 @@ export function timeline(results, onSeek) {
   const length_s = Math.max(...results.map(({ duration_s }) => duration_s));
   const cursor = svg("line", { class: "cursor", y2: HEIGHT }), time = el("span", {});
   const now = TARGETS.map((target) => el("b", {}));
-  const slider = el("input", { type: "range", max: length_s, step: "any", value: 0, "aria-label": "Place in the song",
-    oninput: () => {
-      setPosition(slider.valueAsNumber);
-      onSeek(slider.valueAsNumber);
-    } });
+  let before = 0;
+  const slider = el("input", { type: "range", max: length_s, step: 1, value: 0, "aria-label": "Place in the song",
+    oninput: () => seek(slider.valueAsNumber), onpointerdown: () => (before = slider.valueAsNumber),
+    onpointercancel: () => seek(before) }); // a finger that scrolls the page
+  const seek = (seconds) => {
+    setPosition(seconds);
+    onSeek(seconds);
+  };
   const setPosition = (seconds) => {
     const moment = results[0].timeline.findLast(({ start_s }) => start_s <= seconds) ?? results[0].timeline[0];
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, WIDTH * seconds / length_s);

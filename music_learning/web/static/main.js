@@ -67,8 +67,23 @@ function showProgress(progress, entry) {
 function refresh() {
   $("songs").hidden = !entries.length;
   $("all").hidden = entries.length < 2;
+  $("songs-title").textContent = `Your songs${entries.length > 1 ? ` (${entries.length})` : ""}`;
   $("clear").hidden = entries.every(isAtWork);
   $("view").firstChild?.update?.();
+}
+
+function add(entry) {
+  entries.unshift(entry);
+  $("rows").prepend(renderRow(entry));
+}
+
+/** Bring in what is kept, and take away what another tab removed. */
+async function readStore() {
+  const kept = await store.all();
+  entries.filter(({ id, isKept }) => isKept && !kept.some((result) => result.id === id)).forEach(removeEntry);
+  for (const result of kept.reverse())
+    if (!entryOf(result.id)) add({ id: result.id, name: result.name, source: {}, share: null, result, isKept: true });
+  refresh();
 }
 
 function update(entry, changes) {
@@ -84,11 +99,7 @@ function chooseFiles(files) {
 
 function choose(sources) {
   trouble();
-  for (const source of sources) {
-    const entry = { id: newId(), name: source.name, source, words: "Waiting", share: 0 };
-    entries.unshift(entry);
-    $("rows").prepend(renderRow(entry));
-  }
+  for (const source of sources) add({ id: newId(), name: source.name, source, words: "Waiting", share: 0 });
   location.hash = `#/song/${entries[0].id}`;
   refresh();
   startNext();
@@ -116,10 +127,9 @@ function start(entry) {
       if (!isHalf && share >= 0.5 && duration_s >= SPOKEN_S && isShown(entry)) say("Half of it is heard.");
       isHalf = share >= 0.5;
     },
-    result: (result) => finish(entry, result),
-    explanation: (explanation) => explain(entry, explanation),
-    error: ({ error, status }) =>
-      fail(entry, error ?? `The server answered with ${status}. Try again.`, LASTING.includes(status)),
+    result: (result) => finish(entry, result), explanation: (explanation) => explain(entry, explanation),
+    error: ({ error, status, isLasting = LASTING.includes(status) }) =>
+      fail(entry, error ?? `The server answered with ${status}. Try again.`, isLasting),
     end: () => {
       entry.job = null;
       fail(entry, "The server ended the connection before it had a result. Try again.");
@@ -140,7 +150,8 @@ function fail(entry, words, isLasting = false) {
 
 function finish(entry, result) {
   update(entry, { name: result.name, result: { ...result, id: entry.id } });
-  store.put(entry.result).catch(() => trouble("This browser has no room for the result: it goes with the page."));
+  store.put(entry.result).then((key) => (entry.isKept = Boolean(key)), // none where nothing is kept
+    () => trouble("This browser has no room for the result: it goes with the page."));
   if (isShown(entry)) {
     show();
     say(`${result.name}: ${result.mood_words}. ${TARGETS.map((t) => `${t} ${fixed2(result[t])}`).join(", ")}.`);
@@ -150,7 +161,7 @@ function finish(entry, result) {
 function explain(entry, explanation) {
   entry.result.explanation = explanation;
   if (isShown(entry)) $("view").firstChild?.setExplanation?.(explanation);
-  if (entries.includes(entry)) store.put(entry.result).catch(() => null);
+  if (entries.includes(entry)) store.replace(entry.result).catch(() => null);
 }
 
 function again(entry) {
@@ -163,6 +174,8 @@ function removeEntry(entry) {
   if (isAtWork(entry)) {
     fail(entry, "Stopped.");
   } else {
+    const next = entry.row.nextElementSibling ?? entry.row.previousElementSibling;
+    if (entry.row.contains(document.activeElement)) (next?.querySelector(".x") ?? $("pick")).focus();
     entries.splice(entries.indexOf(entry), 1);
     entry.row.remove();
     URL.revokeObjectURL(entry.url);
@@ -252,7 +265,7 @@ function listen() {
   $("record").hidden = !(window.MediaRecorder && navigator.mediaDevices);
   $("record").addEventListener("click", async ({ currentTarget }) => {
     const { toggleRecording } = await loadPart("record");
-    toggleRecording(currentTarget, { onFile: (file) => chooseFiles([file]), onTrouble: trouble });
+    toggleRecording(currentTarget, { onFile: (file) => chooseFiles([file]), onTrouble: trouble, say });
   });
   for (const type of ["dragover", "dragleave", "drop"]) {
     addEventListener(type, (event) => {
@@ -270,6 +283,11 @@ function listen() {
     await store.clear(); // those of other tabs, too
   });
   addEventListener("hashchange", () => show(true));
+  addEventListener("visibilitychange", () => document.hidden || readStore().catch(() => null));
+  addEventListener("beforeunload", (event) =>
+    (entries.some(isAtWork) || $("record").matches(".recording")) && event.preventDefault());
+  addEventListener("unhandledrejection", ({ reason }) => // a TypeError where a part of the page can't be fetched
+    reason instanceof TypeError && trouble("The server can't be reached. Is it still running?"));
 }
 
 async function showExamples() {
@@ -282,13 +300,8 @@ async function showExamples() {
 
 async function begin() {
   listen();
-  for (const result of await store.all().catch(() => [])) {
-    const entry = { id: result.id, name: result.name, source: {}, share: null, result };
-    entries.push(entry);
-    $("rows").append(renderRow(entry));
-  }
+  await readStore().catch(() => null);
   $("kept").hidden = await store.isKept();
-  refresh();
   await Promise.all([show(), showExamples()]);
   setTimeout(() => Promise.all([loadModels(), loadPart("result")]).catch(() => null), 200); // before they are needed
 }

@@ -7,7 +7,7 @@ import { bar, plane, timeline } from "./drawings.js";
 import { setting } from "./store.js";
 
 const ENDS = {
-  energy: ["calm", "intense"], danceability: ["hard to dance to", "made to dance"], valence: ["sad or angry", "happy"],
+  energy: ["calm", "intense"], danceability: ["undanceable", "danceable"], valence: ["sad or angry", "happy"],
 };
 const SERVICES = {
   Spotify: "https://open.spotify.com/search/", YouTube: "https://www.youtube.com/results?search_query=",
@@ -65,10 +65,12 @@ function overTime(result, url) {
 function whyCard(explanation, isComing) {
   const words = el("div", { class: "words", tabindex: isComing ? 0 : null });
   const of = (target, sentences) => el("div", { class: target }, el("h4", {}, target),
-    sentences.length ? sentences.map((sentence) => el("p", {}, sentence)) : quiet("Nothing stands out."));
+    sentences.length ? sentences.map((sentence) => el("p", {}, sentence.replace(/ \([^)]*\)/g, ""))) : // without Hz
+      quiet("Nothing stands out."));
   const set = ({ sentences, reason }) => words.replaceChildren(
     ...(sentences ? TARGETS.map((target) => of(target, sentences[target])) : [quiet(reason)]));
-  set(explanation ?? { reason: isComing ? "Finding out what made it so …" : "Nothing is explained here." });
+  set(explanation ?? { reason: isComing ? "Finding out what made it so …" :
+    "The explanation was not finished. Choose the song again for it." });
   return Object.assign(card("Why", isComing ? "why coming" : "why", words), { set });
 }
 
@@ -82,31 +84,30 @@ function similarCard({ similar_songs: songs, similar_artists: artists }, models)
   const link = (words, query = words) => el("a", { "data-query": query, target: "_blank", rel: "noreferrer" }, words);
   const list = songs.slice(0, N_SIMILAR).map(({ title, artist, year, closeness, path }) => el("li", {},
     path ? [el("b", {}, title), el("span", {}, path)] : link(title, `${title} ${artist}`),
-    el("span", {}, [artist, year, closeness].filter(Boolean).join(" · "))));
-  const names = artists.flatMap(({ artist }, i) => [i ? ", " : "Similar artists: ", link(artist)]);
+    el("span", {}, [artist, year && `release of ${year}`, closeness].filter(Boolean).join(" · "))));
+  const names = artists.flatMap(({ artist }, i) => [i ? ", " : "Closest artists: ", link(artist)]);
   const services = Object.keys(SERVICES).map((name) => el("option", { selected: name === setting("service") }, name));
-  const select = el("select", { onchange: () => setting("service", select.value) && point() }, services);
-  const section = card("Similar songs", "", el("ol", { class: "songs" }, list), el("p", {}, names),
+  const select = el("select", { onchange: () => point() }, services);
+  const section = card("Closest songs", "", el("ol", { class: "songs" }, list), el("p", {}, names),
     el("p", {}, el("label", {}, "Look them up at ", select)),
-    quiet(`Found among ${models?.n_index_songs.toLocaleString("en") ?? "the"} songs by how they sound, not by who ` +
-      "listens to them."));
-  const point = () => section.querySelectorAll("a").forEach((element) => {
-    element.href = SERVICES[select.value] + encodeURIComponent(element.dataset.query);
-  });
+    quiet(`Found among ${models?.n_index_songs.toLocaleString("en") ?? "the"} songs by how they sound alone.`));
+  const point = () => {
+    setting("service", select.value);
+    for (const a of section.querySelectorAll("a"))
+      a.href = SERVICES[select.value] + encodeURIComponent(a.dataset.query);
+  };
   point();
   return section;
 }
 
 function marketsCard({ markets }, models) {
   if (!markets?.length) return null;
-  const { top, share, chance: guess, n_countries: n } = models?.markets ?? {};
-  const likeliest = markets.toSorted((a, b) => b.chance - a.chance), most = likeliest[0].chance;
-  const list = likeliest.map(({ name, chance }) => el("li", {}, el("span", {}, name), bar(chance / most),
-    el("span", {}, percent(chance))));
+  const { top, share, chance: guess } = models?.markets ?? {};
+  const list = markets.toSorted((a, b) => b.chance - a.chance).map(({ name, chance }) =>
+    el("li", {}, el("span", {}, name), el("span", {}, percent(chance))));
   return card("Where such songs chart", "", el("ol", { class: "markets" }, list),
-    quiet("How likely a song that charts in one or two countries charts there, for the ten most alike."),
-    top && quiet(`A weak hint: such a country is among the first ${top} of ${n} in ${percent(share)} of cases, and in ` +
-      `${percent(guess)} by chance.`));
+    quiet("How likely each is to chart it, if one or two countries do.", top && " A weak hint: such a country is among " +
+      `the first ${top} of ${models.charts.n_countries} in ${percent(share)} of cases, by chance in ${percent(guess)}.`));
 }
 
 function soundCard({ tempo, time_signature: beats, loudness, key_name: key, ...result }) {
@@ -120,8 +121,8 @@ function soundCard({ tempo, time_signature: beats, loudness, key_name: key, ...r
 function howSure(models) {
   const known = TARGETS.filter((target) => isKnown(models?.mean_errors[target]));
   const off = known.map((target) => `${fixed2(models.mean_errors[target])} (${target})`).join(", ") || "about 0.1";
-  return card("How sure is this?", "", el("p", {}, `For artists that they never heard, the models are off by ${off} ` +
-    "on average. Very low and very high values come out less extreme than Spotify's."));
+  return card("How sure is this?", "", el("p", {}, "For artists that they never heard, the models are off from " +
+    `Spotify's values by ${off} on average. Very low and very high values come out less extreme than Spotify's.`));
 }
 
 function actions(result) {

@@ -21,7 +21,7 @@ export function sharePicture(result) {
   write(pen, `Music-Learning, ${day(result.analysed_at)}`, MARGIN, 66, { size: 24, colour: QUIET });
   write(pen, result.name, MARGIN, 144, { size: 56, weight: 700 });
   write(pen, result.tags?.artist ?? "", MARGIN, 194, { size: 28, colour: QUIET });
-  write(pen, result.mood_words, MARGIN, 254, { size: 40, weight: 600 });
+  write(pen, result.mood_words.split(":")[0], MARGIN, 254, { size: 40, weight: 600 });
   TARGETS.forEach((target, i) => drawValue(pen, result, target, MARGIN + i * COLUMN.step));
   for (const part of [0, 0.5, 1]) box(pen, MARGIN, PLOT.top + part * PLOT.height - 1, INNER, 2, SOFT);
   TARGETS.forEach((target) => drawLine(pen, result, target));

@@ -23,6 +23,9 @@ export const isKept = async () => (await opened) !== null;
 /** Keep a result under its `id`. */
 export const put = (result) => run("readwrite", "put", result);
 
+/** Keep what has become of a result, unless it was removed. */
+export const replace = async (result) => (await run("readonly", "getKey", result.id)) && put(result);
+
 /** All results, the song chosen last first: the ids are in order. */
 export const all = async () => ((await run("readonly", "getAll")) ?? []).reverse();
 

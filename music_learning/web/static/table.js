@@ -8,19 +8,21 @@ const COLUMNS = [ // a title, a field, how it is shown, and its classes
   ["mood", "mood", String, "more"], ["length", "duration_s", clock, "number more"],
   ["tempo", "tempo", (tempo) => `${Math.round(tempo)} bpm`, "number more"], ["key", "key_name", String, "more"],
 ];
+let picked = [], sorting = { sign: 1 }; // ids, {field, sign}: they outlast a look at a song
 const FORMULA = /^[=+\-@\t\r]/u; // what a spreadsheet takes for a formula
 
 /**
  * All songs.
  * @param {object[]} entries - {id, name, words, result, isFailed}; the `words` say why there is no result
- * @param {string[]} picked - the ids of those picked for a comparison at first
+ * @param {string[]} asked - the ids of those to pick for a comparison, beside those picked before
  * @param {?object} models - what `/api/models` says
  * @returns {HTMLElement} with `update()`, to be called when the entries have changed
  */
-export function renderTable(entries, picked, models) {
+export function renderTable(entries, asked, models) {
   const body = el("tbody"), drawing = el("section", { class: "card", "aria-label": "Mood plane" });
   const results = () => entries.map(({ result }) => result).filter(Boolean);
-  let sorting = null, shown = "";
+  let shown = "";
+  if (!asked.every((id) => picked.includes(id))) picked = asked;
   const compare = button("Compare two", () => (location.hash = `#/compare/${picked.join("/")}`), { disabled: true });
   const pick = (ids) => {
     picked = ids.slice(-2);
@@ -31,21 +33,21 @@ export function renderTable(entries, picked, models) {
     pick([...picked.filter((id) => id !== value), ...(checked ? [value] : [])]));
   const fillBody = () => {
     const { localName, dataset: { song } } = document.activeElement, numbered = results();
-    const sorted = sorting ? entries.toSorted(sorting) : entries;
+    const { field, sign } = sorting;
+    const sorted = entries.toSorted((a, b) => compared(a.result?.[field], b.result?.[field], sign));
+    headers.forEach((header, i) => (header.ariaSort = COLUMNS[i][1] !== field ? null :
+      sign === 1 ? "ascending" : "descending"));
     body.replaceChildren(...sorted.map((entry) => renderRow(entry, numbered.indexOf(entry.result) + 1)));
     pick(picked.filter((id) => numbered.some((result) => result.id === id)));
     body.querySelector(`${localName}[data-song="${song}"]`)?.focus();
   };
-  const sortBy = (field, header) => {
-    const sign = header.ariaSort === "ascending" ? -1 : 1;
-    for (const other of header.parentNode.children) other.ariaSort = null;
-    header.ariaSort = sign === 1 ? "ascending" : "descending";
-    sorting = (a, b) => compared(a.result?.[field], b.result?.[field], sign);
+  const sortBy = (field) => {
+    sorting = { field, sign: field === sorting.field ? -sorting.sign : 1 };
     fillBody();
   };
   const headers = COLUMNS.map(([title, field, , kind]) => el("th", { scope: "col", class: kind },
     button(kind ? [title[0], el("span", { class: "rest" }, title.slice(1))] : title,
-      ({ currentTarget }) => sortBy(field, currentTarget.parentNode), { "aria-label": title })));
+      () => sortBy(field), { "aria-label": title })));
   const update = () => {
     const isNow = JSON.stringify(entries.map(({ id, result, isFailed }) => [id, Boolean(result), isFailed]));
     if (isNow === shown) return; // the focus and a click stay where they are
@@ -56,7 +58,7 @@ export function renderTable(entries, picked, models) {
   update();
   return Object.assign(el("article", { class: "several" }, heading("All songs"),
     el("p", { class: "buttons" }, compare,
-      button("Save as CSV", () => download(toCsv(results()), "songs.csv", "text/csv"))),
+      button("Save as CSV", () => download(`\ufeff${toCsv(results())}`, "songs.csv", "text/csv"))),
     quiet("Tick two songs to compare them."),
     el("section", { class: "card", "aria-label": "Table" }, el("table", { class: "songs-table" },
       el("thead", {}, el("tr", {}, el("td", {}, el("span", { class: "rest" }, "compare")), headers)), body)),
