@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import Request
@@ -30,14 +31,14 @@ CLIENT_GONE = 499  # nobody reads it
 MAX_NAME = 200  # letters
 
 
+@dataclass(eq=False)
 class Upload:
     """A recording that comes, or waits."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "song"
-        self.name = "song"
-        self.bytes = 0
-        self.is_whole = False
+    path: Path
+    name: str = "song"
+    bytes: int = 0
+    is_whole: bool = False
 
 
 class Uploads:
@@ -54,10 +55,9 @@ class Uploads:
         Raises HTTPException: 413 where the length that the headers tell is too much, 503 where there is no room.
         """
         self._check(length, length)
-        self._check_line()
         self.folder.mkdir(mode=0o700, exist_ok=True)  # what cleans /tmp may have taken an idle one
         with tempfile.TemporaryDirectory(dir=self.folder, ignore_cleanup_errors=True) as folder:
-            upload = Upload(Path(folder))
+            upload = Upload(Path(folder) / "song")
             self.held.add(upload)
             try:
                 yield upload
@@ -103,16 +103,14 @@ class Uploads:
 
     def admit(self, upload: Upload) -> None:
         """Count an upload among those that are heard or wait. Raises HTTPException where they are too many."""
-        self._check_line()
+        self._check(upload.bytes)
         upload.is_whole = True
-
-    def _check_line(self) -> None:
-        if sum(upload.is_whole for upload in self.held) >= AT_ONCE + MAX_WAITING:
-            raise busy("Too many songs are waiting to be heard")
 
     def _check(self, length: int, more: int = 0) -> None:
         if length > MAX_FILE_MB * 1e6 + FORM_BYTES:
             raise HTTPException(413, f"The file is larger than {MAX_FILE_MB} MB; save it as mp3.")
+        if sum(upload.is_whole for upload in self.held) >= AT_ONCE + MAX_WAITING:
+            raise busy("Too many songs are waiting to be heard")
         if sum(upload.bytes for upload in self.held) + more > MAX_ALL_MB * 1e6:
             raise busy("The songs that are waiting to be heard take all space")
 

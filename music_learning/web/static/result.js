@@ -106,8 +106,9 @@ function marketsCard({ markets }, models) {
   const list = markets.toSorted((a, b) => b.chance - a.chance).map(({ name, chance }) =>
     el("li", {}, el("span", {}, name), el("span", {}, percent(chance))));
   return card("Where such songs chart", "", el("ol", { class: "markets" }, list),
-    quiet("How likely each is to chart it, if one or two countries do.", top && " A weak hint: such a country is among " +
-      `the first ${top} of ${models.charts.n_countries} in ${percent(share)} of cases, by chance in ${percent(guess)}.`));
+    quiet("How likely each is to chart it, if one or two countries do.", top && " A weak hint: such a country is " +
+      `among the first ${top} of ${models.charts.n_countries} in ${percent(share)} of cases, by chance in ` +
+      `${percent(guess)}.`));
 }
 
 function soundCard({ tempo, time_signature: beats, loudness, key_name: key, ...result }) {
