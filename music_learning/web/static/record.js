@@ -33,7 +33,7 @@ export async function toggleRecording(button, { onFile, onTrouble, say }) {
     onFile(new File(parts, `${name}.${ENDINGS[type] ?? "webm"}`, { type }));
   };
   recorder.start(1000);
-  say("It records.");
+  say("The recording has begun.");
   button.classList.add("recording");
   showTime();
 }
