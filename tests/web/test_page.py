@@ -128,6 +128,7 @@ def test_recording(visit):
     record = page.locator("#record")
     record.click()
     expect(record).to_have_text(re.compile("Stop 0:05"), timeout=15_000)
+    expect(page.locator("#spoken")).to_have_text("The recording has begun.")
     record.click()
     expect(heading(page)).to_have_text(re.compile("Recording"))
     expect(page.locator(RESULT)).to_be_visible()
@@ -171,6 +172,14 @@ def test_the_players_place_moves_over_the_timeline(visit, half_minute):
     expect(plot).to_have_attribute("aria-valuetext", re.compile(r"0:2\d of 0:30"))
     plot.press("ArrowRight")
     assert page.evaluate("document.querySelector('audio').currentTime") >= place + 0.5
+    place = page.evaluate("document.querySelector('audio').pause() ?? document.querySelector('audio').currentTime")
+    plot.evaluate("""(slider) => { // a finger comes down, and then scrolls the page
+        slider.dispatchEvent(new PointerEvent("pointerdown"));
+        slider.value = 3;
+        slider.dispatchEvent(new Event("input"));
+        slider.dispatchEvent(new PointerEvent("pointercancel"));
+    }""")
+    assert page.evaluate("document.querySelector('audio').currentTime") == pytest.approx(place, abs=1)
     plot.press("Home")
     assert page.evaluate("document.querySelector('audio').currentTime") < 3
 

@@ -9,7 +9,7 @@ const SPOKEN_S = 60; // from which length on half of a song is worth a word
 const LASTING = [400, 413, 415, 422]; // answers that come again
 const TITLE = document.title;
 const $ = (id) => document.getElementById(id);
-const entries = []; // songs, the one chosen last first: {id, name, source, words, share, result, isFailed, job, row}
+const entries = []; // songs, the latest first: {id, name, source, words, share, result, isKept, isFailed, job, row}
 let nChosen = 0;
 let ticket = 0; // of what is shown: what comes late for an earlier place isn't shown
 let models = null;
