@@ -53,8 +53,8 @@ def make_app(desk: Desk) -> FastAPI:
     @app.get("/api/examples", summary="Songs that the models never heard, to try")
     async def examples() -> list[dict]:
         return [
-            {"id": song_id, "title": song["title"], "artist": song["artist"], "year": year_of(song.get(YEAR))}
-            for song_id, song in desk.examples.items()
+            {"id": song["song_id"], "title": song["title"], "artist": song["artist"], "year": year_of(song.get(YEAR))}
+            for song in desk.examples.values()
         ]
 
     @app.get("/api/health", summary="How many recordings are heard, and wait")

@@ -48,8 +48,7 @@ class Hearing:
     def file(self, path: Path, name: str) -> dict:
         """The JSON of a file's analysis. Raises AudioError where it can't be used."""
         self.until = time.monotonic() + MAX_WORK_S
-        losses, pipeline = Losses(before_packet=self._check), self.predictor.pipeline
-        tags = read_tags(path)
+        losses, pipeline, tags = Losses(before_packet=self._check), self.predictor.pipeline, read_tags(path)
         windows = pipeline.windows(pipeline.waveforms(path, losses))
         analysis = self.predictor.analyse(self._watched(windows, length_s(path)))
         cut = (f"Only the first {clock(MAX_LENGTH_S)} were analysed.",) * (analysis.duration_s >= MAX_LENGTH_S)

@@ -1,6 +1,7 @@
 """The interface's description for /openapi.json: what JSON holds, and how a recording is sent."""
 
 import json
+from http import HTTPStatus
 from pathlib import Path
 
 ANALYSIS = Path(__file__).parent / "static" / "analysis.schema.json"  # its JSON Schema, which anyone can fetch
@@ -11,14 +12,7 @@ BODY = {"required": True, "content": {"multipart/form-data": {"schema": FORM}, "
 EVENTS = """Sent to those who accept text/event-stream, each with JSON as its data: `waiting` {"ahead": recordings that
 come first}, `progress` {"heard_s", "duration_s": of so many, or null}, `result` the analysis, `explanation` if it was
 asked for, which may come much later, and `error` {"error": a sentence, "status"}, as which it ends."""
-REFUSALS = {
-    400: "What was sent can't be understood.",
-    403: "Another site's page sent it, or the server is not called so.",
-    408: "The recording came too slowly.",
-    413: "The file is too large.",
-    422: "The recording can't be used.",
-    503: "Too many wait; `Retry-After` says for how many seconds to.",
-}
+REFUSALS = (400, 403, 408, 413, 422, 503)  # the last with `Retry-After`
 
 
 def described(summary: str, body: dict | None = None) -> dict:
@@ -28,7 +22,7 @@ def described(summary: str, body: dict | None = None) -> dict:
         "text/event-stream": {"schema": {"type": "string", "description": EVENTS}},
     }
     errors = {"application/json": {"schema": ERROR}}
-    responses = {status: {"description": words, "content": errors} for status, words in REFUSALS.items()}
+    responses = {status: {"description": HTTPStatus(status).phrase, "content": errors} for status in REFUSALS}
     responses[200] = {"description": "The analysis.", "content": answer}
     extra = {"openapi_extra": {"requestBody": body}} if body else {}
     return {"summary": summary, "responses": responses, **extra}
