@@ -1,7 +1,7 @@
 """What is predicted of one recording: its values, their timeline, a mood in words, similar songs and warnings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -52,6 +52,10 @@ class Analysis:
     other_features: dict[str, float | int | None] = field(default_factory=dict)
     # The countries whose charts sound most like it, the likest first; none of what is no music.
     markets: tuple[Market, ...] = ()
+
+    def with_losses(self, lost_s: float) -> "Analysis":
+        """The same, telling how much could not be decoded, with a warning where that is worth a word."""
+        return replace(self, lost_s=lost_s, warnings=(*self.warnings, *warnings_of_losses(lost_s)))
 
     def audio_features(self) -> dict[str, float | int | None]:
         """Spotify's audio features object, AUDIO_FEATURES with its names, ranges and order.

@@ -36,7 +36,6 @@ from music_learning.predict.analysis import (
     Overview,
     even_edges,
     warnings_about,
-    warnings_of_losses,
 )
 from music_learning.predict.explanation import ExplainedWindow, Explanation, join, moment_edges
 from music_learning.predict.markets import Charts
@@ -158,10 +157,7 @@ class Predictor:
     ) -> Analysis:
         """As `predict`, from windows as `AudioPipeline.waveforms` gives them, with what that tells of losses."""
         analysis = self.analyse(self.pipeline.windows(waveforms), explain=explain)
-        if losses is None:
-            return analysis
-        warnings = (*analysis.warnings, *warnings_of_losses(losses.lost_s))
-        return replace(analysis, lost_s=losses.lost_s, warnings=warnings)
+        return analysis if losses is None else analysis.with_losses(losses.lost_s)
 
     def analyse(self, windows: Iterable[tuple[Tensor | None, float]], *, explain: bool = False) -> Analysis:
         """As `predict`, from spectrograms (n_rows, frames) and their length in seconds; None stands for silence."""

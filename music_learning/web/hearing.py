@@ -18,7 +18,7 @@ from music_learning.decoder import length_s
 from music_learning.errors import AudioError
 from music_learning.library.outputs import key_name
 from music_learning.library.tags import read_tags
-from music_learning.predict.analysis import Analysis, warnings_of_losses
+from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 from music_learning.predict.saved import SavedSongs, labels_of
 from music_learning.predict.words import clock
@@ -51,9 +51,9 @@ class Hearing:
         losses, pipeline, tags = Losses(before_packet=self._check), self.predictor.pipeline, read_tags(path)
         windows = pipeline.windows(pipeline.waveforms(path, losses))
         analysis = self.predictor.analyse(self._watched(windows, length_s(path)))
+        analysis = analysis.with_losses(losses.lost_s)
         cut = (f"Only the first {clock(MAX_LENGTH_S)} were analysed.",) * (analysis.duration_s >= MAX_LENGTH_S)
-        warnings = (*analysis.warnings, *warnings_of_losses(losses.lost_s), *cut)
-        analysis = replace(analysis, lost_s=losses.lost_s, warnings=warnings)
+        analysis = replace(analysis, warnings=(*analysis.warnings, *cut))
         return self._json(analysis, tags, name=tags["title"] or Path(name).stem, file=name)
 
     def example(self, saved: SavedSongs, song: dict[str, str]) -> dict:
@@ -66,7 +66,6 @@ class Hearing:
         """The JSON of the explanation of what was heard. Between two windows it waits until it may go on."""
         if not self.kept:
             return no_explanation(f"Only recordings of up to {MAX_EXPLAINED_S // 60} minutes are explained.")
-
         self.until = math.inf
 
         def patient() -> Iterator[tuple[Tensor | None, float]]:
