@@ -134,7 +134,7 @@ def test_file_that_ends_its_process_costs_its_own_row(engine, library, tmp_path,
 
 @dataclass(frozen=True)
 class Slow(AudioFile):
-    """Tells on which node it is heard, and takes its time on one of them."""
+    """Is heard without end on one node, and on the others once that has begun to."""
 
     slow_node: str
     folder: Path
@@ -143,10 +143,20 @@ class Slow(AudioFile):
     def opened(self):
         import ray
 
+        begun = self.folder / "begun"
         if ray.get_runtime_context().get_node_id() == self.slow_node:
-            (self.folder / "begun").touch()
-            time.sleep(60)
+            begun.touch()
+            time.sleep(600)
+        wait_until(begun.exists)
         yield self.path
+
+
+def wait_until(condition):
+    """Wait for what is sure to come; it takes long only where something is broken."""
+    ends = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_killed_node_costs_nothing(engine, nodes, library, predictor, tmp_path):
@@ -154,13 +164,13 @@ def test_killed_node_costs_nothing(engine, nodes, library, predictor, tmp_path):
     files = [Slow(clip, clip.name, nodes.second.node_id, tmp_path) for clip in clips]
 
     def kill():
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.05)
+        wait_until((tmp_path / "begun").exists)
         nodes.remove_node(nodes.second, allow_graceful=False)
 
     killer = Thread(target=kill, daemon=True)
     killer.start()
     heard = {batch.part: rows for batch, rows in engine(Batch(file.name, (file,)) for file in files)}
+    killer.join(60)  # Ray tells of a node's end before it has ended all of it
     assert not killer.is_alive()
     alone = ModelListener(predictor)
     for clip in clips:
