@@ -27,7 +27,7 @@ from synthetic import make_clips
 from music_learning.library import parts
 from music_learning.library.cluster import QUIET, on_cluster
 from music_learning.library.files import find_files
-from music_learning.library.parts import Engine, Heard, on_threads, open_parts, scan_into
+from music_learning.library.parts import Engine, Heard, on_this_machine, open_parts, scan_into
 from music_learning.library.remote import find_all
 from music_learning.paths import RELEASED_MODELS
 from music_learning.predict.predictor import Predictor
@@ -150,10 +150,10 @@ def main() -> int:
             before = requests.counts.copy()
             with patch.object(parts, "cpu_count", lambda: 1):
                 begun_s = time.process_time()
-                alone_s = timed_scan("this_process", predictor, on_threads(predictor))
+                alone_s = timed_scan("this_process", predictor, on_this_machine(predictor))
                 busy_s = time.process_time() - begun_s
             asked = requests.counts - before
-            timed_scan("this_process", predictor, on_threads(predictor))
+            timed_scan("this_process", predictor, on_this_machine(predictor))
             with patch.object(parts, "BATCH_FILES", BATCH_FILES):
                 nodes_s, _ = scan_on_nodes(predictor)
             n_different = {name: differences("this_process", name) for name in ("two_nodes", "node_killed")}

@@ -17,11 +17,13 @@ from music_learning.columns import TARGETS
 from music_learning.library.files import find_files
 from music_learning.library.hearing import hear
 from music_learning.library.outputs import Output
+from music_learning.library.processes import Processes
 from music_learning.library.rows import AudioFile, Listener
 from music_learning.library.tables import CSV, Table
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 
+MODELS = Path(__file__).parents[1] / "models"
 N_CLIPS = 1000
 N_DIFFERENT = 100  # synthetic clips, each heard ten times
 N_ALONE = 50
@@ -46,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", type=Path, help="folder whose clips to use (default: synthetic clips)")
     arguments = parser.parse_args()
-    predictor = Predictor.load(Path(__file__).parents[1] / "models")
+    predictor = Predictor.load(MODELS)
     with TemporaryDirectory() as folder, TemporaryDirectory() as results:
         if arguments.audio is None:
             make_clips(Path(folder), N_DIFFERENT)
@@ -55,7 +57,8 @@ def main() -> None:
         rows = Rows()
         with Table(Path(results, "moods.csv"), CSV) as table:
             start = time.perf_counter()
-            hear([AudioFile.at(clip) for clip in clips], Listener(predictor), [rows, table])
+            with Processes(predictor, MODELS) as processes:
+                hear([AudioFile.at(clip) for clip in clips], Listener(processes), [rows, table])
             took_s = time.perf_counter() - start
         alone = [predictor.predict(clip).values for clip in clips[:N_ALONE]]
     apart = max(

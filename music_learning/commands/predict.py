@@ -13,6 +13,7 @@ from music_learning.files import check_picture
 from music_learning.library.files import STANDARD_INPUT, find_files, named_paths, saved_input
 from music_learning.library.hearing import hear
 from music_learning.library.outputs import Output, Telling, Terminal, told
+from music_learning.library.processes import Processes
 from music_learning.library.rows import AudioFile, Listener
 from music_learning.library.tables import CSV, Stream, Table, json_format
 from music_learning.paths import RELEASED_MODELS, DataPaths
@@ -92,7 +93,8 @@ def run_files(arguments: argparse.Namespace) -> int:
             outputs.append(Telling(files[0], predictor) if alone else Terminal(files, only_new=bool(outputs)))
         if picture is not None:
             outputs.append(Picture(picture, predictor.charts, announced=arguments.prints))
-        listener = Listener(predictor, explain=arguments.explain)
+        processes = stack.enter_context(Processes(predictor, arguments.models, arguments.index))
+        listener = Listener(processes, explain=arguments.explain)
         shown = not (alone or arguments.quiet)
         outcome = hear(files, listener, outputs, bar=shown)
         if outcome.known and shown:

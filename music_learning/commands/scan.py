@@ -25,6 +25,7 @@ from pathlib import Path
 from music_learning.errors import UserError, report
 from music_learning.library.database import Library
 from music_learning.library.hearing import Outcome
+from music_learning.library.processes import Processes
 from music_learning.library.remote import AllFiles, find_all, is_address
 from music_learning.library.scan import Found, count_outdated, scan, summary
 from music_learning.paths import DEFAULT_LIBRARY, RELEASED_MODELS
@@ -73,15 +74,16 @@ def scan_into_database(parsed: argparse.Namespace, files: AllFiles) -> tuple[Out
             f"{parsed.library} can't be written: it is a folder; name a file, or --library {parsed.library}/ for a "
             "folder of Parquet files"
         )
-    with Library.write(Path(parsed.library), create=True) as library:
-        predictor = Predictor.load(parsed.models)
+    with ExitStack() as stack:
+        library = stack.enter_context(Library.write(Path(parsed.library), create=True))
+        predictor = stack.enter_context(Processes(Predictor.load(parsed.models), parsed.models))
         if n_outdated := count_outdated(library, files, predictor.models_version):
             print(f"{n_outdated:,} songs were heard by other models and are heard again", file=sys.stderr)
         return scan(files, library, predictor)
 
 
 def scan_into_parts(parsed: argparse.Namespace, files: AllFiles) -> tuple[Outcome, Found]:
-    from music_learning.library.parts import on_threads, open_parts, scan_into
+    from music_learning.library.parts import on_this_machine, open_parts, scan_into
 
     predictor = Predictor.load(parsed.models)
     with ExitStack() as stack:
@@ -91,7 +93,7 @@ def scan_into_parts(parsed: argparse.Namespace, files: AllFiles) -> tuple[Outcom
 
             engine = stack.enter_context(on_cluster(parsed.address, parsed.models, predictor))
         else:
-            engine = on_threads(predictor)
+            engine = on_this_machine(stack.enter_context(Processes(predictor, parsed.models)))
         return scan_into(parts, files, engine)
 
 

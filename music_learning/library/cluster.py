@@ -22,6 +22,7 @@ from typing import Any
 from music_learning import __version__
 from music_learning.errors import UserError
 from music_learning.library.parts import Batch, Engine, Heard
+from music_learning.library.processes import ENDED, MAX_DEATHS
 from music_learning.library.remote import NEEDS_PACKAGES
 from music_learning.library.rows import AudioFile
 from music_learning.library.scan import ModelListener, library_row
@@ -29,11 +30,9 @@ from music_learning.parallel import cpu_count
 from music_learning.predict.predictor import Predictor
 
 IN_FLIGHT_PER_CORE = 2  # batches, so that no core waits for this machine
-MAX_DEATHS = 2  # of the process that hears something, before that is blamed
 MAX_LOSSES = 10  # of the node, before that counts as the process' death
 CONNECT_TIMEOUT_S = 30
 OBJECT_STORE_BYTES = 100_000_000  # of a Ray of this machine alone: the models, and some rows
-ENDED = "it ended the process that heard it, perhaps for want of memory"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what nodes have to say of their processes is not for this terminal

@@ -28,6 +28,7 @@ from music_learning.library.database import inside
 from music_learning.library.files import is_folder
 from music_learning.library.hearing import Outcome
 from music_learning.library.parquet import SCHEMA, to_table
+from music_learning.library.processes import Processes
 from music_learning.library.remote import RemoteFolder, file_of, is_address
 from music_learning.library.rows import AudioFile, Files
 from music_learning.library.scan import Found, ModelListener, now, reason_of
@@ -260,12 +261,12 @@ def open_parts(name: str, model: str) -> Iterator[Parts]:
         yield Parts(folder_of(name), model, stack.enter_context(closing(sqlite3.connect(Path(place, "index.sqlite")))))
 
 
-def on_threads(predictor: Predictor) -> Engine:
+def on_this_machine(predictor: Predictor | Processes) -> Engine:
     """Hears on all cores of this machine."""
-    return partial(_hear_on_threads, ModelListener(predictor))
+    return partial(_hear_here, ModelListener(predictor))
 
 
-def _hear_on_threads(listener: ModelListener, batches: Iterator[Batch]) -> Heard:
+def _hear_here(listener: ModelListener, batches: Iterator[Batch]) -> Heard:
     begun: deque[Batch] = deque()
 
     def files() -> Iterator[AudioFile]:

@@ -13,6 +13,7 @@ import numpy as np
 from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import AudioError, ServerError, unexpected
 from music_learning.files import sha256_of
+from music_learning.library.processes import Processes
 from music_learning.library.tags import read_tags
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
@@ -61,7 +62,7 @@ class Files(Protocol):
 class Listener:
     """Makes the rows of a run."""
 
-    def __init__(self, predictor: Predictor, *, explain: bool = False) -> None:
+    def __init__(self, predictor: Predictor | Processes, *, explain: bool = False) -> None:
         """
         Args:
             explain: also find what raised or lowered the values, of files that have a row already, too.

@@ -18,6 +18,7 @@ from music_learning.library.embeddings import count_others
 from music_learning.library.files import is_folder, walk
 from music_learning.library.hearing import Outcome, hear
 from music_learning.library.outputs import Output
+from music_learning.library.processes import ENDED, Processes
 from music_learning.library.rows import AudioFile, Listener, csv_row
 from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
@@ -75,7 +76,7 @@ class ModelListener(Listener):
 class LibraryListener(ModelListener):
     """Makes the rows of a library, whose songs it does not hear twice, whatever their files are called."""
 
-    def __init__(self, predictor: Predictor, library: Library) -> None:
+    def __init__(self, predictor: Predictor | Processes, library: Library) -> None:
         super().__init__(predictor)
         self.library = library
 
@@ -225,7 +226,7 @@ def library_row(row: dict, analysis: Analysis | None) -> dict:
     if analysis is not None:
         kept["embedding"] = analysis.embedding.numpy().astype("<f4").tobytes()
     else:
-        passes = row["sha256"] is None or row["error"].startswith(UNEXPECTED)
+        passes = row["sha256"] is None or row["error"].startswith((UNEXPECTED, ENDED))
         kept["model"] = None if passes else __version__
     return {name: kept.get(name) for name in KEPT}
 
@@ -240,7 +241,9 @@ def reason_of(error: str) -> str:
     return re.sub(r"\d[\d.,:]*", "…", error.split(" (more in ")[0])
 
 
-def scan(files: LocalFiles, library: Library, predictor: Predictor, *, bar: bool = True) -> tuple[Outcome, Found]:
+def scan(
+    files: LocalFiles, library: Library, predictor: Predictor | Processes, *, bar: bool = True
+) -> tuple[Outcome, Found]:
     """Have a row of every file in a library.
 
     A file is not heard where its row is of the same bytes, time of change and models, nor where a file of the same

@@ -8,7 +8,7 @@ import pytest
 from music_learning.commands.scan import main
 from music_learning.errors import UserError
 from music_learning.library import parts
-from music_learning.library.parts import on_threads, open_parts, scan_into
+from music_learning.library.parts import on_this_machine, open_parts, scan_into
 from music_learning.library.remote import find_all
 from music_learning.library.scan import summary
 from tests.library.test_scan import FakePredictor
@@ -23,7 +23,7 @@ class Scans:
     def __call__(self, *folders, engine=None):
         self.predictor.heard.clear()
         with open_parts(self.name, self.predictor.models_version) as library:
-            engine = engine or on_threads(self.predictor)
+            engine = engine or on_this_machine(self.predictor)
             outcome = scan_into(library, find_all(list(map(str, folders))), engine)
         self.summary = summary(*outcome)[0]
         return sorted(self.predictor.heard)
@@ -131,7 +131,7 @@ def test_what_is_in_a_folder_that_cannot_be_read_is_not_missing(scans, music, mo
 
 def test_stopped_scan_keeps_its_parts_and_goes_on(scans, music):
     def stops(batches):
-        for n, result in enumerate(on_threads(scans.predictor)(batches)):
+        for n, result in enumerate(on_this_machine(scans.predictor)(batches)):
             if n == 1:
                 raise KeyboardInterrupt
             yield result

@@ -1,0 +1,167 @@
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import start
+
+from music_learning.errors import UNEXPECTED, AudioError
+from music_learning.library import processes
+from music_learning.library.processes import ENDED, Processes
+from music_learning.predict.predictor import Predictor
+
+
+def wait_until(condition):
+    """Wait for what is sure to come; it takes long only where something is broken."""
+    ends = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def predictor(trained):
+    return Predictor.load(trained)
+
+
+@pytest.fixture(scope="module")
+def ready(predictor, trained):
+    """Two processes that have loaded the models."""
+    with pytest.MonkeyPatch.context() as patched, Processes(Elsewhere(predictor), trained) as made:
+        patched.setattr(processes, "N_BEFORE", 0)
+        patched.setattr(processes, "cpu_count", lambda: 2)
+        with pytest.raises(AudioError, match="in this process"):
+            made.predict(Path("first.wav"), explain=False)
+        wait_until(lambda: made._idle.qsize() == 2)
+        yield made
+
+
+class Elsewhere:
+    """A predictor that is not to be asked, once there are others."""
+
+    def __init__(self, predictor):
+        self.version, self.models_version = predictor.version, predictor.models_version
+
+    def predict(self, path, *, explain):
+        raise AudioError("heard in this process")
+
+
+@pytest.fixture
+def clip(library):
+    return sorted((library / "clips").iterdir())[0]
+
+
+def pids(made):
+    return {process._process.pid for process in made._living}
+
+
+def test_says_what_the_predictor_says(ready, predictor, clip):
+    assert ready.predict(clip, explain=True).to_dict() == predictor.predict(clip, explain=True).to_dict()
+    assert ready.predict(clip, explain=False).to_dict() == predictor.predict(clip).to_dict()
+    assert (ready.version, ready.models_version) == (predictor.version, predictor.models_version)
+
+
+def test_without_processes_threads_go_on(predictor, trained, tmp_path, clip, monkeypatch):
+    monkeypatch.setattr(processes, "N_BEFORE", 0)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    with Processes(predictor, trained, tmp_path / "no index") as made:  # which none can load
+        made.predict(clip, explain=False)
+        wait_until(lambda: len(made._living) == 2 and all(process._process.poll() for process in made._living))
+        assert made.predict(clip, explain=False).values == predictor.predict(clip).values
+
+
+def test_why_a_file_cannot_be_used_comes_back(ready, tmp_path):
+    (tmp_path / "bad.mp3").write_bytes(b"no audio")
+    with pytest.raises(AudioError, match="not an audio file"):
+        ready.predict(tmp_path / "bad.mp3", explain=False)
+
+
+@dataclass
+class Program:
+    """A path that, once it arrives at a process, runs a program there."""
+
+    source: str
+
+    def __reduce__(self):
+        return exec, (self.source,)
+
+
+def test_what_nobody_foresaw_is_said_with_its_traceback(ready, temporary):
+    with pytest.raises(AudioError, match=rf"{UNEXPECTED}\w+: .* \(more in (.*)\.log; please report it\)") as raised:
+        ready.predict(Program("pass"), explain=False)  # which leaves None for a path
+    log = Path(str(raised.value).split("more in ")[1].split(";")[0])
+    assert "Traceback" in log.read_text()
+
+
+def test_file_that_ends_its_process_costs_itself(ready, predictor, clip, tmp_path):
+    before = pids(ready)
+    source = f"import os; open({str(tmp_path / 'log')!r}, 'a').write('x'); os.kill(os.getpid(), {int(signal.SIGSEGV)})"
+    with pytest.raises(AudioError, match=ENDED):
+        ready.predict(Program(source), explain=False)
+    assert (tmp_path / "log").read_text() == "xx"
+    assert len(pids(ready)) == 2 and len(pids(ready) & before) == 1
+    for _ in range(2):  # by the one that is new, too
+        assert ready.predict(clip, explain=False).values == predictor.predict(clip).values
+
+
+def test_process_that_was_killed_in_between_costs_nothing(ready, predictor, clip):
+    for pid in pids(ready):
+        os.kill(pid, signal.SIGKILL)
+    for _ in range(2):
+        assert ready.predict(clip, explain=False).values == predictor.predict(clip).values
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except OSError:
+        return False
+
+
+def test_ctrl_c_is_not_for_processes(ready, predictor, clip):
+    before = pids(ready)
+    for pid in before:
+        os.kill(pid, signal.SIGINT)
+    for _ in range(2):
+        assert ready.predict(clip, explain=False).values == predictor.predict(clip).values
+    assert pids(ready) == before
+
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux who is running")
+
+
+@on_linux
+def test_processes_that_are_still_loading_end_with_the_run(predictor, trained, clip, monkeypatch):
+    monkeypatch.setattr(processes, "N_BEFORE", 0)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    with Processes(predictor, trained) as made:
+        made.predict(clip, explain=False)
+        wait_until(lambda: len(made._living) == 2)
+        started = pids(made)
+        assert all(map(is_running, started))
+    assert not any(map(is_running, started))
+
+
+@on_linux
+def test_processes_end_with_a_run_that_is_killed(trained, clip):
+    program = f"""
+import time
+from pathlib import Path
+from music_learning.library import processes
+from music_learning.predict.predictor import Predictor
+processes.N_BEFORE, processes.cpu_count = 0, lambda: 2
+with processes.Processes(Predictor.load({str(trained)!r}), Path({str(trained)!r})) as made:
+    made.predict(Path({str(clip)!r}), explain=False)
+    while made._idle.qsize() < 2:
+        time.sleep(0.05)
+    print(*[process._process.pid for process in made._living], flush=True)
+    time.sleep(600)
+"""
+    with start("-c", program) as run:
+        started = [int(pid) for pid in run.stdout.readline().split()]
+        assert len(started) == 2 and all(map(is_running, started))
+        run.kill()
+        run.wait(timeout=60)
+        wait_until(lambda: not any(map(is_running, started)))
