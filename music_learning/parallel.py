@@ -1,15 +1,20 @@
 """Work on many items at once, in order, in memory that does not grow with their number."""
 
+import math
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
 IN_FLIGHT_PER_WORKER = 4
+MACHINE, CONTAINER = Path("/proc/meminfo"), Path("/sys/fs/cgroup")  # where Linux tells of their memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,6 +24,17 @@ Submitted = TypeVar("Submitted")  # a future, say
 def cpu_count() -> int:
     """The number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_bytes() -> float:
+    """The memory that is left, of the machine or of its container; infinite where nobody tells (Linux does)."""
+    free = [math.inf]
+    with suppress(OSError):
+        said = re.search(r"^MemAvailable: +(\d+) kB$", MACHINE.read_text(), re.MULTILINE)
+        free += [1024 * int(said[1])] if said else []
+    with suppress(OSError, ValueError):  # the latter of `max`, for no limit
+        free.append(int((CONTAINER / "memory.max").read_text()) - int((CONTAINER / "memory.current").read_text()))
+    return min(free)
 
 
 def ahead(

@@ -1,10 +1,12 @@
+import math
 import threading
 import time
 
 import pytest
 from conftest import run_python
 
-from music_learning.parallel import IN_FLIGHT_PER_WORKER, ahead, cpu_count, ordered_map
+from music_learning import parallel
+from music_learning.parallel import IN_FLIGHT_PER_WORKER, ahead, cpu_count, free_bytes, ordered_map
 
 
 def mapped(function, items, *, workers=2):
@@ -13,6 +15,25 @@ def mapped(function, items, *, workers=2):
 
 def test_there_is_a_core():
     assert cpu_count() >= 1
+
+
+@pytest.mark.parametrize(
+    ("machine", "limit", "free"),
+    [
+        ("MemTotal: 9 kB\nMemAvailable:   5000 kB\n", "max\n", 5_120_000),
+        ("MemAvailable:   5000 kB\n", "3000000\n", 2_000_000),
+        ("MemAvailable:   5000 kB\n", None, 5_120_000),
+        ("MemTotal: 9 kB\n", None, math.inf),
+        (None, None, math.inf),
+    ],
+)
+def test_free_memory_is_the_machines_or_its_containers(tmp_path, monkeypatch, machine, limit, free):
+    for name, text in (("meminfo", machine), ("memory.max", limit), ("memory.current", "1000000\n")):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    monkeypatch.setattr(parallel, "MACHINE", tmp_path / "meminfo")
+    monkeypatch.setattr(parallel, "CONTAINER", tmp_path)
+    assert free_bytes() == free
 
 
 def test_results_come_in_order_whatever_takes_longest():

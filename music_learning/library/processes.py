@@ -23,11 +23,12 @@ from typing import BinaryIO, Self
 import torch
 
 from music_learning.errors import AudioError, unexpected
-from music_learning.parallel import cpu_count
+from music_learning.parallel import cpu_count, free_bytes
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 
 N_BEFORE = 200  # files that threads hear; for fewer, loading takes longer than it saves
+PROCESS_BYTES = 1e9  # at the most, with all that it shares with others
 MAX_DEATHS = 2  # of the process that hears a file, before that is blamed
 ENDED = "it ended the process that heard it, perhaps for want of memory"
 # The path is this process' own, whatever lies in the folder where it was started.
@@ -78,7 +79,7 @@ class Processes:
     def predict(self, path: Path, *, explain: bool) -> Analysis:
         """As `Predictor.predict` of a file. Raises AudioError also where it ends each process that hears it."""
         if next(self._numbers) == N_BEFORE and cpu_count() > 1:
-            for _ in range(cpu_count()):
+            for _ in range(int(min(cpu_count(), free_bytes() / PROCESS_BYTES))):
                 Thread(target=self._add, daemon=True).start()
         try:
             process = self._idle.get_nowait()

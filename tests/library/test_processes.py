@@ -72,6 +72,14 @@ def test_without_processes_threads_go_on(predictor, trained, tmp_path, clip, mon
         assert made.predict(clip, explain=False).values == predictor.predict(clip).values
 
 
+def test_without_memory_for_processes_there_are_none(predictor, trained, clip, monkeypatch):
+    monkeypatch.setattr(processes, "N_BEFORE", 0)
+    monkeypatch.setattr(processes, "free_bytes", lambda: 0.9e9)
+    monkeypatch.setattr(processes, "Thread", None)  # which would start one
+    with Processes(predictor, trained) as made:
+        assert made.predict(clip, explain=False).values == predictor.predict(clip).values
+
+
 def test_why_a_file_cannot_be_used_comes_back(ready, tmp_path):
     (tmp_path / "bad.mp3").write_bytes(b"no audio")
     with pytest.raises(AudioError, match="not an audio file"):
