@@ -139,7 +139,7 @@ class SongIndex:
 
     def nearest(self, embedding: Tensor, n: int) -> list[SimilarSong]:
         """Up to n songs, the nearest to an embedding (embedding,) first."""
-        return [self._similar_song(row, distance) for row, distance in self._nearest_rows(embedding, n)]
+        return self._similar_songs(self._nearest_rows(embedding, n))
 
     def nearest_to_windows(self, windows: Iterable[tuple[Tensor, float]], n: int) -> list[SimilarSong]:
         """Up to n songs that are most like a recording, which may be a mix of several: its windows vote.
@@ -168,7 +168,7 @@ class SongIndex:
                 closest[row] = min(distance, closest.get(row, distance))
         best = sorted(votes, key=lambda row: (-votes[row], closest[row]))[:n]
         to_mean = self._distances(mean, self.components[best]).tolist()
-        return [self._similar_song(row, min(closest[row], other)) for row, other in zip(best, to_mean, strict=True)]
+        return self._similar_songs([(row, min(closest[row], other)) for row, other in zip(best, to_mean, strict=True)])
 
     def _nearest_rows(self, embedding: Tensor, n: int) -> list[tuple[int, float]]:
         """The rows of up to n songs with their distances to an embedding (embedding,), the nearest first."""
@@ -183,15 +183,18 @@ class SongIndex:
         """From an embedding (embedding,) to songs (songs, components) -> (songs,)"""
         return torch.cdist(self.project(embedding)[None], components, compute_mode="donot_use_mm_for_euclid_dist")[0]
 
-    def _similar_song(self, row: int, distance: float) -> SimilarSong:
+    def _similar_songs(self, found: list[tuple[int, float]]) -> list[SimilarSong]:
+        """Songs by their rows and their distances."""
+        nearer = torch.searchsorted(self.pair_distances, torch.tensor([distance for _, distance in found])).tolist()
+        return [
+            self._similar_song(row, 100 * (1 - n / len(self.pair_distances)))
+            for (row, _), n in zip(found, nearer, strict=True)
+        ]
+
+    def _similar_song(self, row: int, similarity_percentile: float) -> SimilarSong:
         song = self.songs[row]
         names = (song[name] for name in NAMES)
-        year = year_of(song.get(YEAR))
-        return SimilarSong(*names, self._similarity_percentile(distance), song.get("path"), year)
-
-    def _similarity_percentile(self, distance: float) -> float:
-        nearer = int(torch.searchsorted(self.pair_distances, distance))
-        return 100 * (1 - nearer / len(self.pair_distances))
+        return SimilarSong(*names, similarity_percentile, song.get("path"), year_of(song.get(YEAR)))
 
     def save(self, folder: Path, weights: dict[str, str]) -> None:
         """Write the index. `weights` has the hash of each target's weights, without which it means nothing."""

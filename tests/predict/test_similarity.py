@@ -92,9 +92,13 @@ def test_long_window_has_more_votes():
 
 def test_similarity_percentile_is_a_share_of_pairs():
     index = make_index(200)
-    middle = index.pair_distances.median()
+    middle = index.components[0] + torch.tensor([1.0] + [0.0] * 7) * index.pair_distances.median()
     far = index.components[0] + torch.tensor([1000.0] + [0.0] * 7)
-    assert index._similarity_percentile(middle) == pytest.approx(50, abs=1)
+    songs = index.nearest(middle, 200)
+    distances = [float(torch.dist(index.project(middle), index.components[int(song.song_id[2:])])) for song in songs]
+    farther = [float((index.pair_distances >= distance).float().mean()) for distance in distances]
+    assert [song.similarity_percentile for song in songs] == pytest.approx([100 * share for share in farther], abs=0.1)
+    assert min(farther) < 0.5 < max(farther)
     assert index.nearest(far, 1)[0].similarity_percentile == 0
 
 
