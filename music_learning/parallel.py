@@ -80,8 +80,12 @@ def ordered_map(
 def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order; items are taken a few ahead of what is yielded.
 
-    Threads suffice: decoding and torch work outside Python's lock. Each uses one core. An exception is raised at the
-    place of its item, and what was not begun by then is dropped; what was goes on, and nobody waits for it.
+    In threads, of which each uses one core: most of decoding and of torch's work is done outside Python's lock. What
+    FFmpeg decodes is done inside it for the most part, so that many files of that kind are better heard by processes
+    (`library.processes`).
+
+    An exception is raised at the place of its item, and what was not begun by then is dropped; what was goes on, and
+    nobody waits for it.
     """
     pool = ThreadPoolExecutor(workers, initializer=_use_one_core)
     try:
