@@ -419,7 +419,7 @@ def test_a_server_that_is_gone_is_a_sentence(visit, half_minute):
         page.goto(address)
         hear(page, half_minute, HALF)
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=120)
     choose(page, half_minute)
     expect(page.locator("#view [role=alert]")).to_contain_text("The server can't be reached")
     page.go_back()
