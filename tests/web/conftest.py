@@ -24,6 +24,23 @@ DESKTOP = {"width": 1280, "height": 900}
 PATIENCE_MS = 180_000
 LONG_S = 300
 RATE_HZ = 16_000
+# The page's server. It hears two recordings slowly, so that they are heard for longer than other things take, however
+# quick the machine is; and it gives up none, however slow that is.
+PAGE = """
+import runpy
+from music_learning.web import hearing
+SLOWLY = {100: (0, 2), 3600: (20, 2.5)}  # length: from which window on, and seconds for each
+watched = hearing.Hearing._watched
+def slowly(self, windows, duration_s):
+    first, wait_s = SLOWLY.get(round(duration_s or 0), (0, 0))
+    for n, window in enumerate(watched(self, windows, duration_s)):
+        yield window
+        if n >= first:
+            self.stopped.wait(wait_s)
+hearing.Hearing._watched = slowly
+hearing.MAX_WORK_S = 3600
+runpy.run_path("app.py", run_name="__main__")
+"""
 WATCH_CSP = "addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.blockedURI}`))"
 
 collect_ignore_glob = []
@@ -132,7 +149,7 @@ def browser(tmp_path_factory) -> Iterator:
 @pytest.fixture(scope="session")
 def page_address() -> Iterator[str]:
     """The address of a page with the released models and examples, which have all that a result shows."""
-    with start("app.py", "--port", 0) as process:
+    with start("-c", PAGE, "--port", 0) as process:
         try:
             yield re.search(r"http://\S+", process.stdout.readline())[0]
         finally:
@@ -202,8 +219,14 @@ def five_minutes(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def slow_song(tmp_path_factory) -> Path:
+    """A recording that takes longer than another, and comes to its end: see PAGE."""
+    return write_audio(tmp_path_factory.mktemp("song") / "A Slow Song.flac", music(100), RATE_HZ)
+
+
+@pytest.fixture(scope="session")
 def hour(tmp_path_factory) -> Path:
-    """A recording that is still heard while something else is done."""
+    """A recording that is still heard when a test ends: see PAGE."""
     path = tmp_path_factory.mktemp("song") / "An Hour.flac"
     return write_audio(path, np.tile(music(80), 45), RATE_HZ)
 
