@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from conftest import call_main, read_rows, run_python, start, write_catalog
+from conftest import call_main, ended, read_rows, run_python, start, write_catalog
 
 import data_collection
 from music_learning.collect import collection
@@ -90,7 +90,7 @@ def whole(tmp_path_factory):
         for name, value in environment(server, speed=SPEED).items():
             patch.setenv(name, value)
         with start("data_collection.py", "--data", data, "--songs", SONGS) as process:
-            printed, stderr = process.communicate(timeout=120)
+            printed, stderr = ended(process)
         assert (process.returncode, stderr) == (0, "")
         return data, server.services.log, printed
 
@@ -202,11 +202,13 @@ def test_kill_9_again_and_again_changes_nothing(services, tmp_path, whole):
 
 def test_ctrl_c_saves_and_goes_on(services, tmp_path, whole):
     with start("data_collection.py", "--data", tmp_path, "--songs", SONGS) as process:
-        while not any(service == "previews" for service, _, _ in services.log):
+        while process.poll() is None and sum(service == "previews" for service, _, _ in services.log) < 3:
             time.sleep(0.005)
-        time.sleep(0.05)
+            if any(service == "previews" for service, _, _ in services.log):
+                services.faults.delay_s = 0.5  # so that it can't come to its end before it is stopped
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        services.faults.delay_s = 0.0
+        _, stderr = ended(process)
     assert process.returncode == 130
     assert stderr == "stopped; what was done is kept, the same command goes on\n"
     collect(tmp_path)
@@ -490,7 +492,7 @@ def test_other_version_replaces_that_of_an_earlier_run(services, tmp_path):
 def test_two_runs_into_one_folder(services, tmp_path):
     services.faults.delay_s = 0.2
     with start("data_collection.py", "--data", tmp_path, "--songs", SONGS) as process:
-        while not services.log:
+        while process.poll() is None and not services.log:
             time.sleep(0.01)
         with pytest.raises(UserError, match="another run collects into the same folder"):
             collect(tmp_path)
