@@ -119,7 +119,9 @@ def test_example_is_beside_spotify_s_values(address):
     assert analysis["tags"]["artist"] == examples[0]["artist"]
     assert set(analysis["spotify"]) == set(analysis["explanation"]["sentences"]) == set(TARGETS)
     assert requests.post(f"{address}/api/examples/..%2F..%2Fetc", timeout=120).status_code == 404
-    assert requests.post(f"{address}/api/examples/nothing", timeout=90).json() == {"error": "There is no such example."}
+    assert requests.post(f"{address}/api/examples/nothing", timeout=120).json() == {
+        "error": "There is no such example."
+    }
 
 
 def test_models_say_what_a_page_needs(address, predictor):
