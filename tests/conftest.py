@@ -46,6 +46,9 @@ SPLIT_SIZES = {"train": 10, "validation": 4, "test": 4}
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The servers of the tests are on loopback, and a machine's proxy or its own S3 has no part in them.
+for name in [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith("AWS_")]:
+    del os.environ[name]
 torch.set_num_threads(1)  # as in the subprocesses below, so that sums are added in the same order
 
 
