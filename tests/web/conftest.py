@@ -112,7 +112,7 @@ def served(desk, clock, temporary) -> Iterator[str]:
     """The address of a server in this process, of the desk's recordings. What nobody foresaw fails the test."""
     listening = open_socket("127.0.0.1", 0)
     guarded = Guard(make_app(desk), {"127.0.0.1", "localhost"}, any_address=False)
-    server = uvicorn.Server(uvicorn.Config(guarded, **SETTINGS, timeout_keep_alive=LONG_S))
+    server = uvicorn.Server(uvicorn.Config(guarded, **SETTINGS, timeout_keep_alive=10 * LONG_S))
 
     def run() -> None:
         with asyncio.Runner(loop_factory=lambda: clock) as runner:
