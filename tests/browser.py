@@ -8,7 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Download, Page, expect
 
-expect.set_options(timeout=60_000)  # where many tests run at once, an analysis takes its time
+PATIENCE_S = 180  # with what is sure to come: where many tests run at once, an analysis takes its time
+expect.set_options(timeout=1000 * PATIENCE_S)
 RESULT = "#view .result:not(.waiting)"
 
 
@@ -17,12 +18,17 @@ def choose(page: Page, *paths: Path) -> None:
     page.locator("#files").set_input_files(paths)
 
 
-def until(page: Page, expression: str, patience_s: float = 60) -> None:
-    """Wait until an expression is true, by questions from outside: the page's CSP forbids Playwright's own."""
-    deadline = time.monotonic() + patience_s
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, f"never {expression}"
+def meanwhile(page: Page, condition: Callable[[], bool], words: object = "so") -> None:
+    """Wait until something is so, while the page goes on, and its events come."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never {words}"
         page.wait_for_timeout(50)
+
+
+def until(page: Page, expression: str) -> None:
+    """Wait until an expression is true, by questions from outside: the page's CSP forbids Playwright's own."""
+    meanwhile(page, lambda: page.evaluate(expression), expression)
 
 
 def heading(page: Page):

@@ -286,7 +286,7 @@ def test_second_writer_is_refused_until_the_first_ends(tmp_path):
 def test_hold_ends_with_a_killed_process(tmp_path):
     program = (
         "import pathlib, sys, time; from music_learning.files import only_writer\n"
-        f"with only_writer(pathlib.Path({str(tmp_path)!r}), 'a.py'): print('held', flush=True); time.sleep(60)"
+        f"with only_writer(pathlib.Path({str(tmp_path)!r}), 'a.py'): print('held', flush=True); time.sleep(600)"
     )
     with start("-c", program) as process:
         assert process.stdout.readline() == "held\n"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, call_main
+from conftest import PATIENCE_S, ROOT, call_main
 
 import data_loading
 import model_train
@@ -21,7 +21,7 @@ def run_bare(folder, *command):
     """Run Python without any package, in a folder of its own."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-S", "-B", *map(str, command)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -76,7 +76,7 @@ def test_items_are_begun_only_a_little_ahead_of_the_reader():
 
 
 def test_work_is_shared_among_threads():
-    meeting = threading.Barrier(2, timeout=30)  # passes only when two items are in work at the same time
+    meeting = threading.Barrier(2, timeout=120)  # passes only when two items are in work at the same time
     assert list(mapped(lambda item: meeting.wait() in (0, 1), range(2))) == [True, True]
 
 

@@ -2,12 +2,11 @@ import dataclasses
 import json
 import re
 import shutil
-import time
 from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import call_main, library_splits, read_rows, run_python, some_weights_differ, start
+from conftest import call_main, library_splits, read_rows, run_python, some_weights_differ
 
 import model_train
 from music_learning.columns import SONG_COLUMNS, SPLITS, TARGETS
@@ -463,20 +462,36 @@ def test_bad_flag_is_named(capsys, flag, value):
     assert flag in capsys.readouterr().err
 
 
+KILLED_IN_THE_THIRD_EPOCH = """
+import os, signal
+from pathlib import Path
+import model_train
+
+write_bytes, written = Path.write_bytes, []
+
+def write_or_die(self, data):
+    written.append(self)
+    if sum(path.parent.name == "checkpoints" for path in written) == 3:
+        write_bytes(self, data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write_bytes(self, data)
+
+Path.write_bytes = write_or_die
+model_train.main()
+"""
+
+
 def test_kill_9_and_again_ends_with_the_same_weights(loaded, tmp_path):
     flags = ["--target", "energy", "--epochs", 6, "--members", 2, "--device", "cpu", "--baselines", "--data", loaded]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     call_main(model_train, *flags, "--models", whole)
-    with start("model_train.py", *flags, "--models", killed) as process:
-        while not list(killed.glob("checkpoints/[!.]*.safetensors")) and process.poll() is None:
-            time.sleep(0.01)
-        process.kill()
-        stderr = process.stderr.read()
-    assert process.returncode == -9, stderr
+    done = run_python("-c", KILLED_IN_THE_THIRD_EPOCH, *flags, "--models", killed)
+    assert done.returncode == -9, done.stderr
+    assert len(list(killed.glob("checkpoints/[!.]*.safetensors"))) == 1
     assert not ModelPaths(killed).weights("energy").exists()
     call_main(model_train, *flags, "--models", killed)
     assert ModelPaths(killed).weights("energy").read_bytes() == ModelPaths(whole).weights("energy").read_bytes()
-    assert not list(killed.glob("checkpoints/[!.]*.safetensors"))  # the killed run may leave a hidden half file
+    assert not list(killed.glob("checkpoints/[!.]*.safetensors"))  # the killed run leaves a hidden half file
     descriptions = [json.loads(ModelPaths(root).description("energy").read_text()) for root in (killed, whole)]
     assert descriptions[0] == descriptions[1]
 

@@ -10,7 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, call_main, chord, own_index, read_rows, run_python, start, write_audio, write_with_ffmpeg
+from conftest import (
+    PATIENCE_S,
+    ROOT,
+    call_main,
+    chord,
+    ended,
+    own_index,
+    read_rows,
+    run_python,
+    start,
+    write_audio,
+    write_with_ffmpeg,
+)
 from matplotlib.image import imread
 
 import music_learning
@@ -372,7 +384,7 @@ def test_standard_input_is_heard(trained, album, tmp_path):
     with open(album / "disc 2" / "c.mp3", "rb") as song:
         command = ["model_demo.py", "-", album / "b.wav", "--models", trained, "--json", tmp_path / "rows.json"]
         with start(*command, stdin=song) as process:
-            stdout, stderr = process.communicate(timeout=120)
+            stdout, stderr = ended(process)
     assert (process.returncode, stderr) == (0, "")
     assert stdout.splitlines()[1].startswith("-   ")
     row, _ = json.loads((tmp_path / "rows.json").read_text())
@@ -413,7 +425,7 @@ def in_shell(command: str, **names) -> subprocess.CompletedProcess:
     """Run `$demo` and what stands around it in a shell."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "demo": f"{sys.executable} {ROOT / 'model_demo.py'}"}
     environment |= {name: str(value) for name, value in names.items()}
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=PATIENCE_S, env=environment)
 
 
 STREAMS = {

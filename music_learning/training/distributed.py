@@ -24,7 +24,7 @@ from torch.utils.data import Dataset, DistributedSampler
 from music_learning.errors import UserError
 
 LONGEST_WAIT = timedelta(days=1)  # of the others for the first, while it fits kernel models and measures
-TELLING_S = 1.0  # torchrun ends all processes soon after one has ended: time for the one that says why
+TELLING_S = 10.0  # torchrun ends all processes soon after one has ended: time for the one that says why
 
 
 def n_processes() -> int:

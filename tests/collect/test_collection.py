@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from conftest import call_main, read_rows, run_python, start, write_catalog
+from conftest import call_main, ended, read_rows, run_python, start, write_catalog
 
 import data_collection
 from music_learning.collect import collection
@@ -41,8 +41,8 @@ IN_FLIGHT = collection.ASKING + DOWNLOADS  # requests, at most
 
 
 @contextmanager
-def running(world=None, faults=None):
-    server = serve(Services(world or World(artists=150, kind="small"), faults or Faults(), speed=SPEED))
+def running(world=None, faults=None, speed=SPEED):
+    server = serve(Services(world or World(artists=150, kind="small"), faults or Faults(), speed=speed))
     try:
         yield server
     finally:
@@ -86,11 +86,12 @@ def previews(data):
 def whole(tmp_path_factory):
     """A run without trouble: its data folder, its requests, what it printed. Read only."""
     data = tmp_path_factory.mktemp("whole") / "data"
-    with running() as server, pytest.MonkeyPatch.context() as patch:
+    # What a busy machine holds up comes together: a server that counts to the millisecond bears a little more for it.
+    with running(speed=1.25 * SPEED) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in environment(server, speed=SPEED).items():
             patch.setenv(name, value)
         with start("data_collection.py", "--data", data, "--songs", SONGS) as process:
-            printed, stderr = process.communicate(timeout=120)
+            printed, stderr = ended(process)
         assert (process.returncode, stderr) == (0, "")
         return data, server.services.log, printed
 
@@ -202,11 +203,13 @@ def test_kill_9_again_and_again_changes_nothing(services, tmp_path, whole):
 
 def test_ctrl_c_saves_and_goes_on(services, tmp_path, whole):
     with start("data_collection.py", "--data", tmp_path, "--songs", SONGS) as process:
-        while not any(service == "previews" for service, _, _ in services.log):
+        while process.poll() is None and sum(service == "previews" for service, _, _ in services.log) < 3:
             time.sleep(0.005)
-        time.sleep(0.05)
+            if any(service == "previews" for service, _, _ in services.log):
+                services.faults.delay_s = 0.5  # so that it can't come to its end before it is stopped
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        services.faults.delay_s = 0.0
+        _, stderr = ended(process)
     assert process.returncode == 130
     assert stderr == "stopped; what was done is kept, the same command goes on\n"
     collect(tmp_path)
@@ -490,7 +493,7 @@ def test_other_version_replaces_that_of_an_earlier_run(services, tmp_path):
 def test_two_runs_into_one_folder(services, tmp_path):
     services.faults.delay_s = 0.2
     with start("data_collection.py", "--data", tmp_path, "--songs", SONGS) as process:
-        while not services.log:
+        while process.poll() is None and not services.log:
             time.sleep(0.01)
         with pytest.raises(UserError, match="another run collects into the same folder"):
             collect(tmp_path)

@@ -84,9 +84,13 @@ def test_pause_holds_all_threads_back():
 
 
 def test_pause_reaches_those_who_wait_already():
-    limiter = Limiter(10, threading.Event())
-    limiter.wait()
-    threading.Timer(0.02, limiter.pause, [0.3]).start()
+    class PausedWhileWaitedFor(threading.Event):
+        def wait(self, timeout=None):
+            if limiter.paused_until == 0:
+                limiter.pause(0.3)
+            return super().wait(timeout)
+
+    limiter = Limiter(10, PausedWhileWaitedFor())
     begin = time.monotonic()
     limiter.wait()
     assert time.monotonic() - begin >= 0.3
@@ -195,9 +199,8 @@ def test_many_short_waits_end_the_run_too(service, seconds):
 
 def test_waits_are_told(service):
     told = []
-    service.http.note = told.append
+    service.http.note = lambda line: (told.append(line), service.http.stop.set())
     service.http.max_wait_s = 100
-    threading.Timer(0.2, service.http.stop.set).start()
     with pytest.raises(Stopped):
         service.attempt(sequence(Throttled(30), "fine"))
     assert told == ["Test asks to wait 30 s"]

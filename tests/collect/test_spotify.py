@@ -105,7 +105,7 @@ def test_spotify_429_is_waited_for_or_ends_the_run_but_never_slept_through(serve
     begin = time.monotonic()
     with pytest.raises(RetryLater, match="Spotify asks to wait 86400 s"):
         Spotify(http, country="US").related((spotify_id("artist", 1), "x"))
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 60
 
 
 @pytest.mark.parametrize("value", [None, [], "x", {}, {"artists": None}], ids=repr)

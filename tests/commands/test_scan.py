@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, chord, run_python, start, write_audio
+from conftest import PATIENCE_S, ROOT, chord, run_python, start, write_audio
 
 from music_learning.library.database import Library
 from music_learning.predict.predictor import Predictor
@@ -109,7 +109,7 @@ def test_bad_input_is_a_sentence(arguments, sentence, tmp_path):
     (tmp_path / "notes.txt").write_text("my notes\n" * 100)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "music_learning", "scan", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=PATIENCE_S)
     assert done.returncode == 1
     assert done.stderr.startswith(sentence)
     assert len(done.stderr.splitlines()) == 1
@@ -121,6 +121,6 @@ def test_file_called_scan_is_heard_by_its_path(trained, tmp_path):
     (tmp_path / "scan.wav").rename(tmp_path / "scan")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "music_learning", "./scan", "--models", trained, "--no-picture"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=PATIENCE_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert "energy" in done.stdout

@@ -1,6 +1,7 @@
 """An S3 server on loopback."""
 
 import logging
+import os
 
 import pytest
 
@@ -18,6 +19,7 @@ class Server:
 
         self.address, self.monkeypatch = address, monkeypatch
         self.use(AWS_ENDPOINT_URL=address, AWS_DEFAULT_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true", **KEYS)
+        self.use(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)  # and not this machine's
         self.client = boto3.client("s3", endpoint_url=address)
         self.client.create_bucket(Bucket="bucket")
 

@@ -30,6 +30,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+# Of Ray with its own processes on a slow machine, and on one whose memory others fill.
+PATIENT = {
+    "RAY_raylet_start_wait_time_s": "600",
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_health_check_timeout_ms": "120000",
+    "RAY_memory_monitor_refresh_ms": "0",
+}
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
 
 
@@ -39,8 +46,9 @@ def nodes(s3_of_module):
     # Pytest's own folders have names that are too long for Ray's sockets.
     with pytest.MonkeyPatch.context() as patched, TemporaryDirectory(prefix="ml-", dir="/tmp") as folder:
         patched.setenv("RAY_TMPDIR", folder)
-        for name, value in cluster.QUIET.items():
+        for name, value in (cluster.QUIET | PATIENT).items():
             patched.setenv(name, value)
+        patched.setattr(cluster, "CONNECT_TIMEOUT_S", 600)
         pytest.importorskip("ray", reason="the packages of the cluster are missing")
         from ray.cluster_utils import Cluster
 
@@ -146,14 +154,14 @@ class Slow(AudioFile):
         begun = self.folder / "begun"
         if ray.get_runtime_context().get_node_id() == self.slow_node:
             begun.touch()
-            time.sleep(600)
+            time.sleep(3600)
         wait_until(begun.exists)
         yield self.path
 
 
 def wait_until(condition):
     """Wait for what is sure to come; it takes long only where something is broken."""
-    ends = time.monotonic() + 120
+    ends = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.05)
@@ -170,7 +178,7 @@ def test_killed_node_costs_nothing(engine, nodes, library, predictor, tmp_path):
     killer = Thread(target=kill, daemon=True)
     killer.start()
     heard = {batch.part: rows for batch, rows in engine(Batch(file.name, (file,)) for file in files)}
-    killer.join(60)  # Ray tells of a node's end before it has ended all of it
+    killer.join(600)  # Ray tells of a node's end before it has ended all of it
     assert not killer.is_alive()
     alone = ModelListener(predictor)
     for clip in clips:
@@ -182,7 +190,8 @@ def test_ray_of_this_machine_alone_is_started_and_ended_without_a_word(library, 
     pytest.importorskip("ray", reason="the packages of the cluster are missing")
     clip = sorted((library / "clips").iterdir())[0]
     with TemporaryDirectory(prefix="ml-", dir="/tmp") as folder:
-        monkeypatch.setenv("RAY_TMPDIR", folder)
+        for name, value in (PATIENT | {"RAY_TMPDIR": folder}).items():
+            monkeypatch.setenv(name, value)
         arguments = (clip, "--library", f"{tmp_path}/moods/", "--models", trained, "--engine", "ray")
         done = run_python("-m", "music_learning", "scan", *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1 heard\n", "")

@@ -6,6 +6,7 @@ from conftest import read_rows
 
 from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import AudioError
+from music_learning.library import hearing
 from music_learning.library.hearing import hear
 from music_learning.library.outputs import STANDARD_OUTPUT, Terminal
 from music_learning.library.rows import AudioFile, Listener
@@ -133,7 +134,8 @@ def test_reader_that_has_gone_ends_the_printing_alone(files, predictor, tmp_path
     assert capsys.readouterr().err == ""
 
 
-def test_run_without_any_output_left_ends(files, predictor):
+def test_run_without_any_output_left_ends(files, predictor, monkeypatch):
+    monkeypatch.setattr(hearing, "cpu_count", lambda: 2)  # each core has some files in work
     broken = Broken(BrokenPipeError())
     broken.expect = lambda row: True
     outcome = hear(files(*map(str, range(200))), Listener(predictor), [broken])

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from music_learning.errors import AudioError, UserError
+from music_learning.library import hearing
 from music_learning.library.database import Library
 from music_learning.library.scan import LocalFiles, count_outdated, library_row, reason_of, scan, summary
 from music_learning.library.schema import COLUMNS
@@ -338,6 +339,7 @@ def test_library_that_can_t_be_written_any_more_ends_the_scan(scans, music, caps
         real(library, row)
 
     monkeypatch.setattr(Library, "add", full)
+    monkeypatch.setattr(hearing, "cpu_count", lambda: 2)  # each core has some files in work
     assert len(scans(music)) < 50
     assert scans.outcome.broken == [str(scans.path)]
     assert capsys.readouterr().err == "error: moods.sqlite can't be used: database or disk is full\n"

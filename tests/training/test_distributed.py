@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, start
+from conftest import ROOT, ended, start
 from together import in_float32, still_config
 from torch.utils.data import DistributedSampler
 
@@ -27,7 +27,7 @@ def run_together(folder: Path, data: Path, event: str = "nothing"):
     """Two processes train together; their exit status and what they print."""
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
     with start(*torchrun, ROOT / "tests" / "together.py", data, folder, event) as process:
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = ended(process)
     return process.returncode, stdout, stderr
 
 

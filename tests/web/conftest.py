@@ -3,6 +3,7 @@
 What needs the browser is skipped where Chromium or Playwright is missing: `make page-test` installs both.
 """
 
+import asyncio
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,14 +21,33 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 OFF = ("background-networking", "component-update", "dev-shm-usage", "sync")
 FLAGS = ("--no-sandbox", *(f"--disable-{what}" for what in OFF))
 DESKTOP = {"width": 1280, "height": 900}
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
+LONG_S = 300
 RATE_HZ = 16_000
+# The page's server. It hears two recordings slowly, so that they are heard for longer than other things take, however
+# quick the machine is; and it gives up none, however slow that is.
+PAGE = """
+import runpy
+from music_learning.web import hearing
+SLOWLY = {100: (0, 2), 3600: (20, 2.5)}  # length: from which window on, and seconds for each
+watched = hearing.Hearing._watched
+def slowly(self, windows, duration_s):
+    first, wait_s = SLOWLY.get(round(duration_s or 0), (0, 0))
+    for n, window in enumerate(watched(self, windows, duration_s)):
+        yield window
+        if n >= first:
+            self.stopped.wait(wait_s)
+hearing.Hearing._watched = slowly
+hearing.MAX_WORK_S = 3600
+runpy.run_path("app.py", run_name="__main__")
+"""
 WATCH_CSP = "addEventListener('securitypolicyviolation', (event) => console.error(`CSP: ${event.blockedURI}`))"
 
 collect_ignore_glob = []
 try:
     import uvicorn
 
+    from music_learning.web import guard, uploads
     from music_learning.web.api import make_app
     from music_learning.web.desk import Desk
     from music_learning.web.guard import Guard
@@ -62,18 +82,48 @@ def desk(predictor, loaded, tmp_path) -> "Desk":
     return Desk(predictor, DataPaths(loaded), tmp_path / "uploads")
 
 
+class Clock(asyncio.SelectorEventLoop):
+    """The event loop of a server, whose clock can be put forward instead of waiting."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
+
+    def put_forward(self, seconds: float) -> None:
+        """Let the server take itself for so much later; what was due in between is done next."""
+
+        def put() -> None:
+            self.ahead_s += seconds
+
+        self.call_soon_threadsafe(put)
+
+
 @pytest.fixture
-def served(desk, temporary) -> Iterator[str]:
+def clock(monkeypatch) -> Clock:
+    """The server's clock. Nothing but this comes to the ends of the server's patience, however slow the machine is."""
+    monkeypatch.setattr(uploads, "PATIENCE_S", LONG_S)
+    monkeypatch.setattr(guard, "HEADERS_S", LONG_S)
+    return Clock()
+
+
+@pytest.fixture
+def served(desk, clock, temporary) -> Iterator[str]:
     """The address of a server in this process, of the desk's recordings. What nobody foresaw fails the test."""
     listening = open_socket("127.0.0.1", 0)
-    guard = Guard(make_app(desk), {"127.0.0.1", "localhost"}, any_address=False)
-    server = uvicorn.Server(uvicorn.Config(guard, **SETTINGS))
-    thread = Thread(target=server.run, kwargs={"sockets": [listening]})
+    guarded = Guard(make_app(desk), {"127.0.0.1", "localhost"}, any_address=False)
+    server = uvicorn.Server(uvicorn.Config(guarded, **SETTINGS, timeout_keep_alive=10 * LONG_S))
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: clock) as runner:
+            runner.run(server.serve(sockets=[listening]))
+
+    thread = Thread(target=run)
     thread.start()
     host, port = listening.getsockname()
     yield f"http://{host}:{port}"
     server.should_exit = True
-    thread.join(timeout=30)
+    thread.join(timeout=120)
     listening.close()
     assert list(temporary.iterdir()) == []  # a log of it
 
@@ -99,7 +149,7 @@ def browser(tmp_path_factory) -> Iterator:
 @pytest.fixture(scope="session")
 def page_address() -> Iterator[str]:
     """The address of a page with the released models and examples, which have all that a result shows."""
-    with start("app.py", "--port", 0) as process:
+    with start("-c", PAGE, "--port", 0) as process:
         try:
             yield re.search(r"http://\S+", process.stdout.readline())[0]
         finally:
@@ -169,8 +219,14 @@ def five_minutes(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def slow_song(tmp_path_factory) -> Path:
+    """A recording that takes longer than another, and comes to its end: see PAGE."""
+    return write_audio(tmp_path_factory.mktemp("song") / "A Slow Song.flac", music(100), RATE_HZ)
+
+
+@pytest.fixture(scope="session")
 def hour(tmp_path_factory) -> Path:
-    """A recording that is still heard while something else is done."""
+    """A recording that is still heard when a test ends: see PAGE."""
     path = tmp_path_factory.mktemp("song") / "An Hour.flac"
     return write_audio(path, np.tile(music(80), 45), RATE_HZ)
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import requests
 
+PATIENCE_S = 5  # with what is sure to come; it takes long only where something is broken
+
 
 def send(address: str, path: Path, *, name: str | None = None, **options) -> requests.Response:
     """Send a file as a form does."""
     with open(path, "rb") as file:
         files = {"file": (name or path.name, file)}
-        return requests.post(f"{address}/api/analyses", files=files, timeout=60, **options)
+        return requests.post(f"{address}/api/analyses", files=files, timeout=2 * PATIENCE_S, **options)
 
 
 def events_of(answer: requests.Response) -> Iterator[tuple[str, dict]]:
@@ -30,7 +32,7 @@ def events_of(answer: requests.Response) -> Iterator[tuple[str, dict]]:
 def connect(address: str) -> socket.socket:
     """A connection to send anything on."""
     host, port = address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=30)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
 def head(*headers: str, path: str = "/api/analyses", method: str = "POST") -> bytes:
@@ -49,9 +51,9 @@ def all_of(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE_S
     while not condition() and time.monotonic() < end:
         time.sleep(0.02)
     assert condition()

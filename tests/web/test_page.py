@@ -13,7 +13,7 @@ from conftest import start, tone, write_audio
 
 pytest.importorskip("playwright", reason="Playwright is missing: make page-test")
 
-from browser import RESULT, choose, downloaded, heading, hear, kept, pressed, row, shown, until
+from browser import RESULT, choose, downloaded, heading, hear, kept, meanwhile, pressed, row, shown, until
 from playwright.sync_api import expect
 
 from music_learning.columns import TARGETS
@@ -22,9 +22,14 @@ FIVE = "Five <i>Minutes</i>"
 HALF = "My Song &amp; ${1+1} {{1+1}} <b>x"
 
 
-def analysing(address: str) -> int:
-    with urlopen(f"{address}/api/health") as answer:
-        return json.load(answer)["analysing"]
+def heard(page, address: str, n: int) -> None:
+    """Wait until the server hears so many recordings."""
+
+    def is_so() -> bool:
+        with urlopen(f"{address}/api/health") as answer:
+            return json.load(answer)["analysing"] == n
+
+    meanwhile(page, is_so, f"{n} heard")
 
 
 def mood_of(result: dict) -> str:
@@ -125,15 +130,16 @@ def test_they_are_looked_up_there_where_settings_are_refused(visit, half_minute)
 
 def test_recording(visit):
     page = visit(permissions=["microphone"])
-    record = page.locator("#record")
+    record, begun = page.locator("#record"), time.monotonic()
     record.click()
-    expect(record).to_have_text(re.compile("Stop 0:05"), timeout=15_000)
+    expect(record).to_have_text(re.compile(r"Stop 0:(0[5-9]|[1-5]\d)"))
     expect(page.locator("#spoken")).to_have_text("The recording has begun.")
     record.click()
+    most_s = time.monotonic() - begun
     expect(heading(page)).to_have_text(re.compile("Recording"))
     expect(page.locator(RESULT)).to_be_visible()
     expect(record).to_have_text("Record")
-    assert kept(page)[0]["duration_s"] == pytest.approx(5, abs=1.5)
+    assert 3.5 <= kept(page)[0]["duration_s"] <= most_s + 1.5
 
 
 def test_two_clicks_take_the_microphone_once(visit):
@@ -150,7 +156,7 @@ def test_two_clicks_take_the_microphone_once(visit):
     )
     record = page.locator("#record")
     record.dblclick()
-    expect(record).to_have_text(re.compile("Stop 0:04"), timeout=15_000)
+    expect(record).to_have_text(re.compile(r"Stop 0:(0[4-9]|[1-5]\d)"))
     record.click()
     expect(page.locator(RESULT)).to_be_visible()
     live = "streams.flatMap((stream) => stream.getTracks()).filter(({readyState}) => readyState === 'live').length"
@@ -160,7 +166,8 @@ def test_two_clicks_take_the_microphone_once(visit):
 def test_the_players_place_moves_over_the_timeline(visit, half_minute):
     page = visit()
     hear(page, half_minute, HALF)
-    page.evaluate("document.querySelector('audio').muted = true")
+    # So slowly that it is at the same place, more or less, whenever it is looked at.
+    page.evaluate("Object.assign(document.querySelector('audio'), {muted: true, playbackRate: 0.1})")
     plot = page.locator(f"{RESULT} input[type=range]")
     before = float(page.locator(f"{RESULT} .cursor").get_attribute("x1"))
     page.evaluate("document.querySelector('audio').play()")
@@ -216,30 +223,28 @@ def test_songs_are_dropped_anywhere(visit, half_minute, album):
     expect(page.locator("#alarm")).to_contain_text("No song came with this")
 
 
-def test_the_song_chosen_last_is_the_one_shown(visit, half_minute, hour):
+def test_the_song_chosen_last_is_the_one_shown(visit, half_minute, slow_song):
     page = visit()
-    choose(page, hour)
-    expect(row(page, "An Hour").locator(".state")).to_contain_text(re.compile("Heard|Hearing"))
+    choose(page, slow_song)
+    expect(row(page, "A Slow Song").locator(".state")).to_contain_text(re.compile("Heard|Hearing"))
     choose(page, half_minute)
     shown(page, HALF)
-    expect(row(page, "An Hour").locator(".state")).to_contain_text("0.", timeout=60_000)
+    expect(row(page, "A Slow Song").locator(".small.energy")).to_contain_text("0.")
     shown(page, HALF)
     assert page.locator(f"{RESULT} .value.energy .number").inner_text() in row(page, HALF).inner_text()
-    row(page, "An Hour").locator("a").click()
-    shown(page, "An Hour")
+    row(page, "A Slow Song").locator("a").click()
+    shown(page, "A Slow Song")
 
 
 def test_x_stops_the_work(visit, hour, page_address):
     page = visit()
+    heard(page, page_address, 0)  # what others left behind has ended
     choose(page, hour)
     expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
-    assert analysing(page_address) == 1
+    heard(page, page_address, 1)
     page.get_by_role("button", name="Cancel An Hour").click()
     expect(row(page, "An Hour")).to_contain_text("Stopped")
-    deadline = time.monotonic() + 2
-    while analysing(page_address) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert analysing(page_address) == 0
+    heard(page, page_address, 0)
     assert kept(page) == []
 
 
@@ -247,11 +252,9 @@ def test_leaving_the_page_stops_the_work(visit, hour, page_address):
     page = visit()
     choose(page, hour)
     expect(row(page, "An Hour").locator(".state")).to_contain_text("Heard")
+    heard(page, page_address, 1)
     page.goto("about:blank")
-    deadline = time.monotonic() + 2
-    while analysing(page_address) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert analysing(page_address) == 0
+    heard(page, page_address, 0)
 
 
 def test_back_and_forward(visit, half_minute, five_minutes):
@@ -419,7 +422,7 @@ def test_a_server_that_is_gone_is_a_sentence(visit, half_minute):
         page.goto(address)
         hear(page, half_minute, HALF)
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=120)
     choose(page, half_minute)
     expect(page.locator("#view [role=alert]")).to_contain_text("The server can't be reached")
     page.go_back()
@@ -455,6 +458,7 @@ def test_keyboard_alone(visit):
     page.locator("#examples button").first.wait_for()
     pressed(page, "Tab", "#pick")
     page.keyboard.press("Enter")
+    meanwhile(page, lambda: asked, "asked for a file")
     page.wait_for_timeout(500)
     assert len(asked) == 1
     pressed(page, "Tab", "#examples button")

@@ -47,7 +47,7 @@ def started(*command, **options):
     process = start(*command, **options)
     line = process.stdout.readline()
     found = re.search(r"http://\S+\d", line)
-    assert found, process.communicate(timeout=30)[1]
+    assert found, process.communicate(timeout=120)[1]
     return process, found[0]
 
 
@@ -84,10 +84,10 @@ def test_it_ends_cleanly_in_the_middle_of_a_song(folders, tmp_path, monkeypatch,
     process, address = started("-m", "music_learning", "serve", *folders)
     with process, socket.create_connection(address.removeprefix("http://").split(":")) as half:
         half.sendall(b"POST /api/analyses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx")
-        assert requests.get(f"{address}/api/health", timeout=30).ok
+        assert requests.get(f"{address}/api/health", timeout=120).ok
         assert [path.name[:15] for path in tmp_path.iterdir()] == ["music-learning-"]
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == status
     assert said in ("", "stopped\n")
     assert list(tmp_path.iterdir()) == []
@@ -103,22 +103,22 @@ def test_nothing_is_sent_out_and_no_proxy_is_asked(folders, songs, tmp_path, mon
         session.trust_env = False
         try:
             with open(songs / "My Song.mp3", "rb") as file:
-                answer = session.post(f"{address}/api/analyses?explain=1", files={"file": file}, timeout=60)
+                answer = session.post(f"{address}/api/analyses?explain=1", files={"file": file}, timeout=120)
             assert answer.status_code == 200
             proxied = {"Host": "songs.example.org", "Origin": "https://songs.example.org"}
-            assert session.post(f"{address}/api/analyses", headers=proxied, timeout=30).status_code == 422  # is empty
+            assert session.post(f"{address}/api/analyses", headers=proxied, timeout=120).status_code == 422  # is empty
             for path in ("/", "/docs", "/openapi.json", "/api/examples", "/api/models", "/api/health"):
-                assert session.get(address + path, timeout=30).ok
+                assert session.get(address + path, timeout=120).ok
             playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
             for body in (
                 playlist,
                 b"ffconcat version 1.0\nfile http://127.0.0.1:9/a.mp3\n",
                 b"http://127.0.0.1:9/a.mp3",
             ):
-                assert session.post(f"{address}/api/analyses?name=a.m3u8", data=body, timeout=30).status_code == 422
+                assert session.post(f"{address}/api/analyses?name=a.m3u8", data=body, timeout=120).status_code == 422
         finally:
             process.terminate()
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (0, "")
 
 
