@@ -7,11 +7,11 @@ const opened = new Promise((resolve, reject) => {
   request.onerror = reject;
 }).catch(() => null); // the browser's settings forbid it
 
-async function run(mode, method, ...values) {
+async function run(mode, ask) {
   const database = await opened;
   return database && new Promise((resolve, reject) => {
     const transaction = database.transaction("results", mode);
-    const request = transaction.objectStore("results")[method](...values);
+    const request = ask(transaction.objectStore("results"));
     transaction.oncomplete = () => resolve(request.result);
     transaction.onabort = transaction.onerror = () => reject(transaction.error);
   });
@@ -21,17 +21,21 @@ async function run(mode, method, ...values) {
 export const isKept = async () => (await opened) !== null;
 
 /** Keep a result under its `id`. */
-export const put = (result) => run("readwrite", "put", result);
+export const put = (result) => run("readwrite", (results) => results.put(result));
 
 /** Keep what has become of a result, unless it was removed. */
-export const replace = async (result) => (await run("readonly", "getKey", result.id)) && put(result);
+export const replace = (result) => run("readwrite", (results) => {
+  const found = results.openCursor(result.id);
+  found.onsuccess = () => found.result?.update(result);
+  return found;
+});
 
 /** All results, the song chosen last first: the ids are in order. */
-export const all = async () => ((await run("readonly", "getAll")) ?? []).reverse();
+export const all = async () => ((await run("readonly", (results) => results.getAll())) ?? []).reverse();
 
-export const remove = (id) => run("readwrite", "delete", id);
+export const remove = (id) => run("readwrite", (results) => results.delete(id));
 
-export const clear = () => run("readwrite", "clear");
+export const clear = () => run("readwrite", (results) => results.clear());
 
 /** A small setting of this browser: set with a value, else read; null if unknown. */
 export function setting(name, value) {
