@@ -27,13 +27,18 @@ def cpu_count() -> int:
 
 
 def free_bytes() -> float:
-    """The memory that is left, of the machine or of its container; infinite where nobody tells (Linux does)."""
+    """The memory that is left to this machine, or to its container (cgroup 2).
+
+    What the system keeps of files that were read counts as free. Where nobody tells, as outside Linux, it is infinite.
+    """
     free = [math.inf]
     with suppress(OSError):
         said = re.search(r"^MemAvailable: +(\d+) kB$", MACHINE.read_text(), re.MULTILINE)
         free += [1024 * int(said[1])] if said else []
-    with suppress(OSError, ValueError):  # the latter of `max`, for no limit
-        free.append(int((CONTAINER / "memory.max").read_text()) - int((CONTAINER / "memory.current").read_text()))
+    with suppress(OSError, ValueError):  # ValueError: no number but `max`, since there is no limit
+        limit, used = (int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        files = re.search(r"^inactive_file (\d+)$", (CONTAINER / "memory.stat").read_text(), re.MULTILINE)
+        free.append(limit - used + (int(files[1]) if files else 0))
     return min(free)
 
 

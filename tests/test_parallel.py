@@ -18,19 +18,21 @@ def test_there_is_a_core():
 
 
 @pytest.mark.parametrize(
-    ("machine", "limit", "free"),
+    ("machine", "container", "free"),
     [
-        ("MemTotal: 9 kB\nMemAvailable:   5000 kB\n", "max\n", 5_120_000),
-        ("MemAvailable:   5000 kB\n", "3000000\n", 2_000_000),
-        ("MemAvailable:   5000 kB\n", None, 5_120_000),
-        ("MemTotal: 9 kB\n", None, math.inf),
-        (None, None, math.inf),
+        ("MemTotal: 9 kB\nMemAvailable:   5000 kB\n", {"max": "max\n"}, 5_120_000),
+        ("MemAvailable:   5000 kB\n", {"max": "3000000\n"}, 2_000_000),
+        ("MemAvailable:   5000 kB\n", {"max": "3000000\n", "stat": "anon 7\ninactive_file 500000\n"}, 2_500_000),
+        ("MemAvailable:   5000 kB\n", {}, 5_120_000),
+        ("MemTotal: 9 kB\n", {}, math.inf),
+        (None, {}, math.inf),
     ],
 )
-def test_free_memory_is_the_machines_or_its_containers(tmp_path, monkeypatch, machine, limit, free):
-    for name, text in (("meminfo", machine), ("memory.max", limit), ("memory.current", "1000000\n")):
-        if text is not None:
-            (tmp_path / name).write_text(text)
+def test_free_memory_is_the_machines_or_its_containers(tmp_path, monkeypatch, machine, container, free):
+    if machine is not None:
+        (tmp_path / "meminfo").write_text(machine)
+    for name, text in ({"current": "1000000\n", "stat": ""} | container).items():
+        (tmp_path / f"memory.{name}").write_text(text)
     monkeypatch.setattr(parallel, "MACHINE", tmp_path / "meminfo")
     monkeypatch.setattr(parallel, "CONTAINER", tmp_path)
     assert free_bytes() == free

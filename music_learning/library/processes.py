@@ -30,6 +30,7 @@ from music_learning.predict.predictor import Predictor
 N_BEFORE = 200  # files that threads hear; for fewer, loading takes longer than it saves
 PROCESS_BYTES = 1e9  # at the most, with all that it shares with others
 MAX_DEATHS = 2  # of the process that hears a file, before that is blamed
+MAX_WAIT_S = 1  # for the end of a process that was killed
 ENDED = "it ended the process that heard it, perhaps for want of memory"
 # The path is this process' own, whatever lies in the folder where it was started.
 _PROGRAM = """
@@ -40,10 +41,13 @@ serve(*folders)
 """
 
 
+_PYTHON = (sys.executable, "-I", f"-Xutf8={sys.flags.utf8_mode}", "-c", _PROGRAM)
+
+
 class Processes:
     """Hears as a Predictor does, for many threads at once; a context, at whose end the processes end.
 
-    A file that ends its process costs itself: it is heard once more by another one, and then refused.
+    A file that ends its process is heard once more by another one, and then refused.
     """
 
     def __init__(self, predictor: Predictor, models: Path, index: Path | None = None) -> None:
@@ -79,26 +83,31 @@ class Processes:
     def predict(self, path: Path, *, explain: bool) -> Analysis:
         """As `Predictor.predict` of a file. Raises AudioError also where it ends each process that hears it."""
         if next(self._numbers) == N_BEFORE and cpu_count() > 1:
-            for _ in range(int(min(cpu_count(), free_bytes() / PROCESS_BYTES))):
-                Thread(target=self._add, daemon=True).start()
+            self._begin()
         try:
             process = self._idle.get_nowait()
         except Empty:
             return self.predictor.predict(path, explain=explain)
-        try:
-            for _ in range(MAX_DEATHS):
-                try:
-                    answer = process.ask(path, explain)
-                    break
-                except _EndedError:
-                    process = self._replaced(process)
-            else:
-                raise AudioError(ENDED)
-        finally:
+        for _ in range(MAX_DEATHS):
+            with suppress(_EndedError):
+                answer = process.ask(path, explain)
+                self._idle.put(process)
+                if isinstance(answer, AudioError):
+                    raise answer
+                return answer
+            self._end(process)
+            try:
+                process = self._started()
+            except _EndedError:
+                break
+        else:
             self._idle.put(process)
-        if isinstance(answer, AudioError):
-            raise answer
-        return answer
+        raise AudioError(ENDED)
+
+    def _begin(self) -> None:
+        with suppress(RuntimeError):  # there may be as many threads as may be
+            for _ in range(int(min(cpu_count(), free_bytes() / PROCESS_BYTES))):
+                Thread(target=self._add, daemon=True).start()
 
     def _add(self) -> None:
         """Start a process that is idle; where none can be started, threads go on."""
@@ -106,23 +115,24 @@ class Processes:
             self._idle.put(self._started())
 
     def _started(self) -> "_Process":
+        """A new process that has loaded the models. Raises _EndedError where it can't, or they have changed."""
         with self._lock:
             if self._is_closed:
                 raise _EndedError
             process = _Process(self._places)
             self._living.add(process)
-        process.answer()  # it has loaded the models
+        try:
+            if process.answer() != self.version:
+                raise _EndedError
+        except BaseException:
+            self._end(process)
+            raise
         return process
 
-    def _replaced(self, process: "_Process") -> "_Process":
-        """Another process in place of one that has ended; the same where none can be started."""
+    def _end(self, process: "_Process") -> None:
         with self._lock:
             self._living.discard(process)
         process.end()
-        try:
-            return self._started()
-        except _EndedError:
-            return process
 
 
 class _EndedError(Exception):
@@ -135,7 +145,7 @@ class _Process:
     def __init__(self, places: list[str | None]) -> None:
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _PROGRAM, json.dumps([sys.path, *places])],
+                [*_PYTHON, json.dumps([[*map(str, sys.path)], *places])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -149,19 +159,27 @@ class _Process:
         """What hearing a file gave or raised. Raises _EndedError."""
         try:
             _send((path, explain), self._process.stdin)
-        except OSError:
+        except (OSError, ValueError):  # the latter: it was closed
             raise _EndedError from None
         return self.answer()
 
-    def answer(self) -> Analysis | AudioError | None:
+    def answer(self) -> Analysis | AudioError | str:
+        """What it says next, at first the version of its models. After any error it is at its end.
+
+        Else the next file would be given this one's answer.
+        """
         try:
             return pickle.load(self._process.stdout)
-        except (EOFError, OSError, pickle.UnpicklingError, ValueError):  # the last: it was closed
+        except (EOFError, OSError, pickle.UnpicklingError, ValueError):
             raise _EndedError from None
+        except BaseException:
+            self.end()
+            raise
 
     def end(self) -> None:
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):  # it may hang in a read of a disk that is away
+            self._process.wait(timeout=MAX_WAIT_S)
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
                 pipe.close()
@@ -183,11 +201,14 @@ def serve(models: str, index: str | None) -> None:
     os.dup2(2, 1)  # what a library prints is no answer
     requests: SimpleQueue[tuple[Path, bool]] = SimpleQueue()
     Thread(target=_receive, args=(requests,), daemon=True).start()
-    torch.set_num_threads(1)
-    predictor = Predictor.load(models, index=index)
-    _send(None, answers)
-    while True:
-        _send(_answer(predictor, *requests.get()), answers)
+    try:
+        torch.set_num_threads(1)
+        predictor = Predictor.load(models, index=index)
+        _send(predictor.version, answers)
+        while True:
+            _send(_answer(predictor, *requests.get()), answers)
+    finally:
+        os._exit(1)  # the other thread is in the middle of a read, at which Python would end with a complaint
 
 
 def _receive(requests: SimpleQueue) -> None:

@@ -18,7 +18,7 @@ from music_learning.library.embeddings import count_others
 from music_learning.library.files import is_folder, walk
 from music_learning.library.hearing import Outcome, hear
 from music_learning.library.outputs import Output
-from music_learning.library.processes import ENDED, Processes
+from music_learning.library.processes import Processes
 from music_learning.library.rows import AudioFile, Listener, csv_row
 from music_learning.pipeline_config import SUFFIXES
 from music_learning.predict.analysis import Analysis
@@ -226,7 +226,7 @@ def library_row(row: dict, analysis: Analysis | None) -> dict:
     if analysis is not None:
         kept["embedding"] = analysis.embedding.numpy().astype("<f4").tobytes()
     else:
-        passes = row["sha256"] is None or row["error"].startswith((UNEXPECTED, ENDED))
+        passes = row["sha256"] is None or row["error"].startswith(UNEXPECTED)
         kept["model"] = None if passes else __version__
     return {name: kept.get(name) for name in KEPT}
 

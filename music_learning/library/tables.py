@@ -20,6 +20,7 @@ from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import UserError, for_stdout, printable
 from music_learning.files import LINES_SUFFIXES, atomic, check_output, csv_line, hold
 from music_learning.library.outputs import STANDARD_OUTPUT, Output
+from music_learning.library.processes import ENDED
 from music_learning.library.rows import csv_row, identity
 from music_learning.predict.analysis import Analysis
 from music_learning.streams import why_lost
@@ -153,7 +154,8 @@ class Table(Output):
                 key = identity(row)
                 self.spans[key], self.end = (begin, end), end
                 self.order.append(key)
-                if not row["error"] and len(row) == len(PREDICTION_COLUMNS):  # without an explanation
+                is_whole = not row["error"] and len(row) == len(PREDICTION_COLUMNS)  # without an explanation
+                if is_whole or row["error"] == ENDED:  # which might end this run, too
                     self.known.add(key)
         if not self.order and form.mark != form.opening and self._has_line(len(start)):
             raise self._other_content()
@@ -175,7 +177,10 @@ class Table(Output):
         )
 
     def has(self, key: Key) -> bool:
-        """Whether there is a row of what is now known under this `identity`; one with an error is made again."""
+        """Whether there is a row of what is now known under this `identity`.
+
+        A file that could not be used is heard again, but for one that ended the process that heard it.
+        """
         return key in self.known
 
     def expect(self, row: dict) -> bool:

@@ -3,6 +3,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from conftest import start
@@ -63,12 +64,27 @@ def test_says_what_the_predictor_says(ready, predictor, clip):
     assert (ready.version, ready.models_version) == (predictor.version, predictor.models_version)
 
 
+def statuses(monkeypatch):
+    """The exit statuses of processes that end by themselves, as they come."""
+    found, end = [], processes._Process.end
+
+    def noted(process):
+        if process._process.wait(timeout=60) >= 0:
+            found.append(process._process.returncode)
+        end(process)
+
+    monkeypatch.setattr(processes._Process, "end", noted)
+    return found
+
+
 def test_without_processes_threads_go_on(predictor, trained, tmp_path, clip, monkeypatch):
     monkeypatch.setattr(processes, "N_BEFORE", 0)
     monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    ended = statuses(monkeypatch)
     with Processes(predictor, trained, tmp_path / "no index") as made:  # which none can load
         made.predict(clip, explain=False)
-        wait_until(lambda: len(made._living) == 2 and all(process._process.poll() for process in made._living))
+        wait_until(lambda: ended == [1, 1])
+        assert not made._living
         assert made.predict(clip, explain=False).values == predictor.predict(clip).values
 
 
@@ -119,6 +135,50 @@ def test_process_that_was_killed_in_between_costs_nothing(ready, predictor, clip
         os.kill(pid, signal.SIGKILL)
     for _ in range(2):
         assert ready.predict(clip, explain=False).values == predictor.predict(clip).values
+
+
+@pytest.fixture
+def alone(predictor, trained, clip, monkeypatch):
+    """One process, in place of which none can be started; and threads."""
+    monkeypatch.setattr(processes, "N_BEFORE", 0)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    monkeypatch.setattr(processes, "free_bytes", lambda: 1.5 * processes.PROCESS_BYTES)
+    with Processes(predictor, trained) as made:
+        made.predict(clip, explain=False)
+        wait_until(lambda: made._idle.qsize() == 1)
+        made._places[0] = str(trained / "none")
+        yield made
+
+
+def test_process_that_cannot_be_replaced_costs_one_file(alone, predictor, clip):
+    os.kill(*pids(alone), signal.SIGKILL)
+    with pytest.raises(AudioError, match=ENDED):
+        alone.predict(clip, explain=False)
+    assert not alone._living
+    for _ in range(2):
+        assert alone.predict(clip, explain=False).values == predictor.predict(clip).values
+
+
+def test_answer_that_could_not_be_read_is_not_the_next_files(alone, predictor, library, monkeypatch):
+    first, second = sorted((library / "clips").iterdir())[:2]
+    assert predictor.predict(first).values != predictor.predict(second).values
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(processes.pickle, "load", Mock(side_effect=MemoryError))
+        alone.predict(first, explain=False)
+    assert alone.predict(second, explain=False).values == predictor.predict(second).values
+
+
+def test_process_with_other_models_hears_nothing(predictor, trained, clip, monkeypatch):
+    """They may have been trained anew since the run began."""
+    monkeypatch.setattr(processes, "N_BEFORE", 0)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    before = Mock(wraps=predictor, version="before")
+    with Processes(before, trained) as made:
+        made.predict(clip, explain=False)
+        wait_until(lambda: len(made._living) == 2)
+        wait_until(lambda: not made._living)
+        assert made.predict(clip, explain=False).values == predictor.predict(clip).values
+    assert before.predict.call_count == 2
 
 
 def is_running(pid):

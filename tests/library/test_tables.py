@@ -10,6 +10,7 @@ from conftest import read_rows
 from music_learning.columns import PREDICTION_COLUMNS
 from music_learning.errors import UserError
 from music_learning.library import tables
+from music_learning.library.processes import ENDED
 from music_learning.library.rows import identity
 from music_learning.library.tables import CSV, JSON_LINES, JSON_LIST, Table, json_format
 
@@ -120,6 +121,15 @@ def test_changed_file_and_changed_model_are_not_known(path, change):
     with opened(path) as table:
         assert table.has(KEYS[0])
         assert not table.has(identity(ROWS[0] | change))
+
+
+def test_file_that_ended_a_process_is_not_tried_again_unless_it_changes(path):
+    with opened(path) as table:
+        table.append(made_row("a.mp3", error=ENDED))
+        finish(table, KEYS[:1])
+    with opened(path) as table:
+        assert not table.expect(made_row("a.mp3"))
+        assert table.expect(made_row("a.mp3", size=1001))
 
 
 def test_failed_file_is_tried_again(path):
