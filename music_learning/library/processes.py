@@ -1,4 +1,4 @@
-"""Hear many files in processes of their own, one for each core, since threads wait for each other.
+"""Hear many files in several processes, this one and one for each further core, since threads wait for each other.
 
 Python runs one thread at a time. FFmpeg gives each packet back to it, and the front end and the models each small step,
 so that on two cores a thread takes up to 1.7 times as long as a process. But a process loads the models first, 2 s and
@@ -27,7 +27,7 @@ from music_learning.parallel import cpu_count, free_bytes
 from music_learning.predict.analysis import Analysis
 from music_learning.predict.predictor import Predictor
 
-N_BEFORE = 200  # files that threads hear; for fewer, loading takes longer than it saves
+N_BEFORE = 100  # files that threads hear; for fewer, loading takes longer than it saves
 PROCESS_BYTES = 1e9  # at the most, with all that it shares with others
 MAX_DEATHS = 2  # of the process that hears a file, before that is blamed
 MAX_WAIT_S = 1  # for the end of a process that was killed
@@ -47,13 +47,13 @@ _PYTHON = (sys.executable, "-I", f"-Xutf8={sys.flags.utf8_mode}", "-c", _PROGRAM
 class Processes:
     """Hears as a Predictor does, for many threads at once; a context, at whose end the processes end.
 
-    A file that ends its process is heard once more by another one, and then refused.
+    A file that ends one of the further processes is heard once more by another one, and then refused.
     """
 
     def __init__(self, predictor: Predictor, models: Path, index: Path | None = None) -> None:
         """
         Args:
-            predictor: hears where there is no process (yet).
+            predictor: hears on one core, and on all until there are processes.
             models, index: what it was loaded from.
         """
         self.predictor = predictor
@@ -82,7 +82,7 @@ class Processes:
 
     def predict(self, path: Path, *, explain: bool) -> Analysis:
         """As `Predictor.predict` of a file. Raises AudioError also where it ends each process that hears it."""
-        if next(self._numbers) == N_BEFORE and cpu_count() > 1:
+        if next(self._numbers) == N_BEFORE:
             self._begin()
         try:
             process = self._idle.get_nowait()
@@ -106,7 +106,7 @@ class Processes:
 
     def _begin(self) -> None:
         with suppress(RuntimeError):  # there may be as many threads as may be
-            for _ in range(int(min(cpu_count(), free_bytes() / PROCESS_BYTES))):
+            for _ in range(int(min(cpu_count() - 1, free_bytes() / PROCESS_BYTES))):
                 Thread(target=self._add, daemon=True).start()
 
     def _add(self) -> None:

@@ -32,7 +32,7 @@ def ready(predictor, trained):
     """Two processes that have loaded the models."""
     with pytest.MonkeyPatch.context() as patched, Processes(Elsewhere(predictor), trained) as made:
         patched.setattr(processes, "N_BEFORE", 0)
-        patched.setattr(processes, "cpu_count", lambda: 2)
+        patched.setattr(processes, "cpu_count", lambda: 3)
         with pytest.raises(AudioError, match="in this process"):
             made.predict(Path("first.wav"), explain=False)
         wait_until(lambda: made._idle.qsize() == 2)
@@ -79,7 +79,7 @@ def statuses(monkeypatch):
 
 def test_without_processes_threads_go_on(predictor, trained, tmp_path, clip, monkeypatch):
     monkeypatch.setattr(processes, "N_BEFORE", 0)
-    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 3)
     ended = statuses(monkeypatch)
     with Processes(predictor, trained, tmp_path / "no index") as made:  # which none can load
         made.predict(clip, explain=False)
@@ -141,7 +141,7 @@ def test_process_that_was_killed_in_between_costs_nothing(ready, predictor, clip
 def alone(predictor, trained, clip, monkeypatch):
     """One process, in place of which none can be started; and threads."""
     monkeypatch.setattr(processes, "N_BEFORE", 0)
-    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 3)
     monkeypatch.setattr(processes, "free_bytes", lambda: 1.5 * processes.PROCESS_BYTES)
     with Processes(predictor, trained) as made:
         made.predict(clip, explain=False)
@@ -171,7 +171,7 @@ def test_answer_that_could_not_be_read_is_not_the_next_files(alone, predictor, l
 def test_process_with_other_models_hears_nothing(predictor, trained, clip, monkeypatch):
     """They may have been trained anew since the run began."""
     monkeypatch.setattr(processes, "N_BEFORE", 0)
-    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 3)
     before = Mock(wraps=predictor, version="before")
     with Processes(before, trained) as made:
         made.predict(clip, explain=False)
@@ -203,7 +203,7 @@ on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks
 @on_linux
 def test_processes_that_are_still_loading_end_with_the_run(predictor, trained, clip, monkeypatch):
     monkeypatch.setattr(processes, "N_BEFORE", 0)
-    monkeypatch.setattr(processes, "cpu_count", lambda: 2)
+    monkeypatch.setattr(processes, "cpu_count", lambda: 3)
     with Processes(predictor, trained) as made:
         made.predict(clip, explain=False)
         wait_until(lambda: len(made._living) == 2)
@@ -219,7 +219,7 @@ import time
 from pathlib import Path
 from music_learning.library import processes
 from music_learning.predict.predictor import Predictor
-processes.N_BEFORE, processes.cpu_count = 0, lambda: 2
+processes.N_BEFORE, processes.cpu_count = 0, lambda: 3
 with processes.Processes(Predictor.load({str(trained)!r}), Path({str(trained)!r})) as made:
     made.predict(Path({str(clip)!r}), explain=False)
     while made._idle.qsize() < 2:
