@@ -172,11 +172,12 @@ def test_process_with_other_models_hears_nothing(predictor, trained, clip, monke
     """They may have been trained anew since the run began."""
     monkeypatch.setattr(processes, "N_BEFORE", 0)
     monkeypatch.setattr(processes, "cpu_count", lambda: 3)
-    before = Mock(wraps=predictor, version="before")
+    before, ended = Mock(wraps=predictor, version="before"), Mock(wraps=processes._Process.end)
+    monkeypatch.setattr(processes._Process, "end", lambda process: ended(process))
     with Processes(before, trained) as made:
         made.predict(clip, explain=False)
-        wait_until(lambda: len(made._living) == 2)
-        wait_until(lambda: not made._living)
+        wait_until(lambda: ended.call_count == 2)
+        assert not made._living
         assert made.predict(clip, explain=False).values == predictor.predict(clip).values
     assert before.predict.call_count == 2
 
