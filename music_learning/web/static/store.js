@@ -24,11 +24,8 @@ export const isKept = async () => (await opened) !== null;
 export const put = (result) => run("readwrite", (results) => results.put(result));
 
 /** Keep what has become of a result, unless it was removed. */
-export const replace = (result) => run("readwrite", (results) => {
-  const found = results.openCursor(result.id);
-  found.onsuccess = () => found.result?.update(result);
-  return found;
-});
+export const replace = (result) => run("readwrite", (results) => Object.assign(
+  results.openCursor(result.id), { onsuccess() { this.result?.update(result); } }));
 
 /** All results, the song chosen last first: the ids are in order. */
 export const all = async () => ((await run("readonly", (results) => results.getAll())) ?? []).reverse();
