@@ -73,11 +73,11 @@ def measure_time(folder: Path) -> int:
     cpu_s = time.process_time() - start
     n, differing = cpu_count(), 0
     print(f"{len(clips):,} clips one by one: {cpu_s:.1f} s of CPU, {1000 * cpu_s / len(clips):.1f} ms each")
-    for way, hearing in (("processes", Processes(predictor, MODELS)), ("threads alone", predictor)):
+    for way, hearing in (("processes", Processes(predictor, MODELS)), ("threads alone", nullcontext(predictor))):
         with Library.write(folder / f"{way}.sqlite", create=True) as library:
             start, cpu_start = time.perf_counter(), cpu_of_all()
-            with hearing if isinstance(hearing, Processes) else nullcontext():
-                scan(LocalFiles([folder / "clips"]), library, hearing)
+            with hearing as listener:
+                scan(LocalFiles([folder / "clips"]), library, listener)
             took_s, scan_cpu_s = time.perf_counter() - start, cpu_of_all() - cpu_start
             rows = {file: values for file, *values in library.select(("file", *COMPARED))}
         print(

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
@@ -42,6 +43,7 @@ CHORD_HZ = (220, 523, 1000, 2093, 3000)  # below the 4 kHz that a rate of 8 kHz 
 MAJOR, MINOR = (0, 4, 7), (0, 3, 7)  # semitones from a chord's root up
 CLIP_S = 3.6
 PATIENCE_S = 600  # with a process, which takes a hundredth of it on a machine that has nothing else to do
+SURE_S = 120  # until what is sure to come has come; it takes that long only where something is broken
 SPLIT_SIZES = {"train": 10, "validation": 4, "test": 4}
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would all that they start.
@@ -191,6 +193,14 @@ def ended(process: subprocess.Popen) -> tuple[str, str]:
     except subprocess.TimeoutExpired:
         process.kill()
         raise
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + SURE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def run_python(*command) -> subprocess.CompletedProcess:

@@ -54,8 +54,9 @@ class Analysis:
     markets: tuple[Market, ...] = ()
 
     def with_losses(self, lost_s: float) -> "Analysis":
-        """The same, telling how much could not be decoded, with a warning where that is worth a word."""
-        return replace(self, lost_s=lost_s, warnings=(*self.warnings, *warnings_of_losses(lost_s)))
+        """The same, telling how much could not be decoded; a packet or two aren't worth a warning."""
+        warning = (f"{lost_s:.1f} s of it are damaged and left out.",) * (lost_s >= LEAST_LOST_S)
+        return replace(self, lost_s=lost_s, warnings=(*self.warnings, *warning))
 
     def audio_features(self) -> dict[str, float | int | None]:
         """Spotify's audio features object, AUDIO_FEATURES with its names, ranges and order.
@@ -115,11 +116,6 @@ def warnings_about(kinds: Sequence[str | None]) -> tuple[str, ...]:
     like = " and ".join(["speech"] * bool(speech) + ["noise or tones"] * bool(other))
     what = "This sounds" if len(kinds) == 1 else f"{speech + other} of its {len(kinds)} windows sound"
     return (f"{what} like {like}, not like music. Don't rely on the numbers.",)
-
-
-def warnings_of_losses(lost_s: float) -> tuple[str, ...]:
-    """What to say where so much of a recording could not be decoded; a packet or two aren't worth a word."""
-    return (f"{lost_s:.1f} s of it are damaged and left out.",) if lost_s >= LEAST_LOST_S else ()
 
 
 class Overview:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -118,20 +119,22 @@ class SongIndex:
             components: (songs, components).
             mean: (embedding,) of the embeddings.
             basis: (embedding, components), what a centred embedding is multiplied with.
-
-        `pair_distances` (pairs,), ascending, are of its own songs; a predictor puts those of the training songs in
-        their place, in whose components it is.
         """
         self.songs = songs
         self.components = components
         self.mean = mean
         self.basis = basis
         self.squares = torch.linalg.vector_norm(components, dim=1).square()
+
+    @cached_property
+    def pair_distances(self) -> Tensor:
+        """(pairs,), ascending, of its own songs; a predictor puts those of the training songs in their place, in whose
+        components it is."""
         generator = torch.Generator().manual_seed(0)
-        first, second = torch.randint(len(songs), (2, N_PAIRS), generator=generator)
+        first, second = torch.randint(len(self.songs), (2, N_PAIRS), generator=generator)
         apart = first != second
-        distances = torch.linalg.vector_norm(components[first[apart]] - components[second[apart]], dim=1)
-        self.pair_distances = distances.sort().values
+        distances = torch.linalg.vector_norm(self.components[first[apart]] - self.components[second[apart]], dim=1)
+        return distances.sort().values
 
     def project(self, embeddings: Tensor) -> Tensor:
         """(..., embedding) -> (..., components)"""

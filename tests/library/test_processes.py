@@ -1,25 +1,16 @@
 import os
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from conftest import start
+from conftest import eventually, start
 
 from music_learning.errors import UNEXPECTED, AudioError
 from music_learning.library import processes
 from music_learning.library.processes import ENDED, Processes
 from music_learning.predict.predictor import Predictor
-
-
-def wait_until(condition):
-    """Wait for what is sure to come; it takes long only where something is broken."""
-    ends = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +26,7 @@ def ready(predictor, trained):
         patched.setattr(processes, "cpu_count", lambda: 3)
         with pytest.raises(AudioError, match="in this process"):
             made.predict(Path("first.wav"), explain=False)
-        wait_until(lambda: made._idle.qsize() == 2)
+        eventually(lambda: made._idle.qsize() == 2)
         yield made
 
 
@@ -83,7 +74,7 @@ def test_without_processes_threads_go_on(predictor, trained, tmp_path, clip, mon
     ended = statuses(monkeypatch)
     with Processes(predictor, trained, tmp_path / "no index") as made:  # which none can load
         made.predict(clip, explain=False)
-        wait_until(lambda: ended == [1, 1])
+        eventually(lambda: ended == [1, 1])
         assert not made._living
         assert made.predict(clip, explain=False).values == predictor.predict(clip).values
 
@@ -145,7 +136,7 @@ def alone(predictor, trained, clip, monkeypatch):
     monkeypatch.setattr(processes, "free_bytes", lambda: 1.5 * processes.PROCESS_BYTES)
     with Processes(predictor, trained) as made:
         made.predict(clip, explain=False)
-        wait_until(lambda: made._idle.qsize() == 1)
+        eventually(lambda: made._idle.qsize() == 1)
         made._places[0] = str(trained / "none")
         yield made
 
@@ -176,7 +167,7 @@ def test_process_with_other_models_hears_nothing(predictor, trained, clip, monke
     monkeypatch.setattr(processes._Process, "end", lambda process: ended(process))
     with Processes(before, trained) as made:
         made.predict(clip, explain=False)
-        wait_until(lambda: ended.call_count == 2)
+        eventually(lambda: ended.call_count == 2)
         assert not made._living
         assert made.predict(clip, explain=False).values == predictor.predict(clip).values
     assert before.predict.call_count == 2
@@ -207,7 +198,7 @@ def test_processes_that_are_still_loading_end_with_the_run(predictor, trained, c
     monkeypatch.setattr(processes, "cpu_count", lambda: 3)
     with Processes(predictor, trained) as made:
         made.predict(clip, explain=False)
-        wait_until(lambda: len(made._living) == 2)
+        eventually(lambda: len(made._living) == 2)
         started = pids(made)
         assert all(map(is_running, started))
     assert not any(map(is_running, started))
@@ -233,4 +224,4 @@ with processes.Processes(Predictor.load({str(trained)!r}), Path({str(trained)!r}
         assert len(started) == 2 and all(map(is_running, started))
         run.kill()
         run.wait(timeout=60)
-        wait_until(lambda: not any(map(is_running, started)))
+        eventually(lambda: not any(map(is_running, started)))

@@ -2,20 +2,18 @@
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import requests
-
-PATIENCE_S = 5  # with what is sure to come; it takes long only where something is broken
+from conftest import SURE_S
 
 
 def send(address: str, path: Path, *, name: str | None = None, **options) -> requests.Response:
     """Send a file as a form does."""
     with open(path, "rb") as file:
         files = {"file": (name or path.name, file)}
-        return requests.post(f"{address}/api/analyses", files=files, timeout=2 * PATIENCE_S, **options)
+        return requests.post(f"{address}/api/analyses", files=files, timeout=SURE_S, **options)
 
 
 def events_of(answer: requests.Response) -> Iterator[tuple[str, dict]]:
@@ -32,7 +30,7 @@ def events_of(answer: requests.Response) -> Iterator[tuple[str, dict]]:
 def connect(address: str) -> socket.socket:
     """A connection to send anything on."""
     host, port = address.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+    return socket.create_connection((host, int(port)), timeout=SURE_S)
 
 
 def head(*headers: str, path: str = "/api/analyses", method: str = "POST") -> bytes:
@@ -49,11 +47,3 @@ def all_of(connection: socket.socket) -> bytes:
     except ConnectionError:
         pass
     return b"".join(parts)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert condition()

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
+from conftest import eventually
 
 from music_learning.web import desk as desk_module
 from music_learning.web.hearing import Hearing
 from music_learning.web.uploads import AT_ONCE
-from tests.web.serving import connect, events_of, eventually, head, send
+from tests.web.serving import connect, events_of, head, send
 
 STREAM = {"Accept": "text/event-stream"}
 

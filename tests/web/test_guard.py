@@ -7,10 +7,11 @@ from unittest.mock import Mock
 
 import pytest
 import requests
+from conftest import eventually
 
 from music_learning.web import guard
 from music_learning.web.uploads import AT_ONCE
-from tests.web.serving import all_of, connect, eventually, head, send
+from tests.web.serving import all_of, connect, head, send
 
 
 @pytest.fixture

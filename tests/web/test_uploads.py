@@ -6,10 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 import requests
+from conftest import eventually
 
 from music_learning.web import uploads
 from music_learning.web.hearing import Hearing
-from tests.web.serving import all_of, connect, eventually, head, send
+from tests.web.serving import all_of, connect, head, send
 
 IN_FORM = "Content-Type: multipart/form-data; boundary=b"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'
